@@ -1,0 +1,43 @@
+# The two commands of README: `make run` and `make test`. Everything happens in .venv; nothing needs root.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.penstock-installed
+
+.PHONY: run test check format schemas bench soak clean
+
+run: $(STAMP)            ## start the demo and print calls that work
+	@exec $(BIN)/penstock demo
+
+test: $(STAMP) check     ## what a change has to pass
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
+
+check: $(STAMP)          ## style, types, layers, generated documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m gateway.manifest.json_schemas --check openapi
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+schemas: $(STAMP)        ## rewrite openapi/ from the models
+	$(BIN)/python -m gateway.manifest.json_schemas --write openapi
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+soak: $(STAMP)
+	$(BIN)/python -m pytest -m soak -n 0
+
+clean:
+	rm -rf $(VENV) var .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
+
+# pip 25.1 and later reads dependency groups; an older one is lifted first.
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable . --group dev
+	@touch $@

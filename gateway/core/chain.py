@@ -1,0 +1,174 @@
+"""The chain and its loop: the ordered steps of one endpoint, run over an exchange.
+
+Two function types carry the data plane: `Step` on the way in, `After` on the way out. The last step is the relay or
+the call. Afters of the steps that passed run once, reversed, on refusals too, so that CORS reaches a 401.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from gateway.core.errors import InternalError, Problem
+from gateway.core.exchange import After, Exchange, Renderer, Reply, Step, StepResult, Switch, Tap, Wait
+
+log: Final = logging.getLogger("gateway")
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Compiled and frozen. `afters` are (step index, after) in the order in which they run. `facts` name the endpoint
+    for logs, metrics and conditions: component, version, endpoint, protocol."""
+
+    name: str
+    steps: tuple[Step, ...]
+    render: Renderer
+    afters: tuple[tuple[int, After], ...] = ()
+    request_taps: tuple[Tap, ...] = ()
+    response_taps: tuple[Tap, ...] = ()
+    collect: int | None = None  # an after needs the reply's body: the relay collects up to so many bytes
+    facts: Mapping[str, str] = field(default_factory=dict)
+    plans: Mapping[str, Chain] = field(default_factory=dict)  # the same chain with a plan's steps
+
+
+_tasks: set[asyncio.Task[None]] = set()
+
+
+def run(exchange: Exchange) -> None:
+    """Runs or resumes an exchange until it waits or is answered."""
+    exchange.resume = _resumed
+    steps = exchange.chain.steps
+    try:
+        while exchange.at < len(steps):
+            result = steps[exchange.at](exchange)
+            if result is not None and not _settle(exchange, result):
+                return
+            if isinstance(result, Switch):
+                steps = exchange.chain.steps
+            exchange.at += 1
+    except Exception as error:
+        fail(exchange, error)
+        return
+    fail(exchange, InternalError("The endpoint's chain ended without a reply."))
+
+
+def _settle(exchange: Exchange, result: Any) -> bool:
+    """Deals with what a step returned; True when the loop goes on behind the step."""
+    while isinstance(result, Wait):
+        if not result.delivered:
+            result.armed = True
+            return False
+        result = result.then(exchange, result.value)
+    if result is None or isinstance(result, Switch):
+        return True
+    if isinstance(result, Reply):
+        answer(exchange, result)
+        return False
+    if asyncio.iscoroutine(result):
+        task = asyncio.get_running_loop().create_task(_await(exchange, result))
+        _tasks.add(task)
+        task.add_done_callback(_tasks.discard)
+        exchange.on_close(lambda _exchange: None if task.done() else _cancel(task))
+        return False
+    result.add_done_callback(lambda future: _continue(exchange, future.result))
+    return False
+
+
+def _cancel(task: asyncio.Task[None]) -> None:
+    if task is not asyncio.current_task():
+        task.cancel()
+
+
+async def _await(exchange: Exchange, waiting: Any) -> None:
+    try:
+        value = await waiting
+    except Exception as error:
+        if not exchange.done:
+            fail(exchange, error)
+        return
+    _continue(exchange, lambda: value)
+
+
+def _resumed(wait: Wait) -> None:
+    _continue(exchange := wait.exchange, lambda: wait.then(exchange, wait.value))
+
+
+def _continue(exchange: Exchange, result: Callable[[], StepResult]) -> None:
+    """The step that waited has its result: go on behind it."""
+    if exchange.done:
+        return
+    try:
+        if not _settle(exchange, result()):
+            return
+    except Exception as error:
+        fail(exchange, error)
+        return
+    exchange.at += 1
+    run(exchange)
+
+
+def finish_head(exchange: Exchange, reply: Reply) -> Reply:
+    """Runs the afters of the steps that passed, once, and marks the reply's head as on its way."""
+    passed, skipped = exchange.at, exchange.skipped
+    for index, after in exchange.chain.afters:
+        if index < passed and not skipped >> index & 1:
+            try:
+                after(exchange, reply)
+            except Exception as error:
+                reply = _render(exchange, error)
+    exchange.started = True
+    exchange.status = reply.status
+    return reply
+
+
+def answer(exchange: Exchange, reply: Reply) -> None:
+    """Sends a whole reply."""
+    exchange.wire.send(exchange, finish_head(exchange, reply))
+
+
+def start(exchange: Exchange, reply: Reply, length: int | None) -> None:
+    """Sends the head of a streamed reply; `wire.write` and `wire.end` follow."""
+    exchange.wire.start(exchange, finish_head(exchange, reply), length)
+
+
+def fail(exchange: Exchange, error: Exception) -> None:
+    """Refuses or fails an exchange: the reply, or, once its head has left, a cut that the client can tell."""
+    if exchange.done:
+        return
+    if exchange.started:
+        if not isinstance(error, Problem):
+            log.error("request %s failed after its reply began", exchange.id, exc_info=error)
+        exchange.wire.abort(exchange)
+        return
+    if exchange.at < len(exchange.chain.steps) - 1:
+        _give_back(exchange)
+    answer(exchange, _render(exchange, error))
+
+
+def _render(exchange: Exchange, error: Exception) -> Reply:
+    if not isinstance(error, Problem):
+        log.error("request %s failed in %s", exchange.id, exchange.chain.name, exc_info=error)
+        error = InternalError(f"The gateway failed. Its log tells more under the id {exchange.id}.")
+    return exchange.chain.render(exchange, error)
+
+
+def _give_back(exchange: Exchange) -> None:
+    undo, exchange.undo = exchange.undo, None
+    for give in undo or ():
+        give()
+
+
+def close(exchange: Exchange) -> None:
+    """Runs once at the last byte, abort or tunnel end: metrics, log line, slots."""
+    if exchange.done:
+        return
+    exchange.done = True
+    closers, exchange.closers = exchange.closers, None
+    for closer in closers or ():
+        try:
+            closer(exchange)
+        except Exception:
+            log.exception("request %s: a closer failed", exchange.id)

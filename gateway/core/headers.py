@@ -1,0 +1,57 @@
+"""Raw header blocks: `\\r\\nName: value` per field, as they stand on the wire after the start line.
+
+The relay forwards blocks untouched; these functions find, drop and add fields without parsing all of them.
+Names are compared without case (RFC 9110 section 5.1); values are bytes without surrounding blanks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+
+Fields = list[tuple[bytes, bytes]]
+
+_FIELD = re.compile(rb"\r\n([^:\r\n]+):[ \t]*+([^\r\n]*+)")
+_TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+def parse(block: bytes) -> Fields:
+    """Every field of a block, names in lower case, in order."""
+    return [(name.lower(), value.rstrip()) for name, value in _FIELD.findall(block)]
+
+
+@lru_cache(maxsize=1024)
+def finder(name: bytes) -> Callable[[bytes], list[bytes]]:
+    """A function that lists a field's values in a block; compile it at publish time, call it per request."""
+    findall = re.compile(rb"\r\n" + re.escape(name) + rb":[ \t]*+([^\r\n]*+)", re.IGNORECASE).findall
+
+    def find(block: bytes) -> list[bytes]:
+        return [value.rstrip() for value in findall(block)]
+
+    return find
+
+
+@lru_cache(maxsize=1024)
+def dropper(names: frozenset[bytes]) -> Callable[[bytes], bytes]:
+    """A function that removes the named fields from a block."""
+    if not names:
+        return lambda block: block
+    pattern = rb"\r\n(?:" + b"|".join(re.escape(name) for name in sorted(names)) + rb"):[^\r\n]*+"
+    sub = re.compile(pattern, re.IGNORECASE).sub
+    return lambda block: sub(b"", block)
+
+
+def line(name: bytes, value: bytes) -> bytes:
+    """One field as it stands in a block. ValueError when it could break the message (CASES F22)."""
+    if _TOKEN.fullmatch(name) is None:
+        raise ValueError(f"not a header name: {name!r}")
+    if _BAD_VALUE.search(value):
+        raise ValueError(f"the value of header {name.decode()} holds a control character")
+    return b"\r\n" + name + b": " + value
+
+
+def block(fields: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Fields as a block."""
+    return b"".join(line(name, value) for name, value in fields)

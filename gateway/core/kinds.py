@@ -1,0 +1,89 @@
+"""What a policy kind is. One kind, one file in `policy/`, one shape: configuration model, build, kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Generic, TypeVar
+
+from pydantic import BaseModel
+
+from gateway.core.exchange import After, Head, Reply, Step, Tap
+
+C = TypeVar("C", bound=BaseModel)
+T = TypeVar("T")
+
+
+class Stage(IntEnum):
+    """What a step needs: the head alone, the whole body, or the typed call."""
+
+    HEAD = 0
+    BODY = 1
+    CALL = 2
+
+
+class Services:
+    """What built steps and backends may hold, by type: the directory, the counters, the clock.
+    Composed once by `server`; asked for at build time, never on a request's path."""
+
+    def __init__(self, *offered: object, **named: object) -> None:
+        self._offered = offered
+        self._named = named
+
+    def of(self, kind: type[T]) -> T:
+        for service in self._offered:
+            if isinstance(service, kind):
+                return service
+        raise LookupError(f"this gateway offers no {kind.__name__}")
+
+    def named(self, name: str) -> Any:
+        try:
+            return self._named[name]
+        except KeyError:
+            raise LookupError(f"this gateway offers no service named {name}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Where a step stands. `scope` is who declared it (`gateway`, `shop@v2`, `shop@v2 GET /orders/{id}`,
+    `plan gold`, `policy partner-rules`); `counter` identifies its counters, whatever the revision (DESIGN 5)."""
+
+    component: str
+    version: str
+    endpoint: str
+    scope: str
+    step: str
+    services: Services
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def counter(self) -> str:
+        return f"{self.scope}/{self.step}"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A configured step, ready to run. All parts are optional. `preflight` answers a CORS preflight from routing."""
+
+    step: Step | None = None
+    after: After | None = None
+    request_tap: Tap | None = None
+    response_tap: Tap | None = None
+    preflight: Callable[[Head, frozenset[bytes]], Reply] | None = None  # (head, allowed methods)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[C]):
+    """`name` is what documents `use`; `protects` tells that an endpoint with this step is not open to everybody."""
+
+    name: str
+    config: type[C]
+    build: Callable[[C, Site], Built]
+    stage: Stage = Stage.HEAD
+    reply_stage: Stage = Stage.HEAD
+    protects: bool = False
+    summary: str = ""
+
+
+Kinds = Mapping[str, Kind[Any]]

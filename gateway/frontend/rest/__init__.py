@@ -1,0 +1,1 @@
+"""REST: parameters and bodies by type, problem details, OpenAPI (PROTOCOLS R)."""

@@ -1,0 +1,102 @@
+"""The seam of the control plane's store: versioned records, one atomic commit, a change log with sequences.
+
+Every write is one commit: changes + audit entry + sequence, all or nothing (DESIGN 10). The sequence counts commits
+from 1; a record's version is the sequence that wrote it. Implementations: `redis_store.RedisStore`,
+`memory.MemoryStore`; one parametrised suite runs on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Value = Mapping[str, Any]  # what JSON has
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    value: Value
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Puts `value` under (table, key), or deletes it when None. `expect`: the version that must be there, 0 for
+    none; None for any."""
+
+    table: str
+    key: str
+    value: Value | None
+    expect: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One write as the change log tells it; the writes of one commit share its sequence."""
+
+    sequence: int
+    table: str
+    key: str
+    value: Value | None
+
+
+class Gap(Exception):
+    """The change log no longer reaches back to the sequence asked for: load everything."""
+
+
+class Store(Protocol):
+    """Raises StoreUnavailable when the store cannot be reached."""
+
+    async def get(self, table: str, key: str) -> Record | None: ...
+
+    def scan(self, table: str) -> AsyncIterator[tuple[str, Record]]:
+        """Every record of a table; keys in no particular order."""
+        ...
+
+    async def commit(self, writes: Sequence[Write], audit: Value | None = None) -> int:
+        """Applies all writes and the audit entry or none, and returns the sequence.
+        PreconditionFailed (naming the record) when an `expect` does not hold."""
+        ...
+
+    async def sequence(self) -> int:
+        """The newest commit's sequence; 0 for an empty store."""
+        ...
+
+    async def changes(self, after: int) -> list[Change]:
+        """What was committed after a sequence, in order; Gap when the log was trimmed."""
+        ...
+
+    async def wait(self, after: int, seconds: float) -> None:
+        """Returns when a commit after that sequence is likely (pub/sub notice), or after that many `seconds`."""
+        ...
+
+    async def audit(self, limit: int = 100, before: int | None = None) -> list[Value]:
+        """Audit entries, newest first, each with its `sequence` and `at` (seconds since 1970)."""
+        ...
+
+    async def beat(self, node: str, state: Value, ttl: float) -> None:
+        """A node's heartbeat, forgotten after `ttl` seconds."""
+        ...
+
+    async def nodes(self) -> dict[str, Value]:
+        """The nodes whose heartbeat has not expired."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+# Tables of the control plane. Values are JSON objects.
+REVISIONS = "revisions"  # key: revision hash; value: the bundle
+ACTIVE = "active"  # key: component@version; value: {revision, since, …}
+POLICIES = "policies"  # key: name; value: {revision, revisions: {n: steps}}
+PLANS = "plans"
+APPLICATIONS = "applications"
+SUBSCRIPTIONS = "subscriptions"
+KEYS = "keys"  # key: key id; value: digest (hex), application, api, plan, dates
+ENVIRONMENTS = "environments"
+GATEWAY = "gateway"  # key: policies; value: the gateway's own steps
+TOPICS = "topics"
+QUEUES = "queues"
+TOKENS = "tokens"
+PROPOSALS = "proposals"  # key: id; a publish that waits for every node
