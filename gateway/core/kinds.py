@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel
 
+from gateway.core.call import Backend
 from gateway.core.exchange import After, Head, Reply, Step, Tap
 
 C = TypeVar("C", bound=BaseModel)
@@ -87,3 +88,24 @@ class Kind(Generic[C]):
 
 
 Kinds = Mapping[str, Kind[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class BackendKind:
+    """Where operations go. `connection` is the model of an entry under `backends:` (None: the kind needs none),
+    `operation` the model of an operation's own part. Built at publish time, closed when drained.
+
+    open(connection config, services) -> the connection, shared by the version's operations; has `async close()`
+    bind(operation config, connection or None, operation, types, services) -> `core.call.Backend`
+    `operation` and `types` are `schema.types.Operation` and `schema.types.Types`.
+    """
+
+    name: str
+    connection: type[BaseModel] | None
+    operation: type[BaseModel] | None
+    open: Callable[[Any, Services], Any] | None
+    bind: Callable[[Any, Any, Any, Any, Services], Backend]
+    summary: str = ""
+
+
+BackendKinds = Mapping[str, BackendKind]

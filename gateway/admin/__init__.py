@@ -1,0 +1,1 @@
+"""Admin REST: documents in, state out, roles, audit."""

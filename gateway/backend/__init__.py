@@ -1,0 +1,1 @@
+"""Where operations go. One file a kind."""

@@ -1,0 +1,1 @@
+"""Parse, call, print. Talks to a gateway by its admin REST only."""

@@ -1,0 +1,1 @@
+"""The sample processes and upstream that `penstock demo` starts."""

@@ -1,0 +1,1 @@
+"""Topics and queues: delivery, retries, dead letters."""

@@ -1,0 +1,1 @@
+"""The running form of a snapshot: router, build, swap, drain."""

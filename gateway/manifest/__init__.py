@@ -1,0 +1,1 @@
+"""Documents: strict loading, resolving, bundles. The only I/O is in `resolve`."""

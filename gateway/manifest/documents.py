@@ -1,0 +1,272 @@
+"""The documents that people write, as models: their JSON Schemas are published in `openapi/` for editors.
+
+A document is checked here for its own shape only; what it refers to is checked by `resolve` and by `snapshot`.
+Maps are keyed, so that versions can inherit: `extends` merges them by key, null removes an entry.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+VersionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
+HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
+StepId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}(/[a-z][a-z0-9_-]{0,62})?$")]
+BasePath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~{}-]+)+$")]
+RestKey = Annotated[str, StringConstraints(pattern=r"^(GET|HEAD|POST|PUT|PATCH|DELETE|ANY) /\S*$")]
+NamedPolicy = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}(@[0-9]+)?$")]
+SchemaLike = dict[str, Any] | list[Any] | str  # JSON Schema 2020-12, or the short form: `int64`, `[Line]`, `string?`
+
+
+class Document(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Step(Document):
+    """One configured step. Without an `id` it gets its kind's name."""
+
+    id: StepId | None = None
+    use: Name
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="the kind's configuration")
+    when: dict[str, Any] | None = Field(None, description="a structured match; the step runs only when it holds")
+    locked: bool = Field(False, description="gateway steps only: inner lists can neither replace nor drop it")
+
+
+class Drop(Document):
+    """Takes an inherited step out."""
+
+    drop: StepId
+
+
+Steps = list[Step | Drop | NamedPolicy]  # `base` stands for the outer list
+
+
+class Brownout(Document):
+    """While it lasts, a deprecated version answers 410 (PROTOCOLS R5)."""
+
+    start: datetime
+    end: datetime
+
+
+class Lifecycle(Document):
+    status: Literal["draft", "published", "deprecated", "retired"] = "published"
+    since: date | datetime | None = Field(None, description="deprecated since: the Deprecation field (RFC 9745)")
+    sunset: date | datetime | None = Field(None, description="gone after: the Sunset field (RFC 8594)")
+    successor: VersionName | None = None
+    documentation: str | None = Field(None, description="URL for Link: rel=deprecation")
+
+
+class ValueDeclaration(Document):
+    """A value that the Environment gives; never part of a revision."""
+
+    required: bool = False
+    default: str | int | float | bool | None = None
+    description: str = ""
+
+
+class ErrorDeclaration(Document):
+    status: int = Field(ge=400, le=599)
+    title: str = ""
+    detail: SchemaLike | None = None
+
+
+class HttpOperation(Document):
+    """A typed call of an HTTP backend that speaks JSON."""
+
+    backend: Identifier
+    request: str = Field(pattern=r"^(GET|POST|PUT|PATCH|DELETE) /\S*$", description="METHOD /path/{parameter}")
+    query: dict[str, Identifier] = Field(default_factory=dict, description="query name: parameter")
+    headers: dict[HeaderName, str] = Field(default_factory=dict, description="fixed values or {parameter}")
+    body: Identifier | None = Field(None, description="the parameter that is the JSON body")
+    result: str = Field("", description="dotted path to the output in the answer; empty: all of it")
+    errors: dict[int, Identifier] = Field(default_factory=dict, description="status: declared error")
+
+
+class Operation(Document):
+    """Named and typed. A process brings its own contract; the others write `input` and `output`."""
+
+    python: str | None = Field(None, description="name of a process that a runtime registered")
+    http: HttpOperation | None = None
+    fixed: Any = Field(None, description="the answer itself: for stubs and tests")
+    effect: Literal["safe", "idempotent", "writing"] | None = None
+    input: dict[Identifier, SchemaLike] | None = None
+    output: SchemaLike | None = None
+    errors: dict[Identifier, ErrorDeclaration] | None = None
+    summary: str = ""
+    description: str = ""
+
+
+class HttpBackend(Document):
+    targets: list[str] = Field(min_length=1, description="http://host:port")
+    timeout: str = Field("30s", description="until the first byte of the answer")
+    connect_timeout: str = "5s"
+    idle_timeout: str = Field("60s", description="between two bytes of the answer")
+    retries: int = Field(0, ge=0, le=5, description="for safe requests, when no byte of an answer came")
+    max_connections: int = Field(256, ge=1)
+
+
+class SqlBackend(Document):
+    url: str = Field(description="SQLAlchemy URL with an asynchronous driver: sqlite+aiosqlite, postgresql+asyncpg")
+    pool_size: int = Field(5, ge=1, le=200)
+    timeout: str = "10s"
+
+
+class BackendDeclaration(Document):
+    """Exactly one kind."""
+
+    http: HttpBackend | None = None
+    sql: SqlBackend | None = None
+
+
+class TopicTarget(Document):
+    topic: Name
+
+
+class Endpoint(Document):
+    """What answers a REST route: `call` (typed) or `relay` (bytes)."""
+
+    call: Identifier | TopicTarget | None = None
+    relay: Identifier | None = Field(None, description="an HTTP backend")
+    path: str | None = Field(None, description="relay: the upstream path; ** stands for what the route's ** matched")
+    body: Identifier | None = Field(None, description="call: the parameter that is the whole body")
+    query: dict[Identifier, str] = Field(default_factory=dict, description="parameter: query name, where they differ")
+    headers: dict[Identifier, HeaderName] = Field(default_factory=dict, description="parameter: header field")
+    status: int | None = Field(None, ge=200, le=299, description="call: the status of success")
+    policies: Steps | None = None
+    summary: str = ""
+    description: str = ""
+
+
+class Soap(Document):
+    namespace: str = Field(min_length=1)
+    operations: list[Identifier] = Field(min_length=1)
+    policies: Steps | None = None
+
+
+class Navigation(Document):
+    to: Identifier
+    many: bool | None = None
+
+
+class EntitySet(Document):
+    """`table` (`backend.table`) or `call` (a safe operation that answers a list of records)."""
+
+    table: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*\.[A-Za-z_][A-Za-z0-9_.]*$")
+    call: Identifier | None = None
+    key: list[Identifier] | None = Field(None, description="default: the table's primary key")
+    columns: list[Identifier] | None = Field(None, description="table: the columns that are shown; default: all")
+    navigation: dict[Identifier, Navigation] = Field(default_factory=dict)
+    max_rows: int = Field(10_000, ge=1, description="call: more rows than that are refused, never cut")
+    page_size: int = Field(1000, ge=1, le=100_000, description="server-driven paging")
+    policies: Steps | None = None
+
+
+class OData(Document):
+    namespace: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_.]*$")
+    entity_sets: dict[Identifier, EntitySet] = Field(default_factory=dict)
+    operations: list[Identifier] = Field(default_factory=list)
+    policies: Steps | None = None
+
+
+class Retry(Document):
+    """Delays before the second and later deliveries; after the last one the message is a dead letter."""
+
+    preset: Literal["boomi"] | None = Field(None, description="boomi: 1, 2, 3, 5, 8, 24 s")
+    delays: list[str] | None = None
+
+
+class Listener(Document):
+    """Runs its operation (the map's key) for each message."""
+
+    topic: Name
+    body: Identifier | None = Field(None, description="the parameter that is the whole payload")
+    concurrency: int = Field(1, ge=1, le=1000)
+    retry: Retry = Retry()
+
+
+class ApiComponent(Document):
+    kind: Literal["ApiComponent"]
+    name: Name
+    version: VersionName
+    extends: VersionName | None = None
+    title: str = ""
+    description: str = ""
+    base_path: BasePath
+    select_by: list[Literal["path", "header"]] = Field(["path"], min_length=1)
+    version_header: HeaderName = "Api-Version"
+    default: bool = Field(False, description="answers requests that name no version")
+    documents: Literal["protected", "public"] = Field(
+        "protected", description="openapi.json, WSDL, $metadata: under the component's policies, or the gateway's only"
+    )
+    lifecycle: Lifecycle = Lifecycle()
+    values: dict[Identifier, ValueDeclaration] = Field(default_factory=dict)
+    types: dict[Identifier, SchemaLike] = Field(default_factory=dict)
+    backends: dict[Identifier, BackendDeclaration] = Field(default_factory=dict)
+    operations: dict[Identifier, Operation] = Field(default_factory=dict)
+    policies: Steps = Field(default_factory=list)
+    rest: dict[RestKey, Identifier | Endpoint] = Field(default_factory=dict)
+    soap: Soap | None = None
+    odata: OData | None = None
+    listeners: dict[Identifier, Listener] = Field(default_factory=dict)
+
+
+class Policy(Document):
+    """A named list of steps. The one named `gateway` stands outside of every component's own."""
+
+    kind: Literal["Policy"]
+    name: Name
+    title: str = ""
+    steps: Steps
+
+
+class Plan(Document):
+    """What subscribers may do: its steps run after the endpoint's."""
+
+    kind: Literal["Plan"]
+    name: Name
+    title: str = ""
+    policies: Steps = Field(default_factory=list)
+
+
+class Subscription(Document):
+    api: Name
+    plan: Name | None = None
+
+
+class Application(Document):
+    kind: Literal["Application"]
+    name: Name
+    title: str = ""
+    owner: str = ""
+    subscriptions: list[Subscription] = Field(default_factory=list)
+
+
+class SecretSource(Document):
+    """Where a node finds a secret: exactly one."""
+
+    env: str | None = None
+    file: str | None = None
+
+
+class Environment(Document):
+    """Values and secrets of a node; given by `penstock serve --environment FILE`, never stored."""
+
+    kind: Literal["Environment"]
+    name: Name = "default"
+    values: dict[Identifier, str | int | float | bool] = Field(default_factory=dict)
+    secrets: dict[Identifier, SecretSource] = Field(default_factory=dict)
+
+
+class Topic(Document):
+    kind: Literal["Topic"]
+    name: Name
+    title: str = ""
+    message: SchemaLike | None = Field(None, description="the payload's JSON Schema; none: any JSON")
+    max_length: int = Field(1_000_000, ge=1, description="messages kept; the oldest go first")
+
+
+AnyDocument = Annotated[ApiComponent | Policy | Plan | Application | Environment | Topic, Field(discriminator="kind")]

@@ -1,0 +1,1 @@
+"""Policy kinds. One file a kind."""

@@ -1,0 +1,1 @@
+"""One query plan and its evaluators: in memory and over SQL."""

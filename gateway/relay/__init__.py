@@ -1,0 +1,1 @@
+"""Bytes to an upstream and back: pool, connection, streaming."""

@@ -1,0 +1,42 @@
+"""The seam of HTTP upstreams: what relays and typed HTTP calls need of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from gateway.core.exchange import Step
+from gateway.core.headers import Fields
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A whole answer. Field names are in lower case."""
+
+    status: int
+    fields: Fields
+    body: bytes
+
+    def get(self, name: bytes) -> bytes | None:
+        return next((value for key, value in self.fields if key == name), None)
+
+
+class Upstream(Protocol):
+    """One backend's targets with their pools. Raises BadGateway, GatewayTimeout."""
+
+    def relay(self, template: str | None, parameters: tuple[str, ...]) -> Step:
+        """The last step of a relay. `template` is the upstream path: `{name}` and `**` stand for what the route's
+        parameters of that name matched, raw; None forwards the request's own path."""
+        ...
+
+    async def fetch(
+        self,
+        method: bytes,
+        target: bytes,
+        fields: Sequence[tuple[bytes, bytes]] = (),
+        body: bytes = b"",
+        limit: int = 8 * 1024 * 1024,
+    ) -> Fetched: ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""Hosting processes: contracts read from annotations, and running them."""

@@ -1,0 +1,1 @@
+"""Composition: supervisor, workers, control, the protocol class, the kinds list."""

@@ -1,0 +1,1 @@
+"""Compile, check, order, diff, explain, dump: bundles and policies become one frozen snapshot. Pure."""

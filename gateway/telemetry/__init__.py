@@ -1,0 +1,1 @@
+"""Access log lines and counters, collected per node."""
