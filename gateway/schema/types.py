@@ -90,6 +90,7 @@ class Field:
     default: AnyValue = None  # canonical; used when an optional field is absent and it is not None
     description: str = ""
     read_only: bool = False
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,7 @@ class Record:
     name: str
     fields: tuple[Field, ...]
     description: str = ""
+    title: str = ""
 
     def __getitem__(self, name: str) -> Field:
         for candidate in self.fields:
@@ -127,9 +129,11 @@ Type = Scalar | Enumeration | Array | Record | Ref | AnyType
 
 @dataclass(frozen=True, slots=True)
 class Types(Mapping[str, Record | Enumeration]):
-    """The named types of one version."""
+    """The named types of one version. `aliases` are names of anything else, with whether they may be null; they are
+    put in place where a schema refers to them, so that no `Ref` ever names one."""
 
     named: Mapping[str, Record | Enumeration] = field(default_factory=dict)
+    aliases: Mapping[str, tuple[Type, bool]] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> Record | Enumeration:
         return self.named[name]
