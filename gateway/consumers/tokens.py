@@ -1,0 +1,115 @@
+"""Admin tokens: who may use the admin REST. Stored as keyed hashes; the plaintext is shown once.
+
+Records: TOKENS id → digest (hex), name, roles, components (None: all), created, ends, revoked. The id begins the
+digest, so a look-up reads one record whether the token is known or not, and compares in constant time.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.core.clock import Clock
+from gateway.core.errors import Conflict, InvalidInput, NotFound
+from gateway.core.secrets import TOKEN_PREFIX, KeyHasher, new_credential
+from gateway.store.store import TOKENS, Store, Value, Write
+
+ROLES: Final = ("viewer", "publisher", "policy-editor", "operator", "admin")
+_SHORTEST: Final = 16  # characters of a token that somebody chose
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`components` binds it to some API components; None: all of them. Times are seconds since 1970."""
+
+    id: str
+    name: str
+    roles: frozenset[str]
+    components: frozenset[str] | None = None
+    ends: float | None = None
+
+    def may(self, role: str, component: str | None = None) -> bool:
+        """`admin` has every role and everybody may view. A bound token may act on its components only; what belongs
+        to no component (None) it may only view."""
+        if role != "viewer" and role not in self.roles and "admin" not in self.roles:
+            return False
+        if self.components is None:
+            return True
+        return role == "viewer" if component is None else component in self.components
+
+
+def token_id(digest: bytes) -> str:
+    return f"t-{digest.hex()[:16]}"
+
+
+async def create_token(
+    store: Store,
+    hasher: KeyHasher,
+    clock: Clock,
+    *,
+    name: str,
+    roles: Iterable[str],
+    components: Iterable[str] | None = None,
+    ends: float | None = None,
+    credential: str | None = None,
+    actor: str,
+) -> tuple[str, str]:
+    """(id, plaintext). `credential` is a token chosen by somebody, such as the first one; Conflict if it exists."""
+    chosen = _checked(name, roles, credential)
+    plaintext = credential or new_credential(TOKEN_PREFIX)
+    digest = hasher.digest(plaintext.encode())
+    id, bound = token_id(digest), None if components is None else sorted(set(components))
+    if await store.get(TOKENS, id) is not None:
+        raise Conflict("There is such a token already.")
+    about = {"name": name, "roles": chosen, "components": bound, "ends": ends}
+    value = {"digest": digest.hex(), **about, "created": clock.time(), "revoked": None}
+    entry = {"actor": actor, "action": "token.create", "subject": id, **about}
+    await store.commit([Write(TOKENS, id, value, expect=0)], entry)
+    return id, plaintext
+
+
+def _checked(name: str, roles: Iterable[str], credential: str | None) -> list[str]:
+    chosen = sorted(set(roles))
+    if not name.strip():
+        raise InvalidInput("A token needs a name that tells what it is for.", target="name")
+    if unknown := [role for role in chosen if role not in ROLES]:
+        raise InvalidInput(f"{', '.join(unknown)}: no such role. There are {', '.join(ROLES)}.", target="roles")
+    if not chosen:
+        raise InvalidInput(f"A token needs a role: {', '.join(ROLES)}.", target="roles")
+    if credential is not None and len(credential) < _SHORTEST:
+        raise InvalidInput(f"A chosen token has {_SHORTEST} characters or more.", target="credential")
+    return chosen
+
+
+async def find_token(store: Store, hasher: KeyHasher, clock: Clock, presented: str) -> Token | None:
+    """The valid token that was presented; None for an unknown, revoked or ended one."""
+    digest = hasher.digest(presented.encode())
+    record = await store.get(TOKENS, token_id(digest))
+    stored = bytes(32) if record is None else bytes.fromhex(record.value["digest"])
+    if not hmac.compare_digest(stored, digest) or record is None:
+        return None
+    value = record.value
+    if value["revoked"] is not None or (value["ends"] is not None and clock.time() >= value["ends"]):
+        return None
+    bound = value["components"]
+    roles = frozenset(value["roles"])
+    return Token(token_id(digest), value["name"], roles, None if bound is None else frozenset(bound), value["ends"])
+
+
+async def revoke_token(store: Store, clock: Clock, id: str, *, actor: str) -> None:
+    """At once. NotFound for an unknown one; one that is revoked stays as it is."""
+    record = await store.get(TOKENS, id)
+    if record is None:
+        raise NotFound(f"There is no token {id}.")
+    if record.value["revoked"] is None:
+        value = {**record.value, "revoked": clock.time()}
+        entry = {"actor": actor, "action": "token.revoke", "subject": id}
+        await store.commit([Write(TOKENS, id, value, expect=record.version)], entry)
+
+
+async def list_tokens(store: Store) -> AsyncIterator[Value]:
+    """Tokens as they may be shown: each with its `id`, without its digest."""
+    async for id, record in store.scan(TOKENS):
+        yield {"id": id, **{name: found for name, found in record.value.items() if name != "digest"}}

@@ -1,0 +1,136 @@
+"""The border to redis-py: connecting by URL, running scripts, and every foreign error mapped to StoreUnavailable.
+
+URLs: `redis://`, `rediss://` (TLS), `unix://`, `redis+cluster://` and `rediss+cluster://`, these two with one or
+several `host:port`, divided by commas.
+Commands are never retried here: a commit whose answer was lost may have been applied, and only the caller can tell.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha1
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.cluster import ClusterNode, RedisCluster
+from redis.asyncio.connection import parse_url
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
+
+from gateway.core.errors import InvalidInput, StoreUnavailable
+
+TIMEOUT: Final = 2.0  # seconds for one command of the control plane
+SCHEMES: Final = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
+
+Argument = str | bytes | int | float
+
+
+class Script:
+    """A Lua script with its hash; loaded into a server when that says NOSCRIPT."""
+
+    __slots__ = ("sha", "source")
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.sha = sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+
+def is_cluster(url: str) -> bool:
+    return urlsplit(url).scheme.endswith("+cluster")
+
+
+def shown(url: str) -> str:
+    """A URL without its password."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def checked(url: str) -> str:
+    """The URL itself; InvalidInput for a scheme that is not served."""
+    if not url.startswith(SCHEMES):
+        raise InvalidInput(f"{shown(url)} is not a store URL; they begin with {', '.join(SCHEMES)} or memory://")
+    return url
+
+
+def unavailable(url: str, error: BaseException) -> StoreUnavailable:
+    told = str(error) or type(error).__name__
+    return StoreUnavailable(f"The store at {shown(url)} did not answer: {told}. Check that it runs and --store.")
+
+
+@contextmanager
+def border(url: str) -> Iterator[None]:
+    """Maps what redis-py and sockets raise."""
+    try:
+        yield
+    except (RedisError, RedisClusterException, OSError, EOFError) as error:
+        raise unavailable(url, error) from error
+
+
+class Client:
+    """Raw commands on a server or a cluster. Keys of one command or script share a hash tag."""
+
+    def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
+        self.url = checked(url)
+        self._timeout = timeout
+        self._client: Any = None
+        self._waiting: Any = None
+
+    async def execute(self, *command: Argument) -> Any:
+        """One command's reply as redis-py gives it for RESP2."""
+        with border(self.url):
+            async with asyncio.timeout(self._timeout * 2):
+                return await self._connected().execute_command(*command)
+
+    async def block(self, seconds: float, *command: Argument) -> Any:
+        """A command that waits in the server, for up to `seconds` by its own arguments."""
+        if self._waiting is None:
+            self._waiting = _connect(self.url, self._timeout, None)
+        with border(self.url):
+            async with asyncio.timeout(seconds + self._timeout):
+                return await self._waiting.execute_command(*command)
+
+    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
+        """A script's raw reply. A script that ends in an error raises StoreUnavailable, as its text cannot help."""
+        with border(self.url):
+            async with asyncio.timeout(self._timeout * 2):
+                client = self._connected()
+                try:
+                    return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
+                except NoScriptError:
+                    return await client.execute_command("EVAL", script.source, len(keys), *keys, *arguments)
+
+    def _connected(self) -> Any:
+        if self._client is None:
+            self._client = _connect(self.url, self._timeout, self._timeout)
+        return self._client
+
+    async def close(self) -> None:
+        clients, self._client, self._waiting = (self._client, self._waiting), None, None
+        for client in clients:
+            if client is not None:
+                await client.aclose()
+
+
+def _connect(url: str, connect_timeout: float, timeout: float | None) -> Any:
+    options: dict[str, Any] = {"socket_connect_timeout": connect_timeout, "socket_timeout": timeout, "protocol": 2}
+    if is_cluster(url):
+        return _connect_cluster(url, options)
+    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+
+
+def _connect_cluster(url: str, options: dict[str, Any]) -> Any:
+    parts = urlsplit(url)
+    credentials, _, hosts = parts.netloc.rpartition("@")
+    before = f"{credentials}@" if credentials else ""
+    found = [parse_url(f"redis://{before}{host}{parts.path}") for host in hosts.split(",")]
+    nodes = [ClusterNode(one.get("host", "127.0.0.1"), one.get("port", 6379)) for one in found]
+    named: dict[str, Any] = {name: found[0].get(name) for name in ("username", "password")}
+    tls = parts.scheme.startswith("rediss")
+    return RedisCluster(startup_nodes=nodes, ssl=tls, retry=Retry(NoBackoff(), 1), **named, **options)
+
+
+__all__ = ["Argument", "Client", "ResponseError", "Script", "border", "checked", "is_cluster", "shown", "unavailable"]

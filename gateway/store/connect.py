@@ -1,0 +1,37 @@
+"""Stores, counters and streams by URL: the one place that knows which implementation a scheme means."""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from gateway.store.client import is_cluster
+from gateway.store.counters import Counters
+from gateway.store.memory import MemoryStore
+from gateway.store.memory_counters import MemoryCounters
+from gateway.store.redis_counters import ClusterCounters, RedisCounters
+from gateway.store.redis_store import RedisStore
+from gateway.store.store import Store
+
+MEMORY: Final = "memory://"
+
+
+class OwnedCounters(Counters, Protocol):
+    """Counters with the connection that belongs to them."""
+
+    async def close(self) -> None: ...
+
+
+def open_store(url: str, prefix: str = "penstock") -> Store:
+    """redis://, rediss://, unix://, redis+cluster://, rediss+cluster:// or memory:// (a store of its own each time).
+    Connects with the first command. InvalidInput for another scheme."""
+    return MemoryStore() if url == MEMORY else RedisStore(url, prefix)
+
+
+async def connect_counters(url: str, prefix: str = "penstock") -> OwnedCounters:
+    """Counters on the store of that URL. A store that is not there is tried again in the background; until then
+    every take delivers None."""
+    if url == MEMORY:
+        return MemoryCounters()
+    counters = ClusterCounters(url, prefix) if is_cluster(url) else RedisCounters(url, prefix)
+    await counters.connect()
+    return counters

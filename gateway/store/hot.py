@@ -1,0 +1,269 @@
+"""The hot connection: one multiplexed connection per worker for scripts on the request path.
+
+Calls of one loop tick are written together and answered by direct callbacks, without futures or tasks. A call's
+time-out is swept, not timed one by one. When the server freezes or the connection breaks, everything pending is
+delivered None and the breaker opens: calls are answered None at once until a new connection has answered a PING.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import hiredis
+from redis.asyncio.connection import parse_url
+
+from gateway.store.client import Script, checked, shown
+
+log: Final = logging.getLogger("gateway.store")
+
+Answer = Callable[[Any], None]  # a script's raw reply; None: no decision
+MAX_PENDING: Final = 50_000
+
+
+def pack(*parts: bytes) -> bytes:
+    """A command as the protocol writes it (RESP, arrays of bulk strings)."""
+    return b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+
+
+def bulk(part: bytes) -> bytes:
+    return b"$%d\r\n%s\r\n" % (len(part), part)
+
+
+class _Call:
+    """One pending command. `script` is what to load when the server says that it does not know it."""
+
+    __slots__ = ("answer", "at", "command", "script")
+
+    def __init__(self, command: bytes, answer: Answer, at: float, script: Script | None) -> None:
+        self.command = command
+        self.answer = answer
+        self.at = at
+        self.script = script
+
+
+class _Link(asyncio.Protocol):
+    """One life of the connection: its pending calls, in order, and its reader."""
+
+    def __init__(self, lost: Callable[[_Link], None]) -> None:
+        self._lost = lost
+        self._reader = hiredis.Reader()
+        self.pending: deque[_Call] = deque()
+        self.transport: asyncio.Transport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        reader, pending = self._reader, self.pending
+        try:
+            reader.feed(data)
+            while (reply := reader.gets()) is not False:
+                self._answered(pending.popleft(), reply)
+        except (hiredis.ProtocolError, IndexError):
+            log.exception("the store sent what is no answer")
+            self.cut()
+
+    def _answered(self, call: _Call, reply: Any) -> None:
+        if isinstance(reply, hiredis.ReplyError):
+            if call.script is not None and str(reply).startswith("NOSCRIPT"):
+                self._load(call, call.script)
+                return
+            log.warning("the store refused a command: %s", reply)
+            reply = None
+        deliver(call.answer, reply)
+
+    def _load(self, call: _Call, script: Script) -> None:
+        """Loads the script and asks again, once."""
+        call.script = None
+        load = pack(b"SCRIPT", b"LOAD", script.source.encode())
+        self.pending.append(_Call(load, _ignore, call.at, None))
+        self.pending.append(call)
+        if self.transport is not None:
+            self.transport.write(load + call.command)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail()
+
+    def cut(self) -> None:
+        """Gives the connection up: an answer that still comes must meet no other call."""
+        if self.transport is not None:
+            self.transport.abort()
+        self._fail()
+
+    def _fail(self) -> None:
+        calls, self.pending = self.pending, deque()
+        self._lost(self)
+        for call in calls:
+            deliver(call.answer, None)
+
+
+def deliver(answer: Answer, reply: Any) -> None:
+    """A callback that fails must not take the others' answers with it."""
+    try:
+        answer(reply)
+    except Exception:
+        log.exception("a callback of the store failed")
+
+
+def _ignore(_reply: Any) -> None:
+    """The answer of SCRIPT LOAD tells nothing."""
+
+
+class HotConnection:
+    """`timeout`: seconds after which a call has failed. `backoff`: first and longest pause between connection tries."""
+
+    def __init__(self, url: str, timeout: float = 0.1, backoff: tuple[float, float] = (0.05, 1.0)) -> None:
+        self._where = shown(checked(url))
+        self._options: dict[str, Any] = dict(parse_url(url))
+        self._tls = url.startswith("rediss://")
+        self._timeout = timeout
+        self._backoff = backoff
+        self._link: _Link | None = None
+        self._out: list[bytes] = []
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._sweep_due = 0.0
+        self._connecting: asyncio.Task[None] | None = None
+        self._closed = False
+
+    @property
+    def up(self) -> bool:
+        """False while the breaker is open."""
+        return self._link is not None
+
+    async def connect(self) -> bool:
+        """Tries once; when the store is not there it goes on trying in the background."""
+        self._loop = asyncio.get_running_loop()
+        if self._link is None and not await self._try():
+            self._reconnect()
+        return self.up
+
+    def call(self, command: bytes, answer: Answer, script: Script | None = None) -> None:
+        """Sends a packed command; `answer` is called once, with None when there is no decision."""
+        link, loop = self._link, self._loop
+        if link is None or loop is None or len(link.pending) >= MAX_PENDING:
+            deliver(answer, None)
+            return
+        if not self._out:
+            loop.call_soon(self._flush)
+        self._out.append(command)
+        link.pending.append(_Call(command, answer, loop.time(), script))
+        if self._sweeper is None:
+            self._sweep_later(loop)
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if out and self._link is not None and self._link.transport is not None:
+            self._link.transport.write(b"".join(out))
+
+    def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._sweep_due = loop.time() + self._timeout / 4
+        self._sweeper = loop.call_at(self._sweep_due, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeper = None
+        link, loop = self._link, self._loop
+        if link is None or loop is None or not link.pending:
+            return
+        now = loop.time()
+        # A sweep that comes late tells that this loop stood still: read what has arrived before judging the store.
+        late = now - self._sweep_due > self._timeout / 4
+        if not late and now - link.pending[0].at > self._timeout:
+            log.warning("the store at %s is too slow: limits are decided without it until it answers", self._where)
+            link.cut()
+            return
+        self._sweep_later(loop)
+
+    def _lost(self, link: _Link) -> None:
+        if link is self._link:
+            self._link = None
+            self._out = []
+            self._reconnect()
+
+    def _reconnect(self) -> None:
+        if not self._closed and self._loop is not None and self._connecting is None:
+            self._connecting = self._loop.create_task(self._try_again())
+
+    async def _try_again(self) -> None:
+        pause, longest = self._backoff
+        try:
+            while not self._closed and not await self._try():
+                await asyncio.sleep(pause)
+                pause = min(longest, pause * 2)
+        finally:
+            self._connecting = None
+
+    async def _try(self) -> bool:
+        """Connects, signs in and asks for a PONG: a frozen server accepts connections, too."""
+        link = _Link(self._lost)
+        try:
+            async with asyncio.timeout(max(0.5, self._timeout * 2)):
+                await self._open(link)
+                for command in self._greeting():
+                    await self._ask(link, command)
+        except (OSError, ValueError):
+            link.cut()
+            return False
+        except BaseException:
+            link.cut()
+            raise
+        if self._closed or link.transport is None or link.transport.is_closing():
+            link.cut()
+            return False
+        self._link = link
+        return True
+
+    async def _open(self, link: _Link) -> None:
+        loop = asyncio.get_running_loop()
+        if path := self._options.get("path"):
+            await loop.create_unix_connection(lambda: link, path)
+            return
+        host, port = self._options.get("host", "127.0.0.1"), self._options.get("port", 6379)
+        await loop.create_connection(lambda: link, host, port, ssl=self._context() if self._tls else None)
+
+    def _context(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self._options.get("ssl_ca_certs"))
+        if certificate := self._options.get("ssl_certfile"):
+            context.load_cert_chain(certificate, self._options.get("ssl_keyfile"))
+        return context
+
+    def _greeting(self) -> list[bytes]:
+        user, password = self._options.get("username"), self._options.get("password")
+        commands = []
+        if password:
+            names = [user.encode()] if user else []
+            commands.append(pack(b"AUTH", *names, password.encode()))
+        if database := self._options.get("db"):
+            commands.append(pack(b"SELECT", b"%d" % database))
+        return [*commands, pack(b"PING")]
+
+    async def _ask(self, link: _Link, command: bytes) -> None:
+        """ConnectionError when the server refuses a command of the greeting."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def answer(reply: Any) -> None:
+            if not future.done():
+                future.set_result(reply)
+
+        link.pending.append(_Call(command, answer, 0.0, None))
+        if link.transport is not None:
+            link.transport.write(command)
+        if not await future:
+            raise ConnectionError("the store refused the greeting")
+
+    async def close(self) -> None:
+        """What is pending is delivered None."""
+        self._closed = True
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        if (task := self._connecting) is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        if self._link is not None:
+            self._link.cut()

@@ -1,0 +1,224 @@
+"""The control plane's store in Redis or Valkey, on one server or a cluster.
+
+Everything is under one hash tag, so that a commit is one script on one primary:
+`{penstock}:t:TABLE` hash of records, each `VERSION:JSON` · `{penstock}:seq` the newest sequence ·
+`{penstock}:log` and `{penstock}:audit` streams whose entries have the sequence as id (`SEQUENCE-0`) ·
+`{penstock}:nodes` and `{penstock}:node:NAME` heartbeats · `{penstock}:schema` the form of all this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import orjson
+
+from gateway.core.clock import Clock, SystemClock
+from gateway.core.errors import StoreUnavailable
+from gateway.store.client import Client, Script
+from gateway.store.memory import conflict
+from gateway.store.store import Change, Gap, Record, Value, Write
+
+SCHEMA: Final = 1
+_AUDIT_LENGTH: Final = 1_000_000
+_INLINE: Final = 8192  # bytes; a larger value is left out of the change log and read from its table
+
+# KEYS: seq, log, audit, schema, then the writes' tables.
+# ARGV: schema, log length, audit length, audit JSON or '', time, channel, then for each write: index of its table in
+# KEYS, key, expected version or '', 'p' or 'd', JSON, JSON for the log
+_COMMIT: Final = Script("""
+local schema = redis.call('GET', KEYS[4])
+if schema and tonumber(schema) > tonumber(ARGV[1]) then return {'schema', schema} end
+for i = 7, #ARGV, 6 do
+  if ARGV[i + 2] ~= '' then
+    local found = redis.call('HGET', KEYS[tonumber(ARGV[i])], ARGV[i + 1])
+    local version = found and string.match(found, '^(%d+):') or '0'
+    if version ~= ARGV[i + 2] then return {'conflict', tostring((i - 7) / 6), version} end
+  end
+end
+if not schema then redis.call('SET', KEYS[4], ARGV[1]) end
+local seq = string.format('%.0f', redis.call('INCR', KEYS[1]))
+local entry = {}
+for i = 7, #ARGV, 6 do
+  local hash = KEYS[tonumber(ARGV[i])]
+  if ARGV[i + 3] == 'p' then redis.call('HSET', hash, ARGV[i + 1], seq .. ':' .. ARGV[i + 4])
+  else redis.call('HDEL', hash, ARGV[i + 1]) end
+  entry[#entry + 1] = ARGV[i + 5]
+end
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[2], seq .. '-0', 'c', '[' .. table.concat(entry, ',') .. ']')
+if ARGV[4] ~= '' then
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], seq .. '-0', 'a', ARGV[4], 't', ARGV[5])
+end
+redis.call('PUBLISH', ARGV[6], seq)
+return {'ok', seq}
+""")
+
+# KEYS: seq, log. ARGV: after. The newest sequence and the entries behind `after`, as of one moment.
+_CHANGES: Final = Script("""
+local found = redis.call('XRANGE', KEYS[2], '(' .. ARGV[1] .. '-0', '+')
+local entries = {}
+for _, entry in ipairs(found) do
+  entries[#entries + 1] = entry[1]
+  entries[#entries + 1] = entry[2][2]
+end
+return {redis.call('GET', KEYS[1]) or '0', entries}
+""")
+
+_AUDIT: Final = Script("""
+local before = ARGV[1] == '' and '+' or '(' .. ARGV[1] .. '-0'
+local entries = {}
+for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], before, '-', 'COUNT', ARGV[2])) do
+  entries[#entries + 1] = {entry[1], entry[2][2], entry[2][4]}
+end
+return entries
+""")
+
+# KEYS: nodes. ARGV: prefix of a node's key. Forgets the members whose heartbeat expired.
+_NODES: Final = Script("""
+local alive = {}
+for _, name in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+  local state = redis.call('GET', ARGV[1] .. name)
+  if state then
+    alive[#alive + 1] = name
+    alive[#alive + 1] = state
+  else redis.call('SREM', KEYS[1], name) end
+end
+return alive
+""")
+
+
+class StoreTooNew(StoreUnavailable):
+    """A newer release wrote this store in a form that this one does not know."""
+
+    title, code = "The store is of a newer release", "store_too_new"
+
+
+class RedisStore:
+    """`prefix` names one gateway's keyspace; nothing is connected before the first command. Never retried: a commit
+    that raised StoreUnavailable may have been applied, so read before you write again."""
+
+    def __init__(
+        self, url: str, prefix: str = "penstock", clock: Clock | None = None, log_length: int = 10_000
+    ) -> None:
+        self._client = Client(url)
+        self._prefix = f"{{{prefix}}}:"
+        self._clock = clock or SystemClock()
+        self._log_length = log_length
+        self._checked = False
+
+    def _key(self, name: str) -> str:
+        return self._prefix + name
+
+    async def connect(self) -> None:
+        """Checks that the store answers and that its form is known. Every command does so before its first use."""
+        if not self._checked:
+            found = await self._client.execute("GET", self._key("schema"))
+            self._check(int(found or SCHEMA))
+            self._checked = True
+
+    def _check(self, found: int) -> None:
+        if found > SCHEMA:
+            raise StoreTooNew(
+                f"The store is in form {found}, this release knows up to {SCHEMA}. "
+                "Upgrade this node, or point --store at another store."
+            )
+
+    async def get(self, table: str, key: str) -> Record | None:
+        await self.connect()
+        found = await self._client.execute("HGET", self._key(f"t:{table}"), key)
+        return None if found is None else _record(found)
+
+    async def scan(self, table: str) -> AsyncIterator[tuple[str, Record]]:
+        await self.connect()
+        cursor, seen = 0, set[bytes]()
+        while True:
+            cursor, found = await self._client.execute("HSCAN", self._key(f"t:{table}"), cursor, "COUNT", 500)
+            for key, text in found.items():
+                if key not in seen:
+                    seen.add(key)
+                    yield key.decode(), _record(text)
+            if int(cursor) == 0:
+                return
+
+    async def commit(self, writes: Sequence[Write], audit: Value | None = None) -> int:
+        tables = list(dict.fromkeys(write.table for write in writes))
+        keys = [self._key(name) for name in ("seq", "log", "audit", "schema")]
+        arguments: list[str | bytes | int] = [SCHEMA, self._log_length, _AUDIT_LENGTH]
+        arguments += [b"" if audit is None else orjson.dumps(audit), repr(self._clock.time()), self._key("notice")]
+        for write in writes:
+            arguments += _arguments(write, 5 + tables.index(write.table))
+        answer = await self._client.run(_COMMIT, keys + [self._key(f"t:{table}") for table in tables], arguments)
+        return self._committed(answer, writes)
+
+    def _committed(self, answer: list[bytes], writes: Sequence[Write]) -> int:
+        if answer[0] == b"conflict":
+            raise conflict(writes[int(float(answer[1]))], int(answer[2]))
+        if answer[0] == b"schema":
+            self._check(int(answer[1]))
+        return int(answer[1])
+
+    async def sequence(self) -> int:
+        await self.connect()
+        return int(await self._client.execute("GET", self._key("seq")) or 0)
+
+    async def changes(self, after: int) -> list[Change]:
+        await self.connect()
+        newest, entries = await self._client.run(_CHANGES, [self._key("seq"), self._key("log")], [after])
+        sequences = [int(id.partition(b"-")[0]) for id in entries[::2]]
+        if sequences != list(range(after + 1, int(newest) + 1)) or after > int(newest):
+            raise Gap(f"the change log does not reach back to {after}")
+        found: list[Change] = []
+        for sequence, text in zip(sequences, entries[1::2], strict=True):
+            for table, key, *value in orjson.loads(text):
+                found.append(Change(sequence, table, key, value[0] if value else await self._now(table, key)))
+        return found
+
+    async def _now(self, table: str, key: str) -> Value | None:
+        record = await self.get(table, key)
+        return None if record is None else record.value
+
+    async def wait(self, after: int, seconds: float) -> None:
+        """Waits in the server for the log's next entry: such a notice cannot be lost between two calls."""
+        await self.connect()
+        if seconds > 0:
+            millis = max(1, round(seconds * 1000))
+            stream = self._key("log")
+            await self._client.block(
+                seconds, "XREAD", "COUNT", 1, "BLOCK", millis, "STREAMS", stream, f"{after}-18446744073709551615"
+            )
+
+    async def audit(self, limit: int = 100, before: int | None = None) -> list[Value]:
+        await self.connect()
+        entries = await self._client.run(_AUDIT, [self._key("audit")], ["" if before is None else before, limit])
+        return [
+            {**orjson.loads(text), "sequence": int(id.partition(b"-")[0]), "at": float(at)} for id, text, at in entries
+        ]
+
+    async def beat(self, node: str, state: Value, ttl: float) -> None:
+        await self.connect()
+        millis = max(1, round(ttl * 1000))
+        await self._client.execute("SET", self._key(f"node:{node}"), orjson.dumps(state), "PX", millis)
+        await self._client.execute("SADD", self._key("nodes"), node)
+
+    async def nodes(self) -> dict[str, Value]:
+        await self.connect()
+        alive = await self._client.run(_NODES, [self._key("nodes")], [self._key("node:")])
+        return {name.decode(): orjson.loads(state) for name, state in zip(alive[::2], alive[1::2], strict=True)}
+
+    async def close(self) -> None:
+        await self._client.close()
+
+
+def _record(text: bytes) -> Record:
+    version, _, value = text.partition(b":")
+    return Record(orjson.loads(value), int(version))
+
+
+def _arguments(write: Write, table: int) -> list[str | bytes | int]:
+    """One write for the script; the log holds [table, key, value], without the value where that is large."""
+    text = b"" if write.value is None else orjson.dumps(write.value)
+    told: list[Any] = [write.table, write.key]
+    if len(text) <= _INLINE:
+        told.append(write.value)
+    expect = "" if write.expect is None else write.expect
+    return [table, write.key, expect, "d" if write.value is None else "p", text, orjson.dumps(told)]

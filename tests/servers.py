@@ -1,0 +1,162 @@
+"""Real servers for tests: an embedded Valkey, and a cluster of three primaries on loopback. Import the fixtures.
+
+`valkey` and `cluster` are started once per test process and shared; each test takes a keyspace of its own by `prefix`.
+`embedded` gives a test a server that it may kill.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from gateway.store.embedded import EmbeddedStore, find_binary
+
+SLOTS = 16384
+_WAIT = 30.0
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Waits for a condition of another process, with a bound that only a failure reaches."""
+    end = time.monotonic() + _WAIT
+    while not condition():
+        assert time.monotonic() < end, f"gave up waiting until {what}"
+        time.sleep(0.005)
+
+
+def free_port() -> int:
+    """A loopback port whose cluster bus port (10,000 higher) is free, too."""
+    while True:
+        with socket.socket() as one, socket.socket() as two, contextlib.suppress(OSError, OverflowError):
+            one.bind(("127.0.0.1", 0))
+            port: int = one.getsockname()[1]
+            two.bind(("127.0.0.1", port + 10_000))
+            return port
+
+
+class Server:
+    """A store server of the tests' own."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        with (folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [str(find_binary()), "--dir", str(folder), "--save", "", *options], stdout=log, stderr=log, cwd=folder
+            )
+
+    def freeze(self) -> None:
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def _answers(client: redis.Redis) -> bool:
+    with contextlib.suppress(redis.RedisError):
+        return bool(client.ping())
+    return False
+
+
+@contextlib.contextmanager
+def running_valkey() -> Iterator[str]:
+    """The URL of a server on a unix socket."""
+    with tempfile.TemporaryDirectory(prefix="ps-") as folder:
+        path = f"{folder}/s"
+        server = Server(Path(folder), "--port", "0", "--unixsocket", path)
+        try:
+            with redis.Redis.from_url(f"unix://{path}") as client:
+                until(lambda: _answers(client), "the server answers")
+            yield f"unix://{path}"
+        finally:
+            server.kill()
+
+
+@contextlib.contextmanager
+def running_cluster() -> Iterator[str]:
+    """The URL of a cluster of three primaries."""
+    with tempfile.TemporaryDirectory(prefix="ps-") as folder, contextlib.ExitStack() as stack:
+        ports = []
+        for number in range(3):
+            port = free_port()
+            options = ("--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes")
+            server = Server(Path(folder) / str(number), *options)
+            stack.callback(server.kill)
+            ports.append(port)
+        clients = [stack.enter_context(redis.Redis(port=port)) for port in ports]
+        for client in clients:
+            until(lambda client=client: _answers(client), "a node answers")  # type: ignore[misc]
+        _form(clients, ports)
+        yield f"redis+cluster://127.0.0.1:{ports[0]}"
+
+
+def _form(clients: list[redis.Redis], ports: list[int]) -> None:
+    edges = [0, SLOTS // 3, 2 * SLOTS // 3, SLOTS]
+    for client, first, end in zip(clients, edges, edges[1:], strict=False):
+        client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+    for number, client in enumerate(clients, 1):
+        client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number)
+    for port in ports[1:]:
+        clients[0].execute_command("CLUSTER", "MEET", "127.0.0.1", port)
+    for client in clients:
+        until(lambda client=client: _formed(client), "the cluster has formed")  # type: ignore[misc]
+
+
+def _formed(client: redis.Redis) -> bool:
+    info = client.execute_command("CLUSTER", "INFO")
+    told = info if isinstance(info, dict) else dict(line.split(":") for line in info.decode().split())
+    slots = client.execute_command("CLUSTER", "SLOTS")
+    return told["cluster_state"] == "ok" and told["cluster_known_nodes"] == "3" and len(slots) == 3
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[str]:
+    """URL of a server shared by the tests of this process."""
+    with running_valkey() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[str]:
+    """URL of a three-primary cluster shared by the tests of this process."""
+    with running_cluster() as url:
+        yield url
+
+
+@pytest.fixture
+def prefix() -> str:
+    """A keyspace of the test's own."""
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+async def embedded(tmp_path: Path) -> AsyncIterator[EmbeddedStore]:
+    """A started embedded store of the test's own."""
+    store = EmbeddedStore(tmp_path)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.stop()
+
+
+async def kill_and_restart(store: EmbeddedStore) -> str:
+    """kill -9 of the server's process, then a start on the same data."""
+    assert store.pid is not None
+    os.kill(store.pid, signal.SIGKILL)
+    await store.ended()
+    return await store.start()

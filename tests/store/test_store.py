@@ -1,0 +1,211 @@
+"""One suite for every implementation of the control plane's store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import redis.asyncio
+
+from gateway.core.clock import ManualClock
+from gateway.core.errors import InvalidInput, PreconditionFailed, StoreUnavailable
+from gateway.store.connect import open_store
+from gateway.store.embedded import EmbeddedStore
+from gateway.store.memory import MemoryStore
+from gateway.store.redis_store import RedisStore, StoreTooNew
+from gateway.store.store import Change, Gap, Record, Store, Write
+from tests.servers import cluster, embedded, kill_and_restart, prefix, valkey
+
+__all__ = ["cluster", "embedded", "prefix", "valkey"]
+
+IMPLEMENTATIONS = ["memory", "valkey", "cluster"]
+
+
+def make(kind: str, request: pytest.FixtureRequest, prefix: str, clock: ManualClock, log_length: int) -> Store:
+    if kind == "memory":
+        return MemoryStore(clock, log_length)
+    return RedisStore(request.getfixturevalue(kind), prefix, clock, log_length)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(params=IMPLEMENTATIONS)
+async def store(request: pytest.FixtureRequest, prefix: str, clock: ManualClock) -> AsyncIterator[Store]:
+    store = make(request.param, request, prefix, clock, 20)
+    yield store
+    await store.close()
+
+
+async def test_a_record_that_was_never_written_is_none(store: Store) -> None:
+    assert await store.get("plans", "gold") is None
+
+
+async def test_a_record_has_the_sequence_that_wrote_it_as_its_version(store: Store) -> None:
+    first = await store.commit([Write("plans", "gold", {"limit": 5, "name": "é{}"})])
+    assert await store.get("plans", "gold") == Record({"limit": 5, "name": "é{}"}, first)
+    second = await store.commit([Write("plans", "gold", {"limit": 6})])
+    assert await store.get("plans", "gold") == Record({"limit": 6}, second)
+    assert (first, second, await store.sequence()) == (1, 2, 2)
+
+
+async def test_a_deleted_record_is_none(store: Store) -> None:
+    await store.commit([Write("plans", "gold", {})])
+    await store.commit([Write("plans", "gold", None)])
+    assert await store.get("plans", "gold") is None
+
+
+async def test_a_scan_yields_every_record_of_its_table_only(store: Store) -> None:
+    await store.commit([Write("keys", f"k{n}", {"n": n}) for n in range(700)])
+    await store.commit([Write("plans", "gold", {})])
+    found = {key: record.value["n"] async for key, record in store.scan("keys")}
+    assert found == {f"k{n}": n for n in range(700)}
+
+
+async def test_a_commit_whose_expectation_fails_changes_nothing(store: Store) -> None:
+    await store.commit([Write("plans", "gold", {"limit": 5})])
+    writes = [Write("plans", "silver", {}), Write("plans", "gold", {"limit": 6}, expect=0)]
+    with pytest.raises(PreconditionFailed, match="plans/gold has changed"):
+        await store.commit(writes, {"actor": "me"})
+    assert await store.get("plans", "silver") is None
+    assert await store.sequence() == 1
+    assert await store.audit() == []
+
+
+async def test_of_fifty_concurrent_writers_of_one_version_one_wins(store: Store) -> None:
+    """CASES M71."""
+    version = await store.commit([Write("plans", "gold", {})])
+    writes = (store.commit([Write("plans", "gold", {"n": n}, expect=version)]) for n in range(50))
+    results = await asyncio.gather(*writes, return_exceptions=True)
+    assert sum(isinstance(result, int) for result in results) == 1
+    assert sum(isinstance(result, PreconditionFailed) for result in results) == 49
+
+
+async def test_the_change_log_tells_every_write_in_order(store: Store) -> None:
+    await store.commit([Write("plans", "gold", {"limit": 5}), Write("topics", "orders", {"title": "x"})])
+    await store.commit([Write("plans", "gold", None)])
+    assert await store.changes(0) == [
+        Change(1, "plans", "gold", {"limit": 5}),
+        Change(1, "topics", "orders", {"title": "x"}),
+        Change(2, "plans", "gold", None),
+    ]
+    assert await store.changes(1) == [Change(2, "plans", "gold", None)]
+    assert await store.changes(2) == []
+
+
+async def test_a_large_value_reaches_the_reader_of_the_change_log(store: Store) -> None:
+    value = {"text": "x" * 100_000}
+    await store.commit([Write("revisions", "abc", value)])
+    assert await store.changes(0) == [Change(1, "revisions", "abc", value)]
+
+
+async def test_a_trimmed_change_log_is_a_gap(store: Store) -> None:
+    for n in range(25):
+        await store.commit([Write("plans", "gold", {"n": n})])
+    with pytest.raises(Gap):
+        await store.changes(4)
+    assert [change.sequence for change in await store.changes(5)] == list(range(6, 26))
+
+
+async def test_a_reader_that_is_ahead_of_the_store_is_told_of_a_gap(store: Store) -> None:
+    with pytest.raises(Gap):
+        await store.changes(7)
+
+
+async def test_wait_ends_with_the_next_commit(store: Store) -> None:
+    await store.commit([Write("plans", "gold", {})])
+    waiting = asyncio.create_task(store.wait(1, 30))
+    await asyncio.sleep(0)
+    await store.commit([Write("plans", "gold", {})])
+    async with asyncio.timeout(10):
+        await waiting
+
+
+async def test_wait_does_not_wait_for_what_is_there_already(store: Store) -> None:
+    await store.commit([Write("plans", "gold", {})])
+    async with asyncio.timeout(10):
+        await store.wait(0, 30)
+
+
+async def test_wait_without_a_commit_ends_after_its_seconds(store: Store) -> None:
+    async with asyncio.timeout(10):
+        await store.wait(0, 0.02)
+
+
+async def test_audit_entries_come_newest_first_with_sequence_and_time(store: Store, clock: ManualClock) -> None:
+    start = clock.time()
+    for n in range(3):
+        await store.commit([], {"actor": "me", "n": n})
+        clock.advance(1)
+    found = await store.audit(limit=2)
+    assert [(entry["n"], entry["sequence"], entry["at"] - start) for entry in found] == [(2, 3, 2), (1, 2, 1)]
+    assert [entry["n"] for entry in await store.audit(before=3)] == [1, 0]
+
+
+async def test_a_node_is_listed_while_its_heart_beats(store: Store, clock: ManualClock) -> None:
+    await store.beat("a", {"sequence": 4}, 60)
+    await store.beat("b", {"sequence": 5}, 0.001)
+    clock.advance(1)
+    async with asyncio.timeout(10):
+        while await store.nodes() != {"a": {"sequence": 4}}:  # noqa: ASYNC110 - the server forgets by its own clock
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("kind", ["valkey", "cluster"])
+async def test_a_script_that_the_server_forgot_is_loaded_again(
+    kind: str, request: pytest.FixtureRequest, prefix: str
+) -> None:
+    url = request.getfixturevalue(kind)
+    store = RedisStore(url, prefix)
+    await store.commit([Write("plans", "gold", {})])
+    await store._client.execute("SCRIPT", "FLUSH")
+    assert await store.commit([Write("plans", "gold", {})]) == 2
+    await store.close()
+
+
+async def test_two_prefixes_are_two_stores(valkey: str, prefix: str) -> None:
+    one, two = RedisStore(valkey, prefix), RedisStore(valkey, prefix + "x")
+    await one.commit([Write("plans", "gold", {})])
+    assert await two.get("plans", "gold") is None
+    await one.close()
+    await two.close()
+
+
+async def test_a_store_of_a_newer_form_is_refused_for_reading_and_writing(valkey: str, prefix: str) -> None:
+    async with redis.asyncio.Redis.from_url(valkey) as client:
+        await client.set(f"{{{prefix}}}:schema", "2")
+    store = RedisStore(valkey, prefix)
+    with pytest.raises(StoreTooNew, match="Upgrade this node"):
+        await store.get("plans", "gold")
+    with pytest.raises(StoreTooNew):
+        await store.commit([Write("plans", "gold", {})])
+    await store.close()
+
+
+async def test_a_store_that_is_not_there_is_unavailable() -> None:
+    store = open_store("redis://:hush@127.0.0.1:1")
+    with pytest.raises(StoreUnavailable) as caught:
+        await store.get("plans", "gold")
+    assert "127.0.0.1:1" in caught.value.detail
+    assert "hush" not in caught.value.detail
+    await store.close()
+
+
+def test_an_unknown_scheme_is_refused_by_name() -> None:
+    with pytest.raises(InvalidInput, match="redis\\+cluster://"):
+        open_store("http://127.0.0.1")
+
+
+async def test_commits_outlive_a_killed_server(embedded: EmbeddedStore) -> None:
+    """CASES Q76."""
+    store = RedisStore(embedded.url)
+    for n in range(100):
+        await store.commit([Write("plans", f"p{n}", {"n": n})], {"actor": "me"})
+    await kill_and_restart(embedded)
+    assert await store.sequence() == 100
+    assert len([key async for key, _ in store.scan("plans")]) == 100
+    assert len(await store.changes(0)) == 100
+    await store.close()
