@@ -206,7 +206,7 @@ class _Reading:
             hint = "List distinct strings, or distinct integers; null may be among them."
             return self.refuse(_pointer(path, "enum" if "enum" in schema else "const"), "not an enumeration", hint)
         names = tuple(schema.get("x-enum-varnames") or member_names(values))
-        if len(set(names)) != len(values):
+        if len(set(names)) != len(values) or not all(isinstance(each, str) for each in names):
             return self.refuse(_pointer(path, "x-enum-varnames"), f"{len(values)} distinct names are needed")
         return Read(Enumeration(name, values, names, schema.get("description", "")), None in given)
 

@@ -91,7 +91,7 @@ def text_writer(type_: Type, types: Types, names: bool = False) -> TextWriter:
         write = write_any
     else:
         raise TypeError(f"a {type(resolved).__name__.lower()} does not travel as text")
-    spell = _spelling(resolved, names)
+    spell = spelling(resolved, names)
 
     def write_text(value: Any) -> str:
         try:
@@ -102,7 +102,8 @@ def text_writer(type_: Type, types: Types, names: bool = False) -> TextWriter:
     return write_text
 
 
-def _spelling(type_: Scalar | Enumeration | AnyType, names: bool) -> Callable[[Any], str]:
+def spelling(type_: Scalar | Enumeration | AnyType, names: bool) -> Callable[[Any], str]:
+    """The last step of writing: from what JSON carries to text."""
     if isinstance(type_, Enumeration):
         spelled = type_.names if names else tuple(map(str, type_.values))
         return dict(zip(type_.values, spelled, strict=True)).__getitem__
