@@ -183,7 +183,7 @@ class _Compiler:
             found: dict[int, list[Element]] = {}
             current = 0
             for child in element.iterchildren(tag=etree.Element):
-                at = places.get(child.tag)
+                at = places.get(str(child.tag))
                 if at is None:
                     errors.append(self.unknown(child, path, parts))
                 elif at < current:
