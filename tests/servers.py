@@ -160,3 +160,13 @@ async def kill_and_restart(store: EmbeddedStore) -> str:
     os.kill(store.pid, signal.SIGKILL)
     await store.ended()
     return await store.start()
+
+
+def forget_scripts(url: str) -> None:
+    """SCRIPT FLUSH on every server behind a URL, as a restart or a failover would do."""
+    if url.startswith("redis+cluster"):
+        with redis.RedisCluster.from_url(url.replace("+cluster", "")) as cluster_client:
+            cluster_client.execute_command("SCRIPT FLUSH", target_nodes=redis.RedisCluster.PRIMARIES)
+    else:
+        with redis.Redis.from_url(url) as client:
+            client.script_flush()

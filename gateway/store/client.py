@@ -24,6 +24,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 from gateway.core.errors import InvalidInput, StoreUnavailable
 
 TIMEOUT: Final = 2.0  # seconds for one command of the control plane
+_AT_ONCE: Final = 32  # connections for commands that do not wait in the server
 SCHEMES: Final = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
 
 Argument = str | bytes | int | float
@@ -78,11 +79,12 @@ class Client:
         self._timeout = timeout
         self._client: Any = None
         self._waiting: Any = None
+        self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def execute(self, *command: Argument) -> Any:
         """One command's reply as redis-py gives it for RESP2."""
         with border(self.url):
-            async with asyncio.timeout(self._timeout * 2):
+            async with asyncio.timeout(self._timeout * 2), self._turns:
                 return await self._connected().execute_command(*command)
 
     async def block(self, seconds: float, *command: Argument) -> Any:
@@ -96,7 +98,7 @@ class Client:
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """A script's raw reply. A script that ends in an error raises StoreUnavailable, as its text cannot help."""
         with border(self.url):
-            async with asyncio.timeout(self._timeout * 2):
+            async with asyncio.timeout(self._timeout * 2), self._turns:
                 client = self._connected()
                 try:
                     return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
@@ -130,6 +132,7 @@ def _connect_cluster(url: str, options: dict[str, Any]) -> Any:
     nodes = [ClusterNode(one.get("host", "127.0.0.1"), one.get("port", 6379)) for one in found]
     named: dict[str, Any] = {name: found[0].get(name) for name in ("username", "password")}
     tls = parts.scheme.startswith("rediss")
+    options["max_connections"] = 100_000  # waiting commands hold one each; the others are bounded by _AT_ONCE
     return RedisCluster(startup_nodes=nodes, ssl=tls, retry=Retry(NoBackoff(), 1), **named, **options)
 
 

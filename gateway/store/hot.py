@@ -54,17 +54,18 @@ class _Link(asyncio.Protocol):
         self._reader = hiredis.Reader()
         self.pending: deque[_Call] = deque()
         self.transport: asyncio.Transport | None = None
+        self._over = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
     def data_received(self, data: bytes) -> None:
-        reader, pending = self._reader, self.pending
+        reader = self._reader
         try:
             reader.feed(data)
-            while (reply := reader.gets()) is not False:
-                self._answered(pending.popleft(), reply)
+            while not self._over and (reply := reader.gets()) is not False:
+                self._answered(self.pending.popleft(), reply)
         except (hiredis.ProtocolError, IndexError):
             log.exception("the store sent what is no answer")
             self.cut()
@@ -97,6 +98,7 @@ class _Link(asyncio.Protocol):
         self._fail()
 
     def _fail(self) -> None:
+        self._over = True
         calls, self.pending = self.pending, deque()
         self._lost(self)
         for call in calls:

@@ -165,7 +165,7 @@ class RedisCounters:
 class ClusterCounters:
     """On a cluster, by redis-py, which knows slots and redirections: one task per call."""
 
-    def __init__(self, url: str, prefix: str = "penstock", timeout: float = 0.25) -> None:
+    def __init__(self, url: str, prefix: str = "penstock", timeout: float = 1.0) -> None:
         self._client = Client(url)
         self._prefix = prefix
         self._timeout = timeout

@@ -15,7 +15,7 @@ from gateway.store.embedded import EmbeddedStore
 from gateway.store.memory import MemoryStore
 from gateway.store.redis_store import RedisStore, StoreTooNew
 from gateway.store.store import Change, Gap, Record, Store, Write
-from tests.servers import cluster, embedded, kill_and_restart, prefix, valkey
+from tests.servers import cluster, embedded, forget_scripts, kill_and_restart, prefix, valkey
 
 __all__ = ["cluster", "embedded", "prefix", "valkey"]
 
@@ -161,7 +161,7 @@ async def test_a_script_that_the_server_forgot_is_loaded_again(
     url = request.getfixturevalue(kind)
     store = RedisStore(url, prefix)
     await store.commit([Write("plans", "gold", {})])
-    await store._client.execute("SCRIPT", "FLUSH")
+    await asyncio.to_thread(forget_scripts, url)
     assert await store.commit([Write("plans", "gold", {})]) == 2
     await store.close()
 
