@@ -1,0 +1,227 @@
+"""The WSDL 1.1 of a version's SOAP service, and its XSD: the only module that knows spyne.
+
+spyne lays out the document: the types that the operations reach, messages, port type, a binding, a service. It knows
+one SOAP version per service and its own ideas of occurrence and facets, so the tree is finished here: a second
+binding, and every field exactly as `schema/xml_codec` reads and writes it. Nothing of spyne runs on a request's path.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Mapping
+from copy import deepcopy
+from operator import attrgetter
+from types import ModuleType
+from typing import Any, Final
+from xml.sax.saxutils import escape
+
+import six
+from lxml import etree
+
+from gateway.frontend.soap import messages
+from gateway.frontend.soap.xsd_fields import XS, complete
+from gateway.schema.types import AnyType, Array, Enumeration, Operation, Record, Ref, Scalar, Type, Types
+
+_SIX_MOVES: Final = ("collections_abc", "http_cookies", "urllib", "urllib.parse", "urllib.request", "urllib.error")
+
+
+def _import_spyne() -> tuple[ModuleType, ...]:
+    """spyne brings an old `six`, which Python 3.12 cannot import, and wants `cgi`, which Python 3.13 has no more;
+    of the latter it uses nothing here."""
+    stand_in = ModuleType("spyne.util.six")
+    vars(stand_in).update({name: value for name, value in vars(six).items() if not name.startswith("__")})
+    vars(stand_in)["get_function_name"] = attrgetter("__name__")
+    sys.modules["spyne.util.six"] = stand_in
+    sys.modules["spyne.util.six.moves"] = six.moves
+    for name in _SIX_MOVES:
+        sys.modules[f"spyne.util.six.moves.{name}"] = __import__(f"six.moves.{name}", fromlist=["_"])
+    real_cgi = sys.modules.get("cgi")
+    sys.modules["cgi"] = ModuleType("cgi")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            import spyne
+            import spyne.interface.wsdl
+            import spyne.model.fault
+            import spyne.protocol.soap
+    finally:
+        del sys.modules["cgi"]
+        if real_cgi is not None:
+            sys.modules["cgi"] = real_cgi
+    return spyne, spyne.interface.wsdl, spyne.model.fault, spyne.protocol.soap
+
+
+_spyne, _spyne_wsdl, _spyne_fault, _spyne_soap = _import_spyne()
+
+Element = etree._Element
+
+WSDL: Final = "http://schemas.xmlsoap.org/wsdl/"
+SOAP11_BINDING: Final = "http://schemas.xmlsoap.org/wsdl/soap/"
+SOAP12_BINDING: Final = "http://schemas.xmlsoap.org/wsdl/soap12/"
+_HTTP: Final = "http://schemas.xmlsoap.org/soap/http"
+_PLACEHOLDER: Final = "urn:penstock:address"
+_MARK: Final = "\u00b7"  # ends the names of types that the document does not name; no other name here holds it
+
+
+class Template:
+    """A WSDL with its address left open: written once, at publish time."""
+
+    def __init__(self, definitions: Element) -> None:
+        document = etree.tostring(definitions, encoding="utf-8", xml_declaration=True, pretty_print=True)
+        self._parts: list[bytes] = document.split(_PLACEHOLDER.encode())
+
+    def at(self, address: str) -> bytes:
+        """The document for a client that called `address`."""
+        return escape(address, {'"': "&quot;"}).encode().join(self._parts)
+
+
+class _Classes:
+    """The spyne classes of a version's types. Named types keep their names; records without one end in a mark."""
+
+    def __init__(self, namespace: str, types: Types) -> None:
+        self._namespace = namespace
+        self._types = types
+        self._named: dict[str, Any] = {}
+        self.records: dict[str, Record] = {}
+
+    def record(self, record: Record, name: str, base: Any = _spyne.ComplexModel) -> Any:
+        """A new class. It is known by its name before its fields are read, so that types may recur."""
+        members = {"__namespace__": self._namespace, "__type_name__": name, "_type_info": []}
+        cls = type(base)(name, (base,), members)
+        if not name.endswith(_MARK):
+            self._named[name] = cls
+        self.records[name] = record
+        for field in record.fields:
+            cls.append_field(field.name, self._of(field.type).customize(min_occurs=1, nillable=False))
+        return cls
+
+    def _of(self, type_: Type) -> Any:
+        if isinstance(type_, Ref):
+            return self._named.get(type_.name) or self._name(type_.name, self._types[type_.name])
+        if isinstance(type_, Array):
+            return self._of(type_.item)
+        if isinstance(type_, Record):
+            return self.record(type_, f"{type_.name}{len(self.records)}{_MARK}")
+        return _spyne.Unicode
+
+    def _name(self, name: str, type_: Record | Enumeration) -> Any:
+        if isinstance(type_, Record):
+            return self.record(type_, name)
+        cls = self._named[name] = _spyne.Enum(*type_.names, type_name=name, __namespace__=self._namespace)
+        return cls
+
+
+def definitions(service: str, namespace: str, operations: Mapping[str, Operation], types: Types) -> Element:
+    """The WSDL's root. ValueError names what cannot share one namespace: two faults of one code and different detail,
+    a fault and an operation of one name."""
+    wrappers = messages.wrappers(operations, types)
+    root = _laid_out(service, namespace, operations, types)
+    schema = root.find(f"{{{WSDL}}}types/{XS}schema")
+    assert schema is not None
+    complete(schema, wrappers, types, _MARK)
+    _strip_marks(root)
+    _describe(root, operations)
+    _bind(root, service, namespace)
+    etree.cleanup_namespaces(root, keep_ns_prefixes=["tns", "xs"])
+    return root
+
+
+def xsd(namespace: str, operations: Mapping[str, Operation], types: Types) -> Element:
+    """The WSDL's schema as a document of its own."""
+    root = definitions("service", namespace, operations, types)
+    schema = root.find(f"{{{WSDL}}}types/{XS}schema")
+    assert schema is not None
+    return etree.fromstring(etree.tostring(schema))
+
+
+def _laid_out(service: str, namespace: str, operations: Mapping[str, Operation], types: Types) -> Element:
+    """What spyne makes of the operations: one service, one binding."""
+    classes = _Classes(namespace, types)
+    faults: dict[str, Any] = {}
+    methods: dict[str, Any] = {}
+    for name, operation in operations.items():
+        for error in operation.errors:
+            if error.code not in faults:
+                record = messages.fault_record(error, types)
+                faults[error.code] = classes.record(record, error.code + _MARK, _spyne_fault.Fault)
+        methods[name] = _method(classes, operation, [faults[error.code] for error in operation.errors])
+    declared = type("Operations", (_spyne.Service,), methods)
+    application = _spyne.Application(
+        [declared], namespace, service, in_protocol=_spyne_soap.Soap11(), out_protocol=_spyne_soap.Soap11()
+    )
+    document = _spyne_wsdl.Wsdl11(application.interface)
+    document.build_interface_document(_PLACEHOLDER)
+    return etree.fromstring(document.get_interface_document())
+
+
+def _method(classes: _Classes, operation: Operation, faults: list[Any]) -> Any:
+    """A spyne method in the bare style, whose one part each way is the wrapper element itself."""
+
+    def method(_context: Any, _request: Any) -> None:
+        """Never called: operations run behind the policy chain, not in spyne."""
+
+    method.__name__ = operation.name
+    request, response = messages.request_record(operation), messages.response_record(operation)
+    decorate = _spyne.rpc(
+        classes.record(request, request.name + _MARK),
+        _returns=classes.record(response, response.name + _MARK),
+        _throws=faults,
+        _body_style="bare",
+        _in_message_name=request.name,
+        _out_message_name=response.name,
+    )
+    return decorate(method)
+
+
+def _strip_marks(root: Element) -> None:
+    for element in root.iter(f"{{{WSDL}}}*", f"{{{SOAP11_BINDING}}}*"):
+        for name, value in element.items():
+            if value.endswith(_MARK):
+                element.set(name, value.removesuffix(_MARK))
+
+
+def _describe(root: Element, operations: Mapping[str, Operation]) -> None:
+    """Documentation, which WSDL wants first (section 2.1), and no order of parameters, which is for rpc."""
+    for element in root.iterfind(f"{{{WSDL}}}portType/{{{WSDL}}}operation"):
+        element.attrib.pop("parameterOrder", None)
+        operation = operations[element.get("name", "")]
+        words = operation.description or operation.summary
+        for old in element.findall(f"{{{WSDL}}}documentation"):
+            element.remove(old)
+        if words:
+            documentation = etree.Element(f"{{{WSDL}}}documentation")
+            documentation.text = words
+            element.insert(0, documentation)
+
+
+def _bind(root: Element, service: str, namespace: str) -> None:
+    """spyne's binding becomes that of SOAP 1.1; its twin that of SOAP 1.2, each with a port."""
+    binding = root.find(f"{{{WSDL}}}binding")
+    port = root.find(f"{{{WSDL}}}service/{{{WSDL}}}port")
+    assert binding is not None
+    assert port is not None
+    parent = port.getparent()
+    assert parent is not None
+    binding[0].set("transport", _HTTP)
+    for action in binding.iter(f"{{{SOAP11_BINDING}}}operation"):
+        action.set("soapAction", messages.action_of(namespace, action.get("soapAction", "")))
+    twin, twin_port = deepcopy(binding), deepcopy(port)
+    _name_binding(binding, port, f"{service}-soap11")
+    _name_binding(twin, twin_port, f"{service}-soap12")
+    for each in (twin, twin_port):
+        _in_soap12(each)
+    binding.addnext(twin)
+    parent.append(twin_port)
+    root.append(parent)
+
+
+def _name_binding(binding: Element, port: Element, name: str) -> None:
+    binding.set("name", name)
+    port.set("name", name)
+    port.set("binding", f"tns:{name}")
+
+
+def _in_soap12(root: Element) -> None:
+    for element in root.iter(f"{{{SOAP11_BINDING}}}*"):
+        element.tag = f"{{{SOAP12_BINDING}}}{etree.QName(element).localname}"
