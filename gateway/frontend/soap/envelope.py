@@ -197,7 +197,7 @@ _PROLOG: Final = re.compile(rb"(?:<\?xml\s[^>]*?\?>)?+(?:\s++|<!--(?:[^-]|-[^-])
 class Reader:
     """Parses messages under limits; built at publish time. One parser serves one thread."""
 
-    def __init__(self, limits: EnvelopeLimits = EnvelopeLimits()) -> None:  # noqa: B008 - frozen
+    def __init__(self, limits: EnvelopeLimits = EnvelopeLimits()) -> None:
         self.limits = limits
         self._parser = etree.XMLParser(
             encoding="utf-8",

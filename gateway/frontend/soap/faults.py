@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from lxml import etree
 
-from gateway.core.errors import Problem, UnsupportedMediaType
+from gateway.core.errors import InternalError, Problem, UnsupportedMediaType
 from gateway.core.exchange import Exchange, Reply
 from gateway.frontend.soap import messages
 from gateway.frontend.soap.envelope import (
@@ -40,8 +41,6 @@ PROBLEMS: Final = "urn:penstock"  # the namespace of problem details and of thei
 _XML_LANG: Final = "{http://www.w3.org/XML/1998/namespace}lang"
 _KEPT: Final = frozenset((401, 403, 405, 406, 408, 410, 413, 414, 415, 417, 429, 431, 503))
 _NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-TypedDetail = Callable[[Problem, DeclaredError], Element]
 
 
 def form_of(exchange: Exchange) -> Form:
@@ -69,9 +68,13 @@ class Faults:
         self._declared = {
             name: {error.code: error for error in operation.errors} for name, operation in operations.items()
         }
-        self._writers: dict[DeclaredError, Any] = {}
+        self._writers: dict[DeclaredError, Callable[[Element, dict[str, Any]], None]] = {}
+        self._with_data: set[DeclaredError] = set()
         for error in (error for operation in operations.values() for error in operation.errors):
-            self._writers[error] = record_writer(messages.fault_record(error, types), False, types, namespace)
+            record = messages.fault_record(error, types)
+            self._writers[error] = record_writer(record, types, namespace)
+            if "data" in record:
+                self._with_data.add(error)
 
     def render(self, exchange: Exchange, problem: Problem) -> Reply:
         """The reply of a problem: the fault, its HTTP status, and the problem's own header fields."""
@@ -105,6 +108,12 @@ class Faults:
             value["detail"] = text(problem.detail)
         if problem.target:
             value["target"] = text(problem.target)
+        if problem.extensions and error in self._with_data:
+            with suppress(InternalError):  # what does not fit the declared type is left out, the fault is not
+                return self._element(error, value | {"data": problem.extensions})
+        return self._element(error, value)
+
+    def _element(self, error: DeclaredError, value: dict[str, Any]) -> Element:
         element = etree.Element(f"{{{self._namespace}}}{error.code}", nsmap={None: self._namespace})
         self._writers[error](element, value)
         return element

@@ -67,7 +67,7 @@ class SoapMount:
         operations: Mapping[str, Operation],
         types: Types,
         address: Callable[[Exchange], str],
-        limits: EnvelopeLimits = EnvelopeLimits(),  # noqa: B008 - frozen
+        limits: EnvelopeLimits = EnvelopeLimits(),
     ) -> None:
         """ValueError names operations, errors or types that cannot share one namespace."""
         offered = {name: operations[name] for name in soap.operations}
@@ -151,9 +151,9 @@ def _action(exchange: Exchange, media: MediaType) -> str:
 
 
 def _endpoint(operation: Operation, namespace: str, types: Types, component: str, version: str) -> TypedEndpoint:
-    read = record_reader(messages.request_record(operation), False, types, namespace)
+    read = record_reader(messages.request_record(operation), types, namespace)
     response = messages.response_record(operation)
-    write = record_writer(response, False, types, namespace)
+    write = record_writer(response, types, namespace)
     tag = f"{{{namespace}}}{response.name}"
     result = f"{operation.name}Result" if operation.output is not None else None
 
@@ -161,7 +161,7 @@ def _endpoint(operation: Operation, namespace: str, types: Types, component: str
         context = Context(
             exchange.id, component, version, operation.name, "soap", exchange.identity or ANONYMOUS
         )
-        exchange.call = Call(operation.name, read(exchange.parsed.body), context)
+        exchange.call = Call(operation.name, read(exchange.parsed.body, "$"), context)
 
     def encode(exchange: Exchange, value: Any) -> Reply:
         form: Form = exchange.parsed.form

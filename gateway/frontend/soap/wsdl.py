@@ -21,7 +21,7 @@ from lxml import etree
 
 from gateway.frontend.soap import messages
 from gateway.frontend.soap.xsd_fields import XS, complete
-from gateway.schema.types import AnyType, Array, Enumeration, Operation, Record, Ref, Scalar, Type, Types
+from gateway.schema.types import Array, Enumeration, Operation, Record, Ref, Type, Types
 
 _SIX_MOVES: Final = ("collections_abc", "http_cookies", "urllib", "urllib.parse", "urllib.request", "urllib.error")
 
@@ -45,14 +45,15 @@ def _import_spyne() -> tuple[ModuleType, ...]:
             import spyne.interface.wsdl
             import spyne.model.fault
             import spyne.protocol.soap
+            import spyne.util.appreg
     finally:
         del sys.modules["cgi"]
         if real_cgi is not None:
             sys.modules["cgi"] = real_cgi
-    return spyne, spyne.interface.wsdl, spyne.model.fault, spyne.protocol.soap
+    return spyne, spyne.interface.wsdl, spyne.model.fault, spyne.protocol.soap, spyne.util.appreg
 
 
-_spyne, _spyne_wsdl, _spyne_fault, _spyne_soap = _import_spyne()
+_spyne, _spyne_wsdl, _spyne_fault, _spyne_soap, _spyne_registry = _import_spyne()
 
 Element = etree._Element
 
@@ -92,6 +93,8 @@ class _Classes:
         if not name.endswith(_MARK):
             self._named[name] = cls
         self.records[name] = record
+        if not record.fields:
+            cls.append_field(_MARK, _spyne.Unicode)  # spyne takes no empty messages; what it makes of it is dropped
         for field in record.fields:
             cls.append_field(field.name, self._of(field.type).customize(min_occurs=1, nillable=False))
         return cls
@@ -150,6 +153,7 @@ def _laid_out(service: str, namespace: str, operations: Mapping[str, Operation],
     application = _spyne.Application(
         [declared], namespace, service, in_protocol=_spyne_soap.Soap11(), out_protocol=_spyne_soap.Soap11()
     )
+    _spyne_registry.unregister_application(application)  # or it would be kept for the life of the worker
     document = _spyne_wsdl.Wsdl11(application.interface)
     document.build_interface_document(_PLACEHOLDER)
     return etree.fromstring(document.get_interface_document())
@@ -213,7 +217,7 @@ def _bind(root: Element, service: str, namespace: str) -> None:
         _in_soap12(each)
     binding.addnext(twin)
     parent.append(twin_port)
-    root.append(parent)
+    parent.set("name", service)
 
 
 def _name_binding(binding: Element, port: Element, name: str) -> None:

@@ -5,7 +5,6 @@ import codecs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from lxml import etree
 from soap_service import ENV11, ENV12, GET_7, NS, envelope
 
 from gateway.core.errors import ContentTooLarge, Problem, UnsupportedMediaType
@@ -23,13 +22,15 @@ from gateway.frontend.soap.envelope import (
     version_of,
 )
 
+LIMITS = EnvelopeLimits()
 
-def opened(data: bytes, limits: EnvelopeLimits = EnvelopeLimits()):
+
+def opened(data: bytes, limits: EnvelopeLimits = LIMITS):
     root = Reader(limits).parse(data)
     return open_envelope(root, Form(version_of(root)))
 
 
-def refusal(data: bytes, limits: EnvelopeLimits = EnvelopeLimits()) -> str:
+def refusal(data: bytes, limits: EnvelopeLimits = LIMITS) -> str:
     with pytest.raises(MalformedEnvelope) as caught:
         opened(data, limits)
     return caught.value.detail
@@ -227,19 +228,20 @@ def test_a_must_understand_that_is_no_boolean_is_refused():
         not_understood(parsed)
 
 
-@given(st.binary(max_size=200))
-def test_random_bytes_never_break_the_reader(data):
+def outcome(data: bytes) -> int:
+    """200, or the status of the problem; any other exception escapes."""
     try:
         opened(in_utf8(data, None)[0])
     except Problem as problem:
-        assert problem.status in (400, 415, 500)
+        return problem.status
+    return 200
+
+
+@given(st.binary(max_size=200))
+def test_random_bytes_never_break_the_reader(data):
+    assert outcome(data) in (200, 400, 415, 500)
 
 
 @given(st.text(max_size=100))
 def test_random_text_in_an_envelope_never_breaks_the_reader(text):
-    try:
-        opened(envelope(text.encode("utf-8", "replace").decode()))
-    except Problem as problem:
-        assert problem.status == 400
-    except etree.LxmlError:
-        pytest.fail("a parser's error escaped")
+    assert outcome(envelope(text.encode("utf-8", "replace").decode())) in (200, 400)
