@@ -99,6 +99,9 @@ class EnvelopeLimits:
     children: int = 50_000
 
 
+DEFAULT_LIMITS: Final = EnvelopeLimits()
+
+
 class MalformedEnvelope(Problem):
     """Not XML, or not the shape of an envelope: HTTP 400 in both versions (Basic Profile R1113)."""
 
@@ -197,7 +200,7 @@ _PROLOG: Final = re.compile(rb"(?:<\?xml\s[^>]*?\?>)?+(?:\s++|<!--(?:[^-]|-[^-])
 class Reader:
     """Parses messages under limits; built at publish time. One parser serves one thread."""
 
-    def __init__(self, limits: EnvelopeLimits = EnvelopeLimits()) -> None:
+    def __init__(self, limits: EnvelopeLimits = DEFAULT_LIMITS) -> None:
         self.limits = limits
         self._parser = etree.XMLParser(
             encoding="utf-8",
@@ -303,9 +306,7 @@ def not_understood(envelope: Envelope, understood: frozenset[str] = frozenset())
     return [
         etree.QName(block)
         for block in envelope.headers
-        if _flag(block, version.tag("mustUnderstand"))
-        and _is_for_us(block, version)
-        and block.tag not in understood
+        if _flag(block, version.tag("mustUnderstand")) and _is_for_us(block, version) and block.tag not in understood
     ]
 
 

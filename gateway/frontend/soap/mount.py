@@ -19,6 +19,7 @@ from gateway.core.identity import ANONYMOUS
 from gateway.frontend.frontend import Document, TypedEndpoint
 from gateway.frontend.soap import messages, wsdl
 from gateway.frontend.soap.envelope import (
+    DEFAULT_LIMITS,
     SOAP11,
     Envelope,
     EnvelopeLimits,
@@ -67,7 +68,7 @@ class SoapMount:
         operations: Mapping[str, Operation],
         types: Types,
         address: Callable[[Exchange], str],
-        limits: EnvelopeLimits = EnvelopeLimits(),
+        limits: EnvelopeLimits = DEFAULT_LIMITS,
     ) -> None:
         """ValueError names operations, errors or types that cannot share one namespace."""
         offered = {name: operations[name] for name in soap.operations}
@@ -158,9 +159,7 @@ def _endpoint(operation: Operation, namespace: str, types: Types, component: str
     result = f"{operation.name}Result" if operation.output is not None else None
 
     def decode(exchange: Exchange) -> None:
-        context = Context(
-            exchange.id, component, version, operation.name, "soap", exchange.identity or ANONYMOUS
-        )
+        context = Context(exchange.id, component, version, operation.name, "soap", exchange.identity or ANONYMOUS)
         exchange.call = Call(operation.name, read(exchange.parsed.body, "$"), context)
 
     def encode(exchange: Exchange, value: Any) -> Reply:

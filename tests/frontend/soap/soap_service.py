@@ -87,7 +87,9 @@ def mount(offered: Mapping[str, Operation] | None = None, known: Types | None = 
     offered = operations() if offered is None else offered
     spec = SoapSpec(namespace=NS, operations=tuple(offered))
     known = types() if known is None else known
-    return SoapMount("shop", "v2", spec, offered, known, lambda exchange: f"http://{exchange.head.host.decode()}{ADDRESS}")
+    return SoapMount(
+        "shop", "v2", spec, offered, known, lambda exchange: f"http://{exchange.head.host.decode()}{ADDRESS}"
+    )
 
 
 class _Wire:

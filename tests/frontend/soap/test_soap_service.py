@@ -183,9 +183,7 @@ async def test_version_1_2_names_the_headers_that_are_not_understood():
     assert named[0].nsmap["h"] == "urn:h"
 
 
-@pytest.mark.parametrize(
-    ("version", "status", "code"), [("1.1", 500, "soap:Client"), ("1.2", 400, "soap:Sender")]
-)
+@pytest.mark.parametrize(("version", "status", "code"), [("1.1", 500, "soap:Client"), ("1.2", 400, "soap:Sender")])
 async def test_a_declared_error_is_a_typed_fault(version, status, code):
     """PROTOCOLS S4: whatever HTTP status REST would give it."""
     body = envelope(GET_7, version)
@@ -196,9 +194,7 @@ async def test_a_declared_error_is_a_typed_fault(version, status, code):
     assert got.text(f"{detail}detail") == "No order 7."
 
 
-@pytest.mark.parametrize(
-    ("version", "status", "code"), [("1.1", 500, "soap:Server"), ("1.2", 500, "soap:Receiver")]
-)
+@pytest.mark.parametrize(("version", "status", "code"), [("1.1", 500, "soap:Server"), ("1.2", 500, "soap:Receiver")])
 @pytest.mark.parametrize("problem", [Broken(), BadGateway("down"), ValueError("a bug")])
 async def test_what_is_not_the_senders_fault_is_the_servers(version, status, code, problem):
     body = envelope(GET_7, version)

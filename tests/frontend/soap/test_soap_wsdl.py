@@ -178,7 +178,9 @@ def test_what_is_written_is_valid_and_reads_back(data):
     root = element(messages.request_record(operation), value, known)
     schema_of({"go": operation}, known).assertValid(root)
     again = element(
-        messages.request_record(operation), record_reader(messages.request_record(operation), known, NS)(root, "$"), known
+        messages.request_record(operation),
+        record_reader(messages.request_record(operation), known, NS)(root, "$"),
+        known,
     )
     assert etree.tostring(again) == etree.tostring(root)
 
