@@ -1,0 +1,67 @@
+"""What authentication and limiting steps mean to a client: OpenAPI security schemes, 401, 403 and 429."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gateway.snapshot.spec import StepSpec
+
+Scheme = dict[str, Any]
+SchemeOf = Callable[[Mapping[str, Any]], Scheme]
+
+
+def _api_key(config: Mapping[str, Any]) -> Scheme:
+    if isinstance(config.get("query"), str) and not config.get("header"):
+        return {"type": "apiKey", "in": "query", "name": config["query"]}
+    return {"type": "apiKey", "in": "header", "name": config.get("header") or "X-API-KEY"}
+
+
+def _bearer(_config: Mapping[str, Any]) -> Scheme:
+    return {"type": "http", "scheme": "bearer"}
+
+
+SCHEMES: Final[Mapping[str, SchemeOf]] = {
+    "api-key": _api_key,
+    "jwt": lambda config: _bearer(config) | {"bearerFormat": "JWT"},
+    "oauth2": _bearer,
+    "oidc": _bearer,
+    "introspection": _bearer,
+    "bearer": _bearer,
+    "basic": lambda _config: {"type": "http", "scheme": "basic"},
+    "mtls": lambda _config: {"type": "mutualTLS"},
+}
+"""By the kind of the step (OpenAPI 3.1 section 4.8.27)."""
+
+
+@dataclass(slots=True)
+class Security:
+    """The schemes of one document: equal ones share a name, different ones of a kind are numbered."""
+
+    makers: Mapping[str, SchemeOf]
+    schemes: dict[str, Scheme]
+
+    def requirements(self, steps: Iterable[StepSpec]) -> list[dict[str, list[str]]]:
+        """The `security` of an endpoint: every authenticating step must be content; one with a `when` may not run."""
+        required: dict[str, list[str]] = {}
+        conditional = False
+        for step in steps:
+            if step.use in self.makers:
+                required[self._name(step.use, self.makers[step.use](step.config))] = []
+                conditional = conditional or step.when is not None
+        if not required:
+            return []
+        return [required, {}] if conditional else [required]
+
+    def _name(self, kind: str, scheme: Scheme) -> str:
+        name, number = kind, 1
+        while self.schemes.setdefault(name, scheme) != scheme:
+            number += 1
+            name = f"{kind}-{number}"
+        return name
+
+
+def limits(steps: Iterable[StepSpec]) -> bool:
+    """Whether a step may answer 429."""
+    return any("limit" in step.use or "quota" in step.use for step in steps)
