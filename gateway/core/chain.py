@@ -12,8 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.core.errors import InternalError, Problem
+from gateway.core.errors import InternalError, Problem, Unavailable
 from gateway.core.exchange import After, Exchange, Renderer, Reply, Step, StepResult, Switch, Tap, Wait
+from gateway.core.framing_send import Unsendable
 
 log: Final = logging.getLogger("gateway")
 
@@ -44,10 +45,10 @@ def run(exchange: Exchange) -> None:
     try:
         while exchange.at < len(steps):
             result = steps[exchange.at](exchange)
-            if result is not None and not _settle(exchange, result):
-                return
-            if isinstance(result, Switch):
-                steps = exchange.chain.steps
+            if result is not None:
+                if not _settle(exchange, result):
+                    return
+                steps = exchange.chain.steps  # a Switch, also one at the end of a Wait, changes the chain
             exchange.at += 1
     except Exception as error:
         fail(exchange, error)
@@ -73,8 +74,14 @@ def _settle(exchange: Exchange, result: Any) -> bool:
         task.add_done_callback(_tasks.discard)
         exchange.on_close(lambda _exchange: None if task.done() else _cancel(task))
         return False
-    result.add_done_callback(lambda future: _continue(exchange, future.result))
+    result.add_done_callback(lambda future: _continue(exchange, lambda: _result(future)))
     return False
+
+
+def _result(future: asyncio.Future[Any]) -> Any:
+    if future.cancelled():
+        raise Unavailable("What the request waited for was cancelled.")
+    return future.result()
 
 
 def _cancel(task: asyncio.Task[None]) -> None:
@@ -85,6 +92,10 @@ def _cancel(task: asyncio.Task[None]) -> None:
 async def _await(exchange: Exchange, waiting: Any) -> None:
     try:
         value = await waiting
+    except asyncio.CancelledError:
+        if not exchange.done:
+            fail(exchange, Unavailable("The work was cancelled before it ended."))
+        raise
     except Exception as error:
         if not exchange.done:
             fail(exchange, error)
@@ -126,12 +137,27 @@ def finish_head(exchange: Exchange, reply: Reply) -> Reply:
 
 def answer(exchange: Exchange, reply: Reply) -> None:
     """Sends a whole reply."""
-    exchange.wire.send(exchange, finish_head(exchange, reply))
+    reply = finish_head(exchange, reply)
+    try:
+        exchange.wire.send(exchange, reply)
+    except Unsendable as error:
+        _send_instead(exchange, error)
 
 
 def start(exchange: Exchange, reply: Reply, length: int | None) -> None:
     """Sends the head of a streamed reply; `wire.write` and `wire.end` follow."""
-    exchange.wire.start(exchange, finish_head(exchange, reply), length)
+    reply = finish_head(exchange, reply)
+    try:
+        exchange.wire.start(exchange, reply, length)
+    except Unsendable as error:
+        _send_instead(exchange, error)
+
+
+def _send_instead(exchange: Exchange, error: Unsendable) -> None:
+    """A step made a field that would break the message (CASES F22): nothing of that reply leaves."""
+    reply = _render(exchange, error)
+    exchange.status = reply.status
+    exchange.wire.send(exchange, reply)
 
 
 def fail(exchange: Exchange, error: Exception) -> None:
@@ -152,7 +178,11 @@ def _render(exchange: Exchange, error: Exception) -> Reply:
     if not isinstance(error, Problem):
         log.error("request %s failed in %s", exchange.id, exchange.chain.name, exc_info=error)
         error = InternalError(f"The gateway failed. Its log tells more under the id {exchange.id}.")
-    return exchange.chain.render(exchange, error)
+    try:
+        return exchange.chain.render(exchange, error)
+    except Exception:
+        log.exception("request %s: the renderer of %s failed", exchange.id, exchange.chain.name)
+        return Reply(error.status)
 
 
 def _give_back(exchange: Exchange) -> None:

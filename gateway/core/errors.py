@@ -152,3 +152,7 @@ class GatewayTimeout(Problem):
 
 class HttpVersionNotSupported(Problem):
     status, title, code = 505, "HTTP version not supported", "http_version_not_supported"
+
+
+class VersionNotSupported(Problem):
+    status, title, code = 505, "HTTP version not supported", "version_not_supported"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.core.call import Call
     from gateway.core.chain import Chain
     from gateway.core.errors import Problem
+    from gateway.core.live import Router
 
 
 class Peer(NamedTuple):
@@ -181,6 +182,7 @@ class Exchange:
         "closers",
         "done",
         "edits",
+        "ended_at",
         "head",
         "id",
         "identity",
@@ -189,6 +191,7 @@ class Exchange:
         "parsed",
         "received",
         "resume",
+        "router",
         "sent",
         "skipped",
         "started",
@@ -220,8 +223,10 @@ class Exchange:
         self.status = 0
         self.received = 0  # bytes of request body
         self.sent = 0  # bytes of response body
-        self.started_at = started_at  # loop time
-        self.upstream_at = 0.0
+        self.started_at = started_at  # monotonic time of the live cell's clock, as are the next two
+        self.ended_at = 0.0
+        self.upstream_at = 0.0  # the request was handed to an upstream
+        self.router: Router | None = None  # left when the exchange ends
         self.resume: Callable[[Wait], None] = _never_resumed
 
     def on_close(self, closer: Callable[[Exchange], None]) -> None:

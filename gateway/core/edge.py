@@ -1,0 +1,63 @@
+"""How an exchange begins and ends, the same for every wire: router, chain, close, observer."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+import orjson
+
+from gateway.core.chain import Chain, close, fail
+from gateway.core.errors import Problem
+from gateway.core.exchange import Exchange, Head, Reply, Wire
+from gateway.core.live import LiveCell
+
+log: Final = logging.getLogger("gateway")
+
+
+def begin(live: LiveCell, head: Head, wire: Wire) -> Exchange:
+    """An exchange on the chain that the router finds; `core.chain.run` starts it."""
+    router = live.current
+    chain, params = router.find(head)
+    exchange = Exchange(live.ids(), head, wire, chain, live.clock.monotonic())
+    exchange.params = params
+    exchange.router = router
+    router.enter()
+    return exchange
+
+
+def refused(live: LiveCell, wire: Wire) -> Exchange:
+    """The exchange of a message that could not be read: `core.chain.fail` answers it."""
+    return Exchange(live.ids(), Head(b"-", b"-"), wire, _REFUSING, live.clock.monotonic())
+
+
+def refuse(live: LiveCell, wire: Wire, problem: Exception) -> None:
+    """Answers a message that could not be read."""
+    fail(refused(live, wire), problem)
+
+
+def finish(live: LiveCell, exchange: Exchange) -> None:
+    """The last byte, the cut or the client's end: closes once, tells the observer, leaves the router."""
+    if exchange.done:
+        return
+    close(exchange)
+    exchange.ended_at = live.clock.monotonic()
+    try:
+        live.observe(exchange)
+    except Exception:
+        log.exception("request %s could not be observed", exchange.id)
+    if exchange.router is not None:
+        exchange.router.leave()
+
+
+def problem_details(_exchange: Exchange | None, problem: Problem) -> Reply:
+    """RFC 9457, without a frontend: for messages that no endpoint saw."""
+    document: dict[str, Any] = {"type": "about:blank", "title": problem.title, "status": problem.status}
+    document["code"] = problem.code
+    if problem.detail:
+        document["detail"] = problem.detail
+    fields = [(b"Content-Type", b"application/problem+json"), *problem.headers]
+    return Reply(problem.status, fields, orjson.dumps(document))
+
+
+_REFUSING: Final = Chain("", (), problem_details)

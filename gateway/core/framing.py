@@ -1,0 +1,219 @@
+"""The framing of a request's head (RFC 9112), decided by us: one linear expression over the whole head, then Host,
+Transfer-Encoding and Content-Length. Whoever stands before or behind the gateway must not be able to read a message
+in another way, so that nothing is repaired: what is not strictly well formed is refused, with 400 unless a more exact
+status exists (405, 414, 417, 431, 505).
+
+Fields whose name holds an underscore are dropped, as several servers map `X_Api_Key` and `X-Api-Key` to one variable;
+policies and upstreams see neither (CASES H34). Methods are upper case; CONNECT and TRACE are refused.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from gateway.core import target as targets
+from gateway.core.errors import (
+    BadRequest,
+    ExpectationFailed,
+    HeadTooLarge,
+    MethodNotAllowed,
+    Problem,
+    UriTooLong,
+    VersionNotSupported,
+)
+from gateway.core.exchange import Head
+from gateway.core.live import Limits
+
+TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+VALUE = rb"[\t -~\x80-\xff]*+"
+FIELDS = rb"((?:\r\n" + TOKEN + rb":" + VALUE + rb")*+)\r\n\r\n"
+
+_head = re.compile(rb"([A-Z][A-Z-]{0,31}+) ([!-~]++) HTTP/1\.([01])" + FIELDS).match
+_special = re.compile(
+    rb"\r\n(host|content-length|transfer-encoding|connection|expect):[ \t]*+([^\r\n]*+)", re.IGNORECASE
+).findall
+_underscored = re.compile(rb"\r\n[^:\r\n_]*+_[^:\r\n]*+:[^\r\n]*+").sub
+_host = re.compile(rb"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
+_bare = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00").search
+_request_line = re.compile(rb"([^ ]+) ([^ ]+) (HTTP/[0-9]\.[0-9])").fullmatch
+_method = re.compile(rb"[A-Z][A-Z-]{0,31}").fullmatch
+_name = re.compile(TOKEN).fullmatch
+
+_REFUSED_METHODS = frozenset((b"CONNECT", b"TRACE"))
+_ALLOW = ((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
+
+
+class Framed(NamedTuple):
+    """A request's head. `close`: the client wants no further request on this connection; `expects`: it waits for
+    100 (Continue) before it sends its body; `end`: the index behind the head. The wire sets `head.peer`."""
+
+    head: Head
+    close: bool
+    expects: bool
+    end: int
+
+
+def frame(data: bytes, limits: Limits) -> Framed | None:
+    """The head at the start of `data`; None when it is not there yet. Raises a Problem when it never will be."""
+    match = _head(data)
+    if match is None:
+        _incomplete(data, limits)
+        return None
+    method, target, minor, block = match.groups()
+    end = match.end()
+    if len(target) > limits.target:
+        raise UriTooLong(f"The request target is longer than {limits.target} bytes.")
+    if end > limits.head or block.count(b"\r\n") > limits.fields:
+        raise HeadTooLarge(f"A request head may have {limits.head} bytes and {limits.fields} fields.")
+    if method in _REFUSED_METHODS:
+        raise MethodNotAllowed(f"{method.decode()} is not served by this gateway.", headers=_ALLOW)
+    if b"_" in block:
+        block = _underscored(b"", block)
+    http10 = minor == b"0"
+    host, length, close, expects = _decide(block, http10)
+    path, query = targets.split(target, host)
+    return Framed(Head(method, path, query, block, host, length, http10), close, expects, end)
+
+
+def _decide(block: bytes, http10: bool) -> tuple[bytes, int, bool, bool]:
+    """Host, body length (-1: chunked), whether to close, whether 100 (Continue) is awaited."""
+    host = length = coding = None
+    close, expects = http10, False
+    for name, value in _special(block):
+        size = len(name)
+        if size == 4:
+            if host is not None:
+                raise BadRequest("Host stands more than once.")
+            host = _checked_host(value.rstrip())
+        elif size == 10:
+            close = close or b"close" in tokens(value)
+        elif size == 14:
+            if length is not None:
+                raise BadRequest("Content-Length stands more than once.")
+            length = _length(value.rstrip())
+        elif size == 17:
+            if coding is not None:
+                raise BadRequest("Transfer-Encoding stands more than once.")
+            coding = value.rstrip().lower()
+        else:
+            expects = _expectation(value, http10) or expects
+    if coding is not None:
+        length = _chunked(coding, length, http10)
+    if host is None and not http10:
+        raise BadRequest("Host is missing (RFC 9112 section 3.2).")
+    return host or b"", length or 0, close, expects and length not in (None, 0)
+
+
+def tokens(value: bytes) -> list[bytes]:
+    """The lower-case members of a comma separated field."""
+    return [token.strip(b" \t") for token in value.lower().split(b",")]
+
+
+def _checked_host(value: bytes) -> bytes:
+    if _host(value) is None:
+        raise BadRequest("Host is not a host name with an optional port.")
+    return value
+
+
+def _length(value: bytes) -> int:
+    if not value.isdigit() or len(value) > 18:
+        raise BadRequest("Content-Length must be one decimal number of at most 18 digits.")
+    return int(value)
+
+
+def _chunked(coding: bytes, length: int | None, http10: bool) -> int:
+    if length is not None:
+        raise BadRequest("Content-Length and Transfer-Encoding stand together (RFC 9112 section 6.3).")
+    if http10:
+        raise BadRequest("Transfer-Encoding does not exist in HTTP/1.0.")
+    if coding != b"chunked":
+        raise BadRequest("The one transfer coding served is chunked.")
+    return -1
+
+
+def _expectation(value: bytes, http10: bool) -> bool:
+    if value.rstrip().lower() != b"100-continue":
+        raise ExpectationFailed("The one expectation served is 100-continue.")
+    return not http10
+
+
+def _incomplete(data: bytes, limits: Limits) -> None:
+    """Raises a Problem when the head is complete and wrong, or cannot become right."""
+    end = data.find(b"\r\n\r\n")
+    check_partial(data, 0, limits, len(data) if end < 0 else end)
+    if end >= 0:
+        raise _diagnosis(data[:end])
+
+
+def check_partial(data: bytes | bytearray, start: int, limits: Limits, size: int) -> None:
+    """Refuses a head that is too large already, or that holds (from `start` on) what no head may hold."""
+    line = data.find(b"\r\n", 0, limits.target + 64)
+    if line < 0 and size > limits.target + 64:
+        raise UriTooLong(f"The request target is longer than {limits.target} bytes.")
+    if size > limits.head:
+        raise HeadTooLarge(f"A request head may have {limits.head} bytes.")
+    if _bare(data, start, size) is not None:
+        raise BadRequest("The head holds a NUL, or a carriage return or line feed that ends no line.")
+
+
+def _diagnosis(head: bytes) -> Problem:
+    """What is wrong with a complete head that the expression refused."""
+    line, *fields = head.split(b"\r\n")
+    match = _request_line(line)
+    if match is None:
+        return BadRequest("The request line must be: method, one space, target, one space, HTTP/1.1.")
+    if match[3] not in (b"HTTP/1.1", b"HTTP/1.0"):
+        return VersionNotSupported("This port speaks HTTP/1.1.")
+    if _method(match[1]) is None:
+        return BadRequest("The method must be a word in upper case.")
+    for field in fields:
+        name, colon, _ = field.partition(b":")
+        if field[:1] in (b" ", b"\t"):
+            return BadRequest("A header field is folded over lines (RFC 9112 section 5.2).")
+        if not colon or _name(name) is None:
+            return BadRequest("A header line must be: name, colon, value; without a blank before the colon.")
+    return BadRequest("The target or a header value holds a control character or a byte outside ASCII.")
+
+
+class HeadReader:
+    """Takes a connection's bytes between messages. The usual head arrives whole and is never copied; one that comes
+    in pieces is collected, and each byte is looked at once."""
+
+    __slots__ = ("_held", "_limits", "data")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._held = bytearray()
+        self.data = b""  # what `Framed.end` counts in
+
+    @property
+    def partial(self) -> bool:
+        """A head has begun."""
+        return bool(self._held)
+
+    def feed(self, data: bytes) -> Framed | None:
+        """The next head, or None when more must come. Empty lines before it are skipped (RFC 9112 section 2.2)."""
+        if len(self._held) > 1:
+            return self._continued(data)
+        if self._held:
+            data = bytes(self._held) + data
+            self._held.clear()
+        while data.startswith(b"\r\n"):
+            data = data[2:]
+        framed = frame(data, self._limits)
+        if framed is None:
+            self._held += data
+        self.data = data
+        return framed
+
+    def _continued(self, data: bytes) -> Framed | None:
+        held = self._held
+        start = max(0, len(held) - 3)
+        held += data
+        if held.find(b"\r\n\r\n", start) < 0:
+            check_partial(held, start, self._limits, len(held))
+            return None
+        self.data = bytes(held)
+        held.clear()
+        return frame(self.data, self._limits)
