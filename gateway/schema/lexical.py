@@ -161,9 +161,9 @@ def format_duration(value: timedelta) -> str:
     return f"{sign}P{f'{value.days}D' if value.days else ''}{f'T{clock}' if clock else ''}"
 
 
-def format_decimal(value: Decimal) -> str:
+def format_decimal(value: Decimal | int) -> str:
     """Without an exponent."""
-    return format(value, "f")
+    return str(value) if isinstance(value, int) else format(value, "f")
 
 
 def format_float(value: float) -> str:

@@ -1,0 +1,58 @@
+"""The backend kind `python`: an operation that is a process of a runtime.
+
+The host of processes is the service named `processes`: anything with `runner(name)`, so that a runtime inside of the
+worker, in a process of its own or elsewhere is the same to an operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gateway.core.call import Call
+from gateway.core.kinds import BackendKind, Services
+from gateway.schema.types import Operation, Types
+
+
+class Host(Protocol):
+    def runner(self, name: str) -> Callable[[Call], Awaitable[Any]]:
+        """LookupError when it hosts no such process."""
+        ...
+
+
+class ProcessOperation(BaseModel):
+    """An operation that is a process."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    process: str = Field(description="the name under which a runtime registered it")
+
+
+class ProcessBackend:
+    """Runs one process."""
+
+    def __init__(self, run: Callable[[Call], Awaitable[Any]]) -> None:
+        self._run = run
+
+    async def invoke(self, call: Call) -> Any:
+        return await self._run(call)
+
+    async def close(self) -> None:
+        """The host outlives the operation."""
+
+
+def _bind(config: ProcessOperation, _connection: None, _operation: Operation, _types: Types, services: Services) -> Any:
+    host: Host = services.named("processes")
+    return ProcessBackend(host.runner(config.process))
+
+
+KIND = BackendKind(
+    name="python",
+    connection=None,
+    operation=ProcessOperation,
+    open=None,
+    bind=_bind,
+    summary="A process: a Python function that a runtime registered.",
+)
