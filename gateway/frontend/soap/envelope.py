@@ -91,9 +91,10 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeLimits:
-    """`bytes` as received; `depth` counts elements from the envelope; the others are per element."""
+    """`bytes` as received; `elements` in all; `depth` counts elements from the envelope; the others are per element."""
 
     bytes: int = 8_388_608
+    elements: int = 200_000
     depth: int = 100
     attributes: int = 64
     children: int = 50_000
@@ -213,16 +214,16 @@ class Reader:
             collect_ids=False,
         )
         self._has_instruction = etree.XPath("boolean(//processing-instruction())")
-        self._bounds = (
-            (etree.XPath(f"boolean(/{'/'.join('*' * (limits.depth + 1))})"), f"{limits.depth} levels of elements"),
-            (etree.XPath(f"boolean(//*[@*[{limits.attributes + 1}]])"), f"{limits.attributes} attributes"),
-            (etree.XPath(f"boolean(//*[*[{limits.children + 1}]])"), f"{limits.children} children of an element"),
-        )
+        self._too_deep = etree.XPath(f"boolean(/{'/'.join('*' * (limits.depth + 1))})")
+        self._too_many = etree.XPath(f"boolean(//*[@*[{limits.attributes + 1}]])")
+        self._too_wide = etree.XPath(f"boolean(//*[*[{limits.children + 1}]])")
 
     def parse(self, data: bytes) -> Element:
         """The root element of a UTF-8 document. MalformedEnvelope tells what is refused, and where."""
         if len(data) > self.limits.bytes:
             raise ContentTooLarge(f"A SOAP message may have {self.limits.bytes} bytes here.")
+        if data.count(b"<") - data.count(b"</") > self.limits.elements:  # comments and CDATA count as well
+            raise ContentTooLarge(f"A SOAP message may have {self.limits.elements} elements here.")
         _refuse_prolog(data)
         try:
             root = etree.fromstring(data, self._parser)
@@ -233,12 +234,20 @@ class Reader:
             raise MalformedEnvelope(f"Not well-formed XML: {error}.") from None
         if root.getroottree().docinfo.doctype:
             raise MalformedEnvelope(_NO_DTD)
-        if self._has_instruction(root):
-            raise MalformedEnvelope(_NO_INSTRUCTIONS)
-        for exceeds, bound in self._bounds:
-            if exceeds(root):
-                raise MalformedEnvelope(f"The message has more than {bound}.")
+        self._check(root, data)
         return root
+
+    def _check(self, root: Element, data: bytes) -> None:
+        """What a document cannot have without certain bytes is not looked for: most messages cost no walk at all."""
+        limits = self.limits
+        if data.rfind(b"<?") > 0 and self._has_instruction(root):
+            raise MalformedEnvelope(_NO_INSTRUCTIONS)
+        if self._too_deep(root):
+            raise MalformedEnvelope(f"The message is more than {limits.depth} elements deep.")
+        if data.count(b"=") > limits.attributes and self._too_many(root):
+            raise MalformedEnvelope(f"An element has more than {limits.attributes} attributes.")
+        if data.count(b"<") > limits.children and self._too_wide(root):
+            raise MalformedEnvelope(f"An element has more than {limits.children} children.")
 
 
 def _reason(error: etree.XMLSyntaxError) -> str:

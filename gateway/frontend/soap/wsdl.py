@@ -1,8 +1,8 @@
 """The WSDL 1.1 of a version's SOAP service, and its XSD: the only module that knows spyne.
 
-spyne lays out the document: the types that the operations reach, messages, port type, a binding, a service. It knows
-one SOAP version per service and its own ideas of occurrence and facets, so the tree is finished here: a second
-binding, and every field exactly as `schema/xml_codec` reads and writes it. Nothing of spyne runs on a request's path.
+spyne lays out the document: messages, port type, a binding, a service. It knows one SOAP version per service and has
+its own ideas of occurrence, facets and recursion, so the tree is finished here: a second binding, and the types exactly
+as `schema/xml_codec` reads and writes them. Nothing of spyne runs on a request's path.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import six
 from lxml import etree
 
 from gateway.frontend.soap import messages
-from gateway.frontend.soap.xsd_fields import XS, complete
-from gateway.schema.types import Array, Enumeration, Operation, Record, Ref, Type, Types
+from gateway.frontend.soap.xsd_types import XS, declare
+from gateway.schema.types import Operation, Types
 
 _SIX_MOVES: Final = ("collections_abc", "http_cookies", "urllib", "urllib.parse", "urllib.request", "urllib.error")
 
@@ -62,7 +62,6 @@ SOAP11_BINDING: Final = "http://schemas.xmlsoap.org/wsdl/soap/"
 SOAP12_BINDING: Final = "http://schemas.xmlsoap.org/wsdl/soap12/"
 _HTTP: Final = "http://schemas.xmlsoap.org/soap/http"
 _PLACEHOLDER: Final = "urn:penstock:address"
-_MARK: Final = "\u00b7"  # ends the names of types that the document does not name; no other name here holds it
 
 
 class Template:
@@ -77,53 +76,15 @@ class Template:
         return escape(address, {'"': "&quot;"}).encode().join(self._parts)
 
 
-class _Classes:
-    """The spyne classes of a version's types. Named types keep their names; records without one end in a mark."""
-
-    def __init__(self, namespace: str, types: Types) -> None:
-        self._namespace = namespace
-        self._types = types
-        self._named: dict[str, Any] = {}
-        self.records: dict[str, Record] = {}
-
-    def record(self, record: Record, name: str, base: Any = _spyne.ComplexModel) -> Any:
-        """A new class. It is known by its name before its fields are read, so that types may recur."""
-        members = {"__namespace__": self._namespace, "__type_name__": name, "_type_info": []}
-        cls = type(base)(name, (base,), members)
-        if not name.endswith(_MARK):
-            self._named[name] = cls
-        self.records[name] = record
-        if not record.fields:
-            cls.append_field(_MARK, _spyne.Unicode)  # spyne takes no empty messages; what it makes of it is dropped
-        for field in record.fields:
-            cls.append_field(field.name, self._of(field.type).customize(min_occurs=1, nillable=False))
-        return cls
-
-    def _of(self, type_: Type) -> Any:
-        if isinstance(type_, Ref):
-            return self._named.get(type_.name) or self._name(type_.name, self._types[type_.name])
-        if isinstance(type_, Array):
-            return self._of(type_.item)
-        if isinstance(type_, Record):
-            return self.record(type_, f"{type_.name}{len(self.records)}{_MARK}")
-        return _spyne.Unicode
-
-    def _name(self, name: str, type_: Record | Enumeration) -> Any:
-        if isinstance(type_, Record):
-            return self.record(type_, name)
-        cls = self._named[name] = _spyne.Enum(*type_.names, type_name=name, __namespace__=self._namespace)
-        return cls
-
-
 def definitions(service: str, namespace: str, operations: Mapping[str, Operation], types: Types) -> Element:
     """The WSDL's root. ValueError names what cannot share one namespace: two faults of one code and different detail,
     a fault and an operation of one name."""
     wrappers = messages.wrappers(operations, types)
-    root = _laid_out(service, namespace, operations, types)
-    schema = root.find(f"{{{WSDL}}}types/{XS}schema")
-    assert schema is not None
-    complete(schema, wrappers, types, _MARK)
-    _strip_marks(root)
+    root = _laid_out(service, namespace, operations)
+    holder = root.find(f"{{{WSDL}}}types")
+    assert holder is not None
+    schema = etree.SubElement(holder, f"{XS}schema", targetNamespace=namespace, elementFormDefault="qualified")
+    declare(schema, wrappers, types)
     _describe(root, operations)
     _bind(root, service, namespace)
     etree.cleanup_namespaces(root, keep_ns_prefixes=["tns", "xs"])
@@ -132,57 +93,67 @@ def definitions(service: str, namespace: str, operations: Mapping[str, Operation
 
 def xsd(namespace: str, operations: Mapping[str, Operation], types: Types) -> Element:
     """The WSDL's schema as a document of its own."""
-    root = definitions("service", namespace, operations, types)
-    schema = root.find(f"{{{WSDL}}}types/{XS}schema")
-    assert schema is not None
-    return etree.fromstring(etree.tostring(schema))
+    root = etree.Element(
+        f"{XS}schema",
+        nsmap={"tns": namespace, "xs": XS[1:-1]},
+        targetNamespace=namespace,
+        elementFormDefault="qualified",
+    )
+    declare(root, messages.wrappers(operations, types), types)
+    return root
 
 
-def _laid_out(service: str, namespace: str, operations: Mapping[str, Operation], types: Types) -> Element:
-    """What spyne makes of the operations: one service, one binding."""
-    classes = _Classes(namespace, types)
-    faults: dict[str, Any] = {}
-    methods: dict[str, Any] = {}
-    for name, operation in operations.items():
-        for error in operation.errors:
-            if error.code not in faults:
-                record = messages.fault_record(error, types)
-                faults[error.code] = classes.record(record, error.code + _MARK, _spyne_fault.Fault)
-        methods[name] = _method(classes, operation, [faults[error.code] for error in operation.errors])
+_Wsdl11: Any = _spyne_wsdl.Wsdl11
+
+
+class _Layout(_Wsdl11):  # type: ignore[misc]
+    """spyne's WSDL without its types: it follows references by recursion and keeps every class for good."""
+
+    def build_schema_nodes(self, with_schema_location: bool = False) -> None:
+        self.schema_dict: dict[str, Element] = {}
+
+
+def _laid_out(service: str, namespace: str, operations: Mapping[str, Operation]) -> Element:
+    """What spyne makes of the operations: messages, a port type, one binding, one service."""
+    codes = dict.fromkeys(error.code for operation in operations.values() for error in operation.errors)
+    faults = {code: _element(namespace, code, _spyne_fault.Fault) for code in codes}
+    methods = {
+        name: _method(namespace, operation, [faults[error.code] for error in operation.errors])
+        for name, operation in operations.items()
+    }
     declared = type("Operations", (_spyne.Service,), methods)
     application = _spyne.Application(
         [declared], namespace, service, in_protocol=_spyne_soap.Soap11(), out_protocol=_spyne_soap.Soap11()
     )
     _spyne_registry.unregister_application(application)  # or it would be kept for the life of the worker
-    document = _spyne_wsdl.Wsdl11(application.interface)
+    document = _Layout(application.interface)
     document.build_interface_document(_PLACEHOLDER)
     return etree.fromstring(document.get_interface_document())
 
 
-def _method(classes: _Classes, operation: Operation, faults: list[Any]) -> Any:
+def _element(namespace: str, name: str, base: Any) -> Any:
+    """A class that stands for a wrapper element; what is in the element is not spyne's. It takes no empty ones."""
+    members = {"__namespace__": namespace, "__type_name__": name, "_type_info": [("content", _spyne.Unicode)]}
+    return type(base)(name, (base,), members)
+
+
+def _method(namespace: str, operation: Operation, faults: list[Any]) -> Any:
     """A spyne method in the bare style, whose one part each way is the wrapper element itself."""
 
     def method(_context: Any, _request: Any) -> None:
         """Never called: operations run behind the policy chain, not in spyne."""
 
     method.__name__ = operation.name
-    request, response = messages.request_record(operation), messages.response_record(operation)
+    request, response = messages.request_record(operation).name, messages.response_record(operation).name
     decorate = _spyne.rpc(
-        classes.record(request, request.name + _MARK),
-        _returns=classes.record(response, response.name + _MARK),
+        _element(namespace, request, _spyne.ComplexModel),
+        _returns=_element(namespace, response, _spyne.ComplexModel),
         _throws=faults,
         _body_style="bare",
-        _in_message_name=request.name,
-        _out_message_name=response.name,
+        _in_message_name=request,
+        _out_message_name=response,
     )
     return decorate(method)
-
-
-def _strip_marks(root: Element) -> None:
-    for element in root.iter(f"{{{WSDL}}}*", f"{{{SOAP11_BINDING}}}*"):
-        for name, value in element.items():
-            if value.endswith(_MARK):
-                element.set(name, value.removesuffix(_MARK))
 
 
 def _describe(root: Element, operations: Mapping[str, Operation]) -> None:

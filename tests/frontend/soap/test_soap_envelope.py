@@ -91,6 +91,11 @@ def test_too_many_children_are_refused():
     assert "10 children" in refusal(envelope("<a>" + "<b/>" * 11 + "</a>"), EnvelopeLimits(children=10))
 
 
+def test_too_many_elements_are_refused_before_they_are_parsed():
+    with pytest.raises(ContentTooLarge, match="100 elements"):
+        opened(envelope("<a>" + "<b/>" * 101 + "</a>"), EnvelopeLimits(elements=100))
+
+
 def test_too_many_bytes_are_refused():
     with pytest.raises(ContentTooLarge):
         opened(envelope(GET_7), EnvelopeLimits(bytes=10))

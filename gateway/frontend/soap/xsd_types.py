@@ -6,11 +6,12 @@ Named types are referred to; facets and records without a name stand inside of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from lxml import etree
 
+from gateway.frontend.soap.messages import is_name
 from gateway.schema import xsd
 from gateway.schema.types import AnyType, Array, Enumeration, Field, Record, Ref, Scalar, Type, Types
 
@@ -18,21 +19,32 @@ Element = etree._Element
 XS: Final = "{http://www.w3.org/2001/XMLSchema}"
 
 
-def complete(schema: Element, wrappers: Mapping[str, Record], types: Types, mark: str) -> None:
-    """Leaves in `schema` the named types that it holds, made exact, and one element for each of the wrappers.
-    Types whose names end in `mark` stand only inside of others and leave their place."""
-    named = sorted(
-        name for each in schema if (name := each.get("name", "")) and not name.endswith(mark) and name in types
-    )
-    kinds = {etree.QName(each).localname for each in schema}
-    assert kinds <= {"complexType", "simpleType", "element"}, kinds
-    for each in list(schema):
-        schema.remove(each)
-    for name in dict.fromkeys(named):
+def declare(schema: Element, wrappers: Mapping[str, Record], types: Types) -> None:
+    """Puts into `schema` the named types that the wrappers reach, and an element for each of the wrappers. References
+    have the prefix `tns`. ValueError for a type whose name XML cannot have."""
+    for name in _reached(wrappers.values(), types):
+        if not is_name(name):
+            raise ValueError(f"The type {name!r} cannot be named so in XML. Use letters, digits, _ - and dots.")
         _define(schema, types[name]).set("name", name)
     for name, record in wrappers.items():
         element = etree.SubElement(schema, f"{XS}element", name=name)
         _complex_type(element, record)
+
+
+def _reached(records: Iterable[Record], types: Types) -> list[str]:
+    """The names of all types that the records lead to, sorted."""
+    found: set[str] = set()
+    waiting: list[Type] = list(records)
+    while waiting:
+        type_ = waiting.pop()
+        if isinstance(type_, Ref) and type_.name not in found:
+            found.add(type_.name)
+            waiting.append(types[type_.name])
+        elif isinstance(type_, Array):
+            waiting.append(type_.item)
+        elif isinstance(type_, Record):
+            waiting += [field.type for field in type_.fields]
+    return sorted(found)
 
 
 def _define(parent: Element, type_: Record | Enumeration) -> Element:
