@@ -1,0 +1,175 @@
+"""SQL backends: entity sets over the tables of a database, read by SQLAlchemy Core on an asynchronous driver.
+
+Connections of SQLite fold case as Unicode has it (`tolower`, `toupper`); those of PostgreSQL run in UTC, so that
+date-times without an offset are UTC. Errors of a driver reach a client without SQL, values or URLs; the log has them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from gateway.core.call import Backend, Call
+from gateway.core.durations import seconds
+from gateway.core.errors import BadGateway, BadRequest, GatewayTimeout, NotImplementedHere, Unavailable
+from gateway.core.kinds import BackendKind, Services
+from gateway.manifest.documents import SqlBackend
+from gateway.query import columns
+from gateway.query.columns import Dialect
+from gateway.query.plan import Page, Query
+from gateway.query.sql import Statements, select
+from gateway.query.typed import Kind
+from gateway.schema.types import Enumeration, Record, Scalar, Types
+from gateway.snapshot.spec import EntitySetSpec
+
+log: Final = logging.getLogger("gateway.sql")
+
+_DRIVERS: Final[dict[str, Dialect]] = {"sqlite+aiosqlite": "sqlite", "postgresql+asyncpg": "postgresql"}
+
+
+def dialect_of(url: URL) -> Dialect:
+    """ValueError names the drivers that serve."""
+    try:
+        return _DRIVERS[url.drivername]
+    except KeyError:
+        raise ValueError(f"{url.drivername} does not serve; use one of {', '.join(_DRIVERS)}") from None
+
+
+def connect(url: str, pool_size: int) -> tuple[AsyncEngine, Dialect]:
+    """An engine that connects when it is first used. ValueError without the URL, which may hold a password."""
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError:
+        raise ValueError("the backend's url is not an SQLAlchemy URL, such as sqlite+aiosqlite:///shop.db") from None
+    dialect = dialect_of(parsed)
+    arguments = {"server_settings": {"timezone": "UTC"}} if dialect == "postgresql" else {}
+    engine = create_async_engine(
+        parsed, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, connect_args=arguments, hide_parameters=True
+    )
+    if dialect == "sqlite":
+        sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
+    return engine, dialect
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    """SQLite's own functions fold ASCII only."""
+    connection.create_function("lower", 1, _folding(str.lower), deterministic=True)
+    connection.create_function("upper", 1, _folding(str.upper), deterministic=True)
+
+
+def _folding(fold: Any) -> Any:
+    return lambda value: fold(value) if isinstance(value, str) else value
+
+
+class Connection:
+    """The pool of one `sql:` backend; shared by a version's entity sets."""
+
+    def __init__(self, engine: AsyncEngine, dialect: Dialect, timeout: float) -> None:
+        self.engine = engine
+        self.dialect: Dialect = dialect
+        self.timeout = timeout
+
+    def __repr__(self) -> str:
+        return f"<sql {self.dialect}>"
+
+    def entity_set(self, spec: EntitySetSpec, record: Record, types: Types) -> Backend:
+        """A backend whose `invoke` answers `call.query` with a `Page`. ValueError when the set has no table."""
+        if spec.table is None:
+            raise ValueError(f"the entity set {spec.name} has no table")
+        shown = [column.name for column in spec.table.columns if column.name in record]
+        table = columns.table(spec.table.name, spec.table.schema_name, shown, record, types, self.dialect)
+        kinds = {name: columns.kind_of(record, name, types) for name in shown}
+        return EntitySet(self, table, spec.key, record, types, kinds)
+
+    async def read(self, statements: Statements) -> tuple[list[Any], int | None]:
+        """The rows and the count of one moment. GatewayTimeout, Unavailable, BadGateway."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                async with self.engine.connect() as connection:
+                    return await _run(connection, statements)
+        except (TimeoutError, PoolTimeout):
+            raise GatewayTimeout(f"The database did not answer within {self.timeout:g} seconds.") from None
+        except SQLAlchemyError as error:
+            raise _mapped(error) from None
+        except OSError as error:
+            log.error("the database cannot be reached: %s", type(error).__name__)  # noqa: TRY400 - may hold the URL
+            raise Unavailable("The database cannot be reached.") from None
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+async def _run(connection: AsyncConnection, statements: Statements) -> tuple[list[Any], int | None]:
+    count = None if statements.count is None else (await connection.execute(statements.count)).scalar_one()
+    rows = (await connection.execute(statements.rows)).all()
+    return list(rows), count
+
+
+def _mapped(error: SQLAlchemyError) -> Exception:
+    """What a client may know of a driver's error. The log gets its text without the statement and its values."""
+    log.error("the database refused: %s", error.orig if isinstance(error, DBAPIError) else type(error).__name__)
+    if isinstance(error, sa.exc.DataError):
+        return BadRequest("A value of the query is outside of what the database can hold.")
+    if isinstance(error, InterfaceError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
+        return Unavailable("The database cannot be reached.")
+    if isinstance(error, OperationalError) and "unable to open" in str(error.orig):
+        return Unavailable("The database cannot be opened.")
+    if isinstance(error, OperationalError) and "locked" in str(error.orig):
+        return Unavailable("The database is locked by somebody else.")
+    return BadGateway("The database refused the query.")
+
+
+@dataclass(frozen=True, slots=True)
+class EntitySet:
+    """One table, read by queries."""
+
+    connection: Connection
+    table: sa.Table
+    key: tuple[str, ...]
+    record: Record
+    types: Types
+    kinds: dict[str, tuple[Kind, Scalar | Enumeration]]
+
+    async def invoke(self, call: Call) -> Page:
+        query = call.query if isinstance(call.query, Query) else Query()
+        statements = select(query, self.table, self.key, self.record, self.types, self.connection.dialect)
+        rows, count = await self.connection.read(statements)
+        more = statements.limit is not None and len(rows) > statements.limit
+        if more:
+            del rows[statements.limit :]
+        return Page([self._row(statements.names, row) for row in rows], count, more)
+
+    def _row(self, names: tuple[str, ...], row: Any) -> dict[str, Any]:
+        return {
+            name: columns.decoded(value, *self.kinds[name], name) for name, value in zip(names, row, strict=bool(names))
+        }
+
+    async def close(self) -> None:
+        """The pool belongs to the connection."""
+
+
+def _open(config: SqlBackend, _services: Services) -> Connection:
+    engine, dialect = connect(config.url, config.pool_size)
+    return Connection(engine, dialect, seconds(config.timeout))
+
+
+def _bind(_config: Any, _connection: Any, operation: Any, _types: Any, _services: Services) -> Backend:
+    raise NotImplementedHere(f"The operation {operation.name}: a sql backend serves entity sets, not operations.")
+
+
+KIND: Final = BackendKind(
+    name="sql",
+    connection=SqlBackend,
+    operation=None,
+    open=_open,
+    bind=_bind,
+    summary="tables of a database as entity sets",
+)
