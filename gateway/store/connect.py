@@ -8,9 +8,12 @@ from gateway.store.client import is_cluster
 from gateway.store.counters import Counters
 from gateway.store.memory import MemoryStore
 from gateway.store.memory_counters import MemoryCounters
+from gateway.store.memory_streams import MemoryStreams
 from gateway.store.redis_counters import ClusterCounters, RedisCounters
 from gateway.store.redis_store import RedisStore
+from gateway.store.redis_streams import RedisStreams
 from gateway.store.store import Store
+from gateway.store.streams import Streams
 
 MEMORY: Final = "memory://"
 
@@ -25,6 +28,11 @@ def open_store(url: str, prefix: str = "penstock") -> Store:
     """redis://, rediss://, unix://, redis+cluster://, rediss+cluster:// or memory:// (a store of its own each time).
     Connects with the first command. InvalidInput for another scheme."""
     return MemoryStore() if url == MEMORY else RedisStore(url, prefix)
+
+
+def open_streams(url: str, prefix: str = "penstock") -> Streams:
+    """As `open_store`; on a cluster each topic lives on one primary."""
+    return MemoryStreams() if url == MEMORY else RedisStreams(url, prefix)
 
 
 async def connect_counters(url: str, prefix: str = "penstock") -> OwnedCounters:
