@@ -16,6 +16,18 @@ _TEXT: Final = Scalar("string")
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9._-]*")
 
 
+_RESERVED: Final = ("http://www.w3.org/", "http://schemas.xmlsoap.org/", "urn:penstock")
+_NOT_IN_URI: Final = re.compile('[\\x00-\\x20\\x7f<>"{}|\\\\^`]')
+
+
+def check_namespace(namespace: str) -> None:
+    """ValueError for what is no URI (RFC 3986), and for the namespaces of SOAP, XML and this gateway themselves."""
+    if not namespace or _NOT_IN_URI.search(namespace):
+        raise ValueError(f"{namespace!r} is no URI and cannot be the namespace of a SOAP service.")
+    if namespace.startswith(_RESERVED):
+        raise ValueError(f"The namespace {namespace} is reserved. Use one of your own, such as urn:example:shop:v2.")
+
+
 def is_name(text: str) -> bool:
     """True for what may name an element here: an NCName of ASCII (Namespaces in XML 1.0, section 3)."""
     return _NAME.fullmatch(text) is not None

@@ -70,7 +70,8 @@ class SoapMount:
         address: Callable[[Exchange], str],
         limits: EnvelopeLimits = DEFAULT_LIMITS,
     ) -> None:
-        """ValueError names operations, errors or types that cannot share one namespace."""
+        """ValueError names the operation, error, type, field or namespace that XML cannot have or hold twice."""
+        messages.check_namespace(soap.namespace)
         offered = {name: operations[name] for name in soap.operations}
         self._namespace = soap.namespace
         self._reader = Reader(limits)

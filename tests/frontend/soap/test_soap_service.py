@@ -1,11 +1,13 @@
 """The service as a caller sees it, through its chain: what runs, what is refused, and how the refusal looks."""
 
 import codecs
+from dataclasses import replace
 
 import pytest
 from lxml import etree
 from soap_service import (
     ADDRESS,
+    ENV11,
     ENV12,
     GET_7,
     NS,
@@ -17,6 +19,7 @@ from soap_service import (
     answer,
     envelope,
     mount,
+    operations,
     post,
 )
 
@@ -33,6 +36,7 @@ from gateway.core.errors import (
     Unavailable,
 )
 from gateway.core.exchange import Head
+from gateway.schema.types import DeclaredError, Field, Record, Ref, Scalar, Types
 
 SOAP12 = "application/soap+xml; charset=utf-8"
 RESULT = f".//{{{NS}}}get_orderResponse/{{{NS}}}get_orderResult"
@@ -145,12 +149,11 @@ async def test_an_envelope_under_the_other_versions_media_type_is_415():
 @pytest.mark.parametrize("content_type", ["text/xml", "application/soap+xml"])
 async def test_what_is_no_envelope_is_400_with_a_fault(body, content_type):
     """PROTOCOLS S2, S6."""
-    got = await post(body.replace(b"schemas.xmlsoap.org", b"schemas.xmlsoap.org"), content_type)
-    if content_type == "text/xml" or b"Envelope" not in body:
-        assert (got.status, got.problem) == (400, "malformed_envelope")
-    else:
-        assert got.status == 415
-    assert got.fault_code in ("soap:Client", "soap:Sender")
+    if content_type != "text/xml":
+        body = body.replace(ENV11.encode(), ENV12.encode())
+    got = await post(body, content_type)
+    assert (got.status, got.problem) == (400, "malformed_envelope")
+    assert got.fault_code == ("soap:Client" if content_type == "text/xml" else "soap:Sender")
 
 
 @pytest.mark.parametrize("content_type", ["text/xml", "application/soap+xml"])
@@ -171,6 +174,26 @@ async def test_a_mandatory_header_is_refused_before_the_operation_runs():
     assert (got.status, got.fault_code) == (500, "soap:MustUnderstand")
     assert "{urn:h}Security" in got.reason
     assert got.root.find(".//detail") is None
+
+
+async def test_a_reply_goes_to_the_caller_whatever_reply_to_says():
+    """CASES B52: WS-Addressing headers send nothing anywhere, and are refused when they are mandatory."""
+    address = '<a:Address xmlns:a="http://www.w3.org/2005/08/addressing">http://10.0.0.1/</a:Address>'
+    header = '<a:ReplyTo xmlns:a="http://www.w3.org/2005/08/addressing"{}>' + address + "</a:ReplyTo>"
+    assert (await post(envelope(GET_7, "1.1", header.format("")))).status == 200
+    got = await post(envelope(GET_7, "1.1", header.format(' e:mustUnderstand="1"')))
+    assert got.fault_code == "soap:MustUnderstand"
+
+
+async def test_the_data_of_an_error_is_in_its_fault_when_it_fits():
+    known = Types({"Missing": Record("Missing", (Field("id", Scalar("int64")),))})
+    error = DeclaredError("OrderNotFound", 404, "No such order", Ref("Missing"))
+    service = mount({"get_order": replace(operations()["get_order"], errors=(error,), output=None)}, known)
+    path = f".//{{{NS}}}OrderNotFound/{{{NS}}}data/{{{NS}}}id"
+    got = await post(envelope(GET_7), processes=raising(OrderNotFound(id=7)), service=service)
+    assert got.text(path) == "7"
+    got = await post(envelope(GET_7), processes=raising(OrderNotFound(id="x", more=1)), service=service)
+    assert (got.text(path), got.text(f".//{{{NS}}}code")) == (None, "OrderNotFound")
 
 
 async def test_version_1_2_names_the_headers_that_are_not_understood():
@@ -261,4 +284,4 @@ async def test_other_documents_are_refused_with_the_way_to_the_wsdl(query, statu
 
 async def test_an_address_is_escaped_in_the_wsdl():
     got = Answer(await answer(mount(), {}, Head(b"GET", b"/", b"wsdl", b"", b'a"<&'), b""))
-    assert got.status == 200
+    assert got.root.find(".//{*}address").get("location") == f'http://a"<&{ADDRESS}'

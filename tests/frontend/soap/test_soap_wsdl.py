@@ -13,6 +13,7 @@ from lxml import etree
 from soap_service import ADDRESS, NS, mount, operations, types
 
 from gateway.frontend.soap import messages, wsdl
+from gateway.frontend.soap.mount import SoapMount
 from gateway.schema.contract import read_operation
 from gateway.schema.json_schema import read_types
 from gateway.schema.types import (
@@ -29,6 +30,7 @@ from gateway.schema.types import (
     Types,
 )
 from gateway.schema.xml_codec import record_reader, record_writer
+from gateway.snapshot.spec import SoapSpec
 
 
 def schema_of(offered: dict[str, Operation], known: Types) -> etree.XMLSchema:
@@ -113,6 +115,13 @@ def test_an_operation_that_would_answer_under_anothers_name_is_refused():
 def test_a_name_that_no_element_can_have_is_refused():
     with pytest.raises(ValueError, match="get order"):
         mount({"get order": Operation("get order", "safe", Record("i", ()))}, Types())
+
+
+@pytest.mark.parametrize("namespace", ["", "two words", "http://www.w3.org/2001/XMLSchema", "urn:penstock", "a\x00"])
+def test_a_namespace_that_cannot_be_a_services_is_refused(namespace):
+    spec = SoapSpec(namespace=namespace, operations=())
+    with pytest.raises(ValueError, match="namespace"):
+        SoapMount("shop", "v2", spec, {}, Types(), lambda _exchange: "")
 
 
 def test_an_errors_own_detail_is_in_its_fault():
