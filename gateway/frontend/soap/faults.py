@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from lxml import etree
 
@@ -60,62 +60,70 @@ def text(value: str) -> str:
     return _NOT_XML.sub("\ufffd", value)
 
 
+class _Typed(NamedTuple):
+    """A declared error of an operation, with what writes its detail."""
+
+    error: DeclaredError
+    write: Callable[[Element, dict[str, Any]], None]
+    has_data: bool
+
+
+def _typed(error: DeclaredError, namespace: str, types: Types) -> _Typed:
+    record = messages.fault_record(error, types)
+    return _Typed(error, record_writer(record, types, namespace), "data" in record)
+
+
 class Faults:
     """Writes the faults of one version's operations; built at publish time."""
 
     def __init__(self, namespace: str, operations: Mapping[str, Operation], types: Types) -> None:
         self._namespace = namespace
         self._declared = {
-            name: {error.code: error for error in operation.errors} for name, operation in operations.items()
+            name: {error.code: _typed(error, namespace, types) for error in operation.errors}
+            for name, operation in operations.items()
         }
-        self._writers: dict[DeclaredError, Callable[[Element, dict[str, Any]], None]] = {}
-        self._with_data: set[DeclaredError] = set()
-        for error in (error for operation in operations.values() for error in operation.errors):
-            record = messages.fault_record(error, types)
-            self._writers[error] = record_writer(record, types, namespace)
-            if "data" in record:
-                self._with_data.add(error)
 
     def render(self, exchange: Exchange, problem: Problem) -> Reply:
         """The reply of a problem: the fault, its HTTP status, and the problem's own header fields."""
         form = form_of(exchange)
-        error = self._declared.get(exchange.operation, {}).get(problem.code)
+        typed = self._declared.get(exchange.operation, {}).get(problem.code)
         root, body = new_envelope(form.version)
         fault = etree.SubElement(body, form.version.tag("Fault"))
-        detail = self._detail(exchange, problem, error)
-        code = _code(problem, error.status if error else problem.status, form.version)
+        detail = self._detail(exchange, problem, typed)
+        code = _code(problem, typed.error.status if typed else problem.status, form.version)
         if form.version is SOAP11:
             _fill_11(fault, code, problem, detail)
         else:
             _fill_12(fault, code, problem, detail)
         _add_headers(root, form.version, problem)
-        reply = Reply(_http_status(exchange, problem, error, code), body=serialize(root, form.charset))
+        reply = Reply(_http_status(exchange, problem, typed is not None, code), body=serialize(root, form.charset))
         reply.add(b"content-type", form.content_type)
         for name, value in problem.headers:
             reply.add(name, value)
         return reply
 
-    def _detail(self, exchange: Exchange, problem: Problem, error: DeclaredError | None) -> Element | None:
+    def _detail(self, exchange: Exchange, problem: Problem, typed: _Typed | None) -> Element | None:
         if isinstance(problem, MustUnderstand):
             return None  # SOAP 1.1 section 4.4: the detail tells of the Body alone
-        if error is None:
+        if typed is None:
             return _problem_detail(exchange, problem)
-        return self._typed_detail(problem, error)
+        return self._typed_detail(problem, typed)
 
-    def _typed_detail(self, problem: Problem, error: DeclaredError) -> Element:
+    def _typed_detail(self, problem: Problem, typed: _Typed) -> Element:
+        error = typed.error
         value: dict[str, Any] = {"code": error.code, "title": text(error.title or problem.title)}
         if problem.detail:
             value["detail"] = text(problem.detail)
         if problem.target:
             value["target"] = text(problem.target)
-        if problem.extensions and error in self._with_data:
+        if problem.extensions and typed.has_data:
             with suppress(InternalError):  # what does not fit the declared type is left out, the fault is not
-                return self._element(error, value | {"data": problem.extensions})
-        return self._element(error, value)
+                return self._element(typed, value | {"data": problem.extensions})
+        return self._element(typed, value)
 
-    def _element(self, error: DeclaredError, value: dict[str, Any]) -> Element:
-        element = etree.Element(f"{{{self._namespace}}}{error.code}", nsmap={None: self._namespace})
-        self._writers[error](element, value)
+    def _element(self, typed: _Typed, value: dict[str, Any]) -> Element:
+        element = etree.Element(f"{{{self._namespace}}}{typed.error.code}", nsmap={None: self._namespace})
+        typed.write(element, value)
         return element
 
 
@@ -130,10 +138,10 @@ def _code(problem: Problem, status: int, version: SoapVersion) -> str:
     return "Sender" if sender else "Receiver"
 
 
-def _http_status(exchange: Exchange, problem: Problem, error: DeclaredError | None, code: str) -> int:
+def _http_status(exchange: Exchange, problem: Problem, declared: bool, code: str) -> int:
     if exchange.head.method != b"POST":
         return problem.status
-    if error is None and (problem.status in _KEPT or isinstance(problem, MalformedEnvelope)):
+    if not declared and (problem.status in _KEPT or isinstance(problem, MalformedEnvelope)):
         return problem.status
     return 400 if code == "Sender" else 500
 

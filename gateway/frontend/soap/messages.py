@@ -65,16 +65,25 @@ def action_of(namespace: str, operation: str) -> str:
 
 
 def wrappers(operations: Mapping[str, Operation], types: Types) -> dict[str, Record]:
-    """Every wrapper element of a service by its name. ValueError when two of them share a name and differ, or when a
-    name cannot be an element's."""
+    """Every wrapper element of a service by its name. ValueError when two of them share a name, unless they are one
+    error of several operations, and when a name cannot be an element's."""
     found: dict[str, Record] = {}
     for operation in operations.values():
-        records = [request_record(operation), response_record(operation)]
-        records += [fault_record(error, types) for error in operation.errors]
-        for record in records:
-            if not is_name(record.name):
-                raise ValueError(f"{record.name!r} of operation {operation.name} cannot name an XML element.")
-            known = found.setdefault(record.name, record)
-            if known.fields != record.fields or (known is not record and record is records[0]):
-                raise ValueError(f"Two messages of the SOAP service are named {record.name}: rename one of them.")
+        for record in (request_record(operation), response_record(operation)):
+            _add(found, record, operation)
+    faults: dict[str, Record] = {}
+    for operation in operations.values():
+        for error in operation.errors:
+            record = fault_record(error, types)
+            if error.code not in faults or faults[error.code].fields != record.fields:
+                _add(found, record, operation)
+                faults[error.code] = record
     return found
+
+
+def _add(found: dict[str, Record], record: Record, operation: Operation) -> None:
+    if not is_name(record.name):
+        raise ValueError(f"{record.name!r} of operation {operation.name} cannot name an XML element.")
+    if record.name in found:
+        raise ValueError(f"Two messages of the SOAP service are named {record.name}: rename one of them.")
+    found[record.name] = record
