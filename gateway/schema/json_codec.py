@@ -193,7 +193,7 @@ def scalar_reader(scalar: Scalar) -> Read:
     if scalar.kind in ("float", "double"):
         return _number(scalar, _float)
     if scalar.kind == "decimal":
-        return _number(scalar, _decimal)
+        return _number(scalar, _decimals(scalar.scale))
     if scalar.kind == "boolean":
         return _boolean
     return _text(scalar)
@@ -226,6 +226,22 @@ def _float(value: Any) -> float | None:
         except OverflowError:
             return None
     return None
+
+
+def _decimals(scale: int | None) -> Callable[[Any], Decimal | None]:
+    """A decimal of a scale also takes the JSON number that double arithmetic made of it: 0.30000000000000004 for
+    0.3. JSON Schema's `multipleOf` cannot tell the two apart, nor can most senders."""
+    if scale is None:
+        return _decimal
+
+    def read(value: Any) -> Decimal | None:
+        exact = _decimal(value)
+        if value.__class__ is not float or exact is None:
+            return exact
+        rounded = Decimal(f"{value:.{scale}f}")
+        return rounded if abs(float(rounded) - value) <= 2 * math.ulp(value) else exact
+
+    return read
 
 
 def _decimal(value: Any) -> Decimal | None:

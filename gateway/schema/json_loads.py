@@ -27,6 +27,8 @@ def loads(data: bytes) -> Any:
     """The value of a JSON text in UTF-8. A number that a double does not hold exactly as written is a Decimal.
     InvalidInput names what is wrong and where."""
     _check_depth(data)
+    if data.startswith(b"\xef\xbb\xbf"):
+        _refuse("The JSON text begins with a BOM, which RFC 8259 forbids to send.")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:

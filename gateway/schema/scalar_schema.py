@@ -171,7 +171,8 @@ def _decimal_pattern(scalar: Scalar) -> str:
 
 
 def _number(value: Decimal) -> int | float:
-    return int(value) if value == value.to_integral_value() else float(value)
+    """As a JSON number; what 64 bits do not hold is left to a double."""
+    return int(value) if abs(value) < 2**63 and value == value.to_integral_value() else float(value)
 
 
 def write_scalar(scalar: Scalar) -> dict[str, Any]:
@@ -199,8 +200,10 @@ def _write_digits(scalar: Scalar) -> dict[str, Any]:
     schema: dict[str, Any] = {"pattern": _decimal_pattern(scalar)}
     if scalar.precision is not None:
         schema["x-precision"] = scalar.precision
-        limit = 10 ** (scalar.precision - (scalar.scale or 0))
-        schema |= {"exclusiveMinimum": -limit, "exclusiveMaximum": limit}
+        whole = scalar.precision - (scalar.scale or 0)
+        if whole < 300:  # a double holds no more
+            limit = _number(Decimal(10) ** whole)
+            schema |= {"exclusiveMinimum": -limit, "exclusiveMaximum": limit}
     if scalar.scale is not None:
         schema |= {"x-scale": scalar.scale, "multipleOf": _multiple(scalar)}
     return schema

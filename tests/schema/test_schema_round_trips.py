@@ -3,7 +3,7 @@
 from typing import Any
 
 import orjson
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from lxml import etree
@@ -16,6 +16,7 @@ Case = tuple[Types, Type, bool, Any]
 NAMESPACE = "urn:example:shop"
 
 
+@settings(max_examples=40)
 @given(cases())
 def test_a_value_written_as_json_reads_back_equal(case: Case) -> None:
     types, type_, nullable, value = case
@@ -23,6 +24,7 @@ def test_a_value_written_as_json_reads_back_equal(case: Case) -> None:
     assert json_codec.reader(type_, nullable, types)(json_codec.loads(written)) == value
 
 
+@settings(max_examples=40)
 @given(cases())
 def test_what_the_json_writer_writes_is_valid_by_the_schema_that_is_written(case: Case) -> None:
     types, type_, nullable, value = case
@@ -31,6 +33,7 @@ def test_what_the_json_writer_writes_is_valid_by_the_schema_that_is_written(case
     Draft202012Validator(schema).validate(written)
 
 
+@settings(max_examples=40)
 @given(cases(), st.booleans())
 def test_a_value_written_as_odata_json_reads_back_equal(case: Case, ieee754: bool) -> None:
     types, type_, nullable, value = case
@@ -38,6 +41,7 @@ def test_a_value_written_as_odata_json_reads_back_equal(case: Case, ieee754: boo
     assert edm.json_reader(type_, nullable, types, ieee754)(json_codec.loads(written)) == value
 
 
+@settings(max_examples=40)
 @given(cases())
 def test_a_value_written_as_xml_reads_back_equal(case: Case) -> None:
     types, type_, nullable, value = case
@@ -61,6 +65,7 @@ def test_an_enumeration_travels_as_text_by_value_and_by_name(enumeration: Enumer
     assert tuple(read(write(value)) for value in enumeration.values) == enumeration.values
 
 
+@settings(max_examples=40)
 @given(tables())
 def test_types_written_as_json_schema_read_back_equal(types: Types) -> None:
     written = orjson.loads(orjson.dumps(json_schema.write_types(types)))
