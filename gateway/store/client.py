@@ -58,8 +58,13 @@ def checked(url: str) -> str:
 
 
 def unavailable(url: str, error: BaseException) -> StoreUnavailable:
-    told = str(error) or type(error).__name__
-    return StoreUnavailable(f"The store at {shown(url)} did not answer: {told}. Check that it runs and --store.")
+    """A Problem that a client may see: what the server answered is told by its kind (OutOfMemoryError, ReadOnlyError);
+    where the store is stands in a note, for logs and tracebacks only."""
+    kind = str(error).split(" ")[0] if type(error) is ResponseError else type(error).__name__
+    told = f"answered {kind}" if isinstance(error, ResponseError) else "cannot be reached"
+    problem = StoreUnavailable(f"The store {told}. Check that it runs and has room, and what --store names.")
+    problem.add_note(f"store: {shown(url)}: {error or type(error).__name__}")
+    return problem
 
 
 @contextmanager
@@ -95,6 +100,16 @@ class Client:
             async with asyncio.timeout(seconds + self._timeout):
                 return await self._waiting.execute_command(*command)
 
+    async def info(self) -> list[dict[str, str]]:
+        """INFO of the server, or of every primary of the cluster."""
+        with border(self.url):
+            async with asyncio.timeout(self._timeout * 2), self._turns:
+                client = self._connected()
+                if not is_cluster(self.url):
+                    return [_told(await client.execute_command("INFO"))]
+                answer = await client.execute_command("INFO", target_nodes=RedisCluster.PRIMARIES)
+                return [_told(one) for one in answer.values()]
+
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """A script's raw reply. A script that ends in an error raises StoreUnavailable, as its text cannot help."""
         with border(self.url):
@@ -115,6 +130,10 @@ class Client:
         for client in clients:
             if client is not None:
                 await client.aclose()
+
+
+def _told(info: dict[str, Any]) -> dict[str, str]:
+    return {name: str(value) for name, value in info.items()}
 
 
 def _connect(url: str, connect_timeout: float, timeout: float | None) -> Any:

@@ -76,7 +76,10 @@ class _Link(asyncio.Protocol):
                 self._load(call, call.script)
                 return
             log.warning("the store refused a command: %s", reply)
-            reply = None
+            deliver(call.answer, None)
+            if str(reply).startswith("READONLY"):
+                self.cut()  # a demoted primary: the name or address may lead to the new one by now
+            return
         deliver(call.answer, reply)
 
     def _load(self, call: _Call, script: Script) -> None:

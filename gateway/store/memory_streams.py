@@ -271,6 +271,9 @@ class MemoryStreams:
         groups = {name: _counts(found, group) for name, group in found.groups.items()}
         return TopicInfo(len(ids), ids[0] if ids else "", ids[-1] if ids else "", groups)
 
+    async def hazards(self) -> list[str]:
+        return ["Messages in memory end with the process: name a store with --store."]
+
     async def close(self) -> None:
         """Keeps its content: another user of the same object may go on."""
 

@@ -15,7 +15,7 @@ import orjson
 
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import StoreUnavailable
-from gateway.store.client import Client, Script
+from gateway.store.client import TIMEOUT, Client, Script
 from gateway.store.memory import conflict
 from gateway.store.store import Change, Gap, Record, Value, Write
 
@@ -98,9 +98,14 @@ class RedisStore:
     that raised StoreUnavailable may have been applied, so read before you write again."""
 
     def __init__(
-        self, url: str, prefix: str = "penstock", clock: Clock | None = None, log_length: int = 10_000
+        self,
+        url: str,
+        prefix: str = "penstock",
+        clock: Clock | None = None,
+        log_length: int = 10_000,
+        timeout: float = TIMEOUT,
     ) -> None:
-        self._client = Client(url)
+        self._client = Client(url, timeout)
         self._prefix = f"{{{prefix}}}:"
         self._clock = clock or SystemClock()
         self._log_length = log_length

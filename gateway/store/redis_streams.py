@@ -220,6 +220,15 @@ class RedisStreams:
         groups = {group.decode(): GroupInfo(*counts) for group, *counts in found}
         return TopicInfo(length, first.decode(), last.decode(), groups)
 
+    async def hazards(self) -> list[str]:
+        told = await self._client.info()
+        found = []
+        if any(node.get("aof_enabled") != "1" for node in told):
+            found.append("The store has no append-only file, so a restart loses messages: set appendonly yes there.")
+        if any(node.get("maxmemory_policy", "noeviction") != "noeviction" for node in told):
+            found.append("The store evicts when it is full: set maxmemory-policy noeviction there.")
+        return found
+
     async def close(self) -> None:
         await self._client.close()
 

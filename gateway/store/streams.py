@@ -183,6 +183,11 @@ class Streams(Protocol):
         """A topic that nothing was appended to is empty."""
         ...
 
+    async def hazards(self) -> list[str]:
+        """Why acknowledged messages could be lost here: each a sentence with the way out; empty when they are kept.
+        Queues must not start on a store with hazards unless that was asked for (CASES Q76)."""
+        ...
+
     async def delete(self, topic: str) -> None:
         """The topic with its messages, groups and dead letters."""
         ...

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import redis.asyncio
@@ -15,7 +16,7 @@ from gateway.store.embedded import EmbeddedStore
 from gateway.store.memory import MemoryStore
 from gateway.store.redis_store import RedisStore, StoreTooNew
 from gateway.store.store import Change, Gap, Record, Store, Write
-from tests.servers import cluster, embedded, forget_scripts, kill_and_restart, prefix, valkey
+from tests.servers import Server, cluster, embedded, forget_scripts, kill_and_restart, prefix, until, valkey
 
 __all__ = ["cluster", "embedded", "prefix", "valkey"]
 
@@ -189,8 +190,9 @@ async def test_a_store_that_is_not_there_is_unavailable() -> None:
     store = open_store("redis://:hush@127.0.0.1:1")
     with pytest.raises(StoreUnavailable) as caught:
         await store.get("plans", "gold")
-    assert "127.0.0.1:1" in caught.value.detail
-    assert "hush" not in caught.value.detail
+    assert "127.0.0.1" not in caught.value.detail
+    assert "127.0.0.1:1" in caught.value.__notes__[0]
+    assert "hush" not in caught.value.__notes__[0]
     await store.close()
 
 
@@ -208,4 +210,45 @@ async def test_commits_outlive_a_killed_server(embedded: EmbeddedStore) -> None:
     assert await store.sequence() == 100
     assert len([key async for key, _ in store.scan("plans")]) == 100
     assert len(await store.changes(0)) == 100
+    await store.close()
+
+
+async def test_a_frozen_store_is_unavailable_and_recovers(tmp_path: Path) -> None:
+    """CASES A62."""
+    server = Server(tmp_path, "--port", "0", "--unixsocket", str(tmp_path / "s"))
+    store = RedisStore(f"unix://{tmp_path}/s", timeout=0.1)
+    try:
+        await asyncio.to_thread(until, (tmp_path / "s").exists, "the server listens")
+        await store.commit([Write("plans", "gold", {})])
+        server.freeze()
+        with pytest.raises(StoreUnavailable, match="cannot be reached"):
+            await store.get("plans", "gold")
+        server.thaw()
+        assert await settled(store) == Record({}, 1)
+    finally:
+        server.thaw()
+        await store.close()
+        server.kill()
+
+
+async def settled(store: Store) -> Record | None:
+    """What is read once the store answers again."""
+    async with asyncio.timeout(20):
+        while True:
+            try:
+                return await store.get("plans", "gold")
+            except StoreUnavailable:
+                await asyncio.sleep(0.01)
+
+
+async def test_a_full_store_refuses_commits_whole_and_recovers(embedded: EmbeddedStore) -> None:
+    """CASES Q77."""
+    store = RedisStore(embedded.url)
+    await store.commit([Write("plans", "gold", {})])
+    await store._client.execute("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(StoreUnavailable, match="answered OutOfMemory"):
+        await store.commit([Write("plans", "gold", None), Write("plans", "silver", {})])
+    assert await store.get("plans", "gold") == Record({}, 1)
+    await store._client.execute("CONFIG", "SET", "maxmemory", "0")
+    assert await store.commit([Write("plans", "gold", {})]) == 2
     await store.close()

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from gateway.core.errors import Conflict, Gone, InvalidInput, NotFound
+from gateway.core.errors import Conflict, Gone, InvalidInput, NotFound, StoreUnavailable
 from gateway.store.connect import open_streams
 from gateway.store.embedded import EmbeddedStore
 from gateway.store.redis_streams import RedisStreams
@@ -330,4 +330,36 @@ async def test_nothing_acknowledged_is_lost_over_a_killed_store(embedded: Embedd
     assert [message.id for message in back] == ids[2:]
     assert [message.attempt for message in back] == [2] * 8 + [1] * 40
     assert [letter.origin for letter in await streams.dead_letters("t", "g")] == [ids[1]]
+    await streams.close()
+
+
+async def test_a_store_that_may_forget_messages_is_told(valkey: str, cluster: str) -> None:
+    """CASES Q76: the tests' servers have no append-only file."""
+    for url in (valkey, cluster, "memory://"):
+        streams = open_streams(url)
+        (hazard,) = await streams.hazards()
+        assert "append-only" in hazard or "memory" in hazard
+        await streams.close()
+
+
+async def test_the_embedded_store_keeps_messages(embedded: EmbeddedStore) -> None:
+    streams = RedisStreams(embedded.url)
+    assert await streams.hazards() == []
+    await streams.close()
+
+
+async def test_a_full_store_refuses_messages_and_lets_consumers_go_on(embedded: EmbeddedStore) -> None:
+    """CASES Q77."""
+    streams = RedisStreams(embedded.url)
+    await streams.create_group("t", "g")
+    ids = await fill(streams, 3)
+    await streams._client.execute("CONFIG", "SET", "maxmemory", "1")
+    with pytest.raises(StoreUnavailable, match="answered OutOfMemory"):
+        await streams.append("t", b"x")
+    messages = await streams.read("t", "g", "c", 3)
+    assert [message.id for message in messages] == ids
+    await streams.ack("t", "g", ids[0], 1)
+    await streams._client.execute("CONFIG", "SET", "maxmemory", "0")
+    await streams.append("t", b"x")
+    assert (await streams.info("t")).groups["g"] == GroupInfo(1, 2, 0, 0)
     await streams.close()
