@@ -9,9 +9,10 @@ from typing import Any, Final
 
 from gateway.frontend.rest.binding import bind, template_parameters
 from gateway.frontend.rest.describe import PROBLEM, body, parameter, problem_response, success
+from gateway.frontend.rest.formats import exact
 from gateway.frontend.rest.security import SCHEMES, SchemeOf, Security, limits
 from gateway.schema import json_schema
-from gateway.schema.types import DeclaredError, Operation, Record, Types
+from gateway.schema.types import DeclaredError, Operation, Record, Type, Types
 from gateway.snapshot.spec import EndpointSpec, VersionSpec
 
 Document = dict[str, Any]
@@ -67,15 +68,13 @@ class _Writer:
             if spec not in relays:
                 self._endpoint(spec)
         version = self.version
+        schemas = json_schema.write_types(self.types, _reference) | {self.problem: PROBLEM}
         written: Document = {
             "openapi": "3.1.0",
             "info": {"title": version.title or version.component, "version": version.version},
             "servers": [{"url": self.server_url.rstrip("/") + version.root}],
             "paths": self.paths,
-            "components": {
-                "schemas": json_schema.write_types(self.types, _reference) | {self.problem: PROBLEM},
-                "securitySchemes": self.security.schemes,
-            },
+            "components": {"schemas": exact(schemas), "securitySchemes": self.security.schemes},
         }
         if version.description:
             written["info"]["description"] = version.description
@@ -163,8 +162,9 @@ class _Writer:
         status = spec.binding.status or (204 if operation.output is None else 200)
         known = self.version.operations.get(spec.operation)
         is_topic = known is not None and known.kind == "topic"
+        protected = bool(self.security.requirements(spec.steps))
         responses = {str(status): success(operation, self._write, located=is_topic)}
-        for code, text in _refusals(spec, operation, has_path, has_body):
+        for code, text in _refusals(spec, operation, protected, has_path, has_body):
             responses[str(code)] = self._problem(text)
         for code in sorted({error.status for error in operation.errors}):
             responses[str(code)] = self._declared([error for error in operation.errors if error.status == code])
@@ -182,21 +182,22 @@ class _Writer:
 
     def _write_open(self, record: Record) -> Document:
         """A detail's fields stand beside the problem's own members, which win."""
-        properties = json_schema.write(record, False, _reference)["properties"]
+        properties = self._write(record)["properties"]
         own = PROBLEM["properties"]
         return {"type": "object", "properties": {name: part for name, part in properties.items() if name not in own}}
 
-    def _write(self, type_: Any, nullable: bool = False) -> Document:
-        return json_schema.write(type_, nullable, _reference)
+    def _write(self, type_: Type, nullable: bool = False) -> Document:
+        return exact(json_schema.write(type_, nullable, _reference))
 
 
-def _refusals(spec: EndpointSpec, operation: Operation, has_path: bool, has_body: bool) -> list[tuple[int, str]]:
+def _refusals(
+    spec: EndpointSpec, operation: Operation, protected: bool, has_path: bool, has_body: bool
+) -> list[tuple[int, str]]:
     """The refusals that this endpoint can come to, each with its description."""
-    protects = any(step.use != "anonymous" and step.use in SCHEMES for step in spec.steps)
     found = [
         (400, "The input is not valid: `errors` names every place.", True),
-        (401, "Authentication is required.", protects),
-        (403, "Not allowed.", protects),
+        (401, "Authentication is required.", protected),
+        (403, "Not allowed.", protected),
         (404, "There is no such resource.", has_path),
         (406, "The Accept header rules out application/json.", operation.output is not None),
         (413, "The body is too large.", has_body),

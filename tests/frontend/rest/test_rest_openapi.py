@@ -10,6 +10,7 @@ from rest_harness import Api, RecordingWire
 from gateway.core.chain import Chain
 from gateway.core.exchange import Exchange, Head
 from gateway.frontend.rest.document import document, json_document
+from gateway.frontend.rest.formats import exact
 from gateway.frontend.rest.openapi import openapi
 from gateway.frontend.rest.problems import render
 from gateway.schema.contract import read_operation
@@ -212,6 +213,14 @@ def test_a_version_chosen_by_header_names_the_header() -> None:
     header = made["paths"]["/orders"]["get"]["parameters"][-1]
     assert (header["name"], header["required"], header["schema"]["enum"]) == ("Api-Version", True, ["v2"])
     validate(made)  # type: ignore[arg-type]
+
+
+def test_formats_say_what_the_codecs_take() -> None:
+    written = {"type": "array", "items": {"type": "string", "format": "duration", "pattern": "^P"}}
+    assert "format" not in exact(written)["items"]
+    assert exact({"type": "number", "format": "float", "minimum": 0})["minimum"] == 0
+    assert exact({"type": "number", "format": "float"})["maximum"] == pytest.approx(3.4028234663852886e38)
+    assert exact({"properties": {"format": {"type": "string"}}}) == {"properties": {"format": {"type": "string"}}}
 
 
 async def test_a_refusal_is_what_the_problem_schema_says() -> None:
