@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from gateway.backend.http_answer import Answers
-from gateway.backend.http_request import Request, check, prepare
+from gateway.backend.http_check import check
+from gateway.backend.http_request import Request, prepare
 from gateway.core.call import Backend, Call
 from gateway.core.durations import seconds
 from gateway.core.errors import BadGateway, GatewayTimeout

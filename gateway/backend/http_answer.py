@@ -109,13 +109,19 @@ class _Declared:
             value = loads(answer.body) if answer.body else None
         except InvalidInput:
             value = None
-        problem = self._kind(_text(value))
+        problem = self._kind(_text(value), headers=_retry_after(answer))
         if self._read is not None:
             try:
                 problem.extensions = self._read(value)
             except InvalidInput as error:
                 log.warning("the detail of %s does not fit its type: %s", problem.code, error.detail)
         return problem
+
+
+def _retry_after(answer: Fetched) -> list[tuple[bytes, bytes]]:
+    """When to come back, in seconds, where the service says so (RFC 9110 section 10.2.3)."""
+    given = answer.get(b"retry-after")
+    return [(b"retry-after", given)] if given is not None and len(given) < 10 and given.isdigit() else []
 
 
 def _text(value: Any) -> str:

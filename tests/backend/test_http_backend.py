@@ -29,8 +29,10 @@ LOST = {"status": 404, "title": "Unknown country", "detail": {"type": "object", 
 class FakeUpstream:
     """Answers the same to everything, and keeps what it was asked."""
 
-    def __init__(self, status: int = 200, body: bytes = b"null", failure: Exception | None = None) -> None:
-        self.answer = Fetched(status, [(b"content-type", b"application/json")], body)
+    def __init__(
+        self, status: int = 200, body: bytes = b"null", failure: Exception | None = None, retry_after: bytes = b""
+    ) -> None:
+        self.answer = Fetched(status, [(b"retry-after", retry_after)], body)
         self.failure = failure
         self.asked: list[tuple[bytes, bytes, dict[bytes, bytes], bytes]] = []
 
@@ -215,6 +217,15 @@ async def test_a_declared_error_needs_no_readable_detail(body: bytes) -> None:
     with pytest.raises(Problem) as failed:
         await service.call()
     assert (failed.value.code, failed.value.status, failed.value.extensions) == ("UnknownCountry", 404, {})
+
+
+@pytest.mark.parametrize(("given", "kept"), [(b"30", ((b"retry-after", b"30"),)), (b"soon", ()), (b"9" * 400, ())])
+async def test_a_declared_error_tells_when_to_come_back(given: bytes, kept: tuple[object, ...]) -> None:
+    config = {"request": "GET /a", "errors": {429: "Busy"}}
+    service = Service(config, {}, TAX, FakeUpstream(429, b"", retry_after=given), errors={"Busy": {"status": 429}})
+    with pytest.raises(Problem) as failed:
+        await service.call()
+    assert failed.value.headers == kept
 
 
 async def test_an_operation_without_output_ignores_the_answer_s_body() -> None:
