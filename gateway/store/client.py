@@ -110,6 +110,14 @@ class Client:
                 answer = await client.execute_command("INFO", target_nodes=RedisCluster.PRIMARIES)
                 return [_told(one) for one in answer.values()]
 
+    async def slots(self) -> list[tuple[int, int, tuple[str, int]]]:
+        """A cluster's slots: first, last, and where their primary listens."""
+        with border(self.url):
+            async with asyncio.timeout(self._timeout * 2), self._turns:
+                cluster = self._connected()
+                answer = await cluster.execute_command("CLUSTER SLOTS", target_nodes=RedisCluster.RANDOM)
+        return [(first, last, tuple(found["primary"][:2])) for (first, last), found in answer.items()]
+
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """A script's raw reply. A script that ends in an error raises StoreUnavailable, as its text cannot help."""
         with border(self.url):

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from gateway.store.client import is_cluster
+from gateway.store.cluster_counters import ClusterCounters
 from gateway.store.counters import Counters
 from gateway.store.memory import MemoryStore
 from gateway.store.memory_counters import MemoryCounters
 from gateway.store.memory_streams import MemoryStreams
-from gateway.store.redis_counters import ClusterCounters, RedisCounters
+from gateway.store.redis_counters import RedisCounters
 from gateway.store.redis_store import RedisStore
 from gateway.store.redis_streams import RedisStreams
 from gateway.store.store import Store

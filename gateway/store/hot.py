@@ -22,6 +22,7 @@ from gateway.store.client import Script, checked, shown
 log: Final = logging.getLogger("gateway.store")
 
 Answer = Callable[[Any], None]  # a script's raw reply; None: no decision
+Moved = Callable[[str, bytes, Answer, Script | None], None]  # what a cluster's server told, and the call
 MAX_PENDING: Final = 50_000
 
 
@@ -37,20 +38,24 @@ def bulk(part: bytes) -> bytes:
 class _Call:
     """One pending command. `script` is what to load when the server says that it does not know it."""
 
-    __slots__ = ("answer", "at", "command", "script")
+    __slots__ = ("answer", "at", "command", "redirected", "script")
 
-    def __init__(self, command: bytes, answer: Answer, at: float, script: Script | None) -> None:
+    def __init__(
+        self, command: bytes, answer: Answer, at: float, script: Script | None, redirected: bool = False
+    ) -> None:
         self.command = command
         self.answer = answer
         self.at = at
         self.script = script
+        self.redirected = redirected
 
 
 class _Link(asyncio.Protocol):
     """One life of the connection: its pending calls, in order, and its reader."""
 
-    def __init__(self, lost: Callable[[_Link], None]) -> None:
+    def __init__(self, lost: Callable[[_Link], None], moved: Moved | None) -> None:
         self._lost = lost
+        self._moved = moved
         self._reader = hiredis.Reader()
         self.pending: deque[_Call] = deque()
         self.transport: asyncio.Transport | None = None
@@ -72,15 +77,20 @@ class _Link(asyncio.Protocol):
 
     def _answered(self, call: _Call, reply: Any) -> None:
         if isinstance(reply, hiredis.ReplyError):
-            if call.script is not None and str(reply).startswith("NOSCRIPT"):
-                self._load(call, call.script)
-                return
-            log.warning("the store refused a command: %s", reply)
+            self._refused(call, str(reply))
+        else:
+            deliver(call.answer, reply)
+
+    def _refused(self, call: _Call, told: str) -> None:
+        if call.script is not None and told.startswith("NOSCRIPT"):
+            self._load(call, call.script)
+        elif self._moved is not None and not call.redirected and told.startswith(("MOVED ", "ASK ")):
+            self._moved(told, call.command, call.answer, call.script)
+        else:
+            log.warning("the store refused a command: %s", told)
             deliver(call.answer, None)
-            if str(reply).startswith("READONLY"):
+            if told.startswith("READONLY"):
                 self.cut()  # a demoted primary: the name or address may lead to the new one by now
-            return
-        deliver(call.answer, reply)
 
     def _load(self, call: _Call, script: Script) -> None:
         """Loads the script and asks again, once."""
@@ -121,9 +131,13 @@ def _ignore(_reply: Any) -> None:
 
 
 class HotConnection:
-    """`timeout`: seconds after which a call has failed. `backoff`: first and longest pause between connection tries."""
+    """`timeout`: seconds after which a call has failed. `backoff`: first and longest pause between connection tries.
+    `moved` is told of a cluster's redirections, and answers the call."""
 
-    def __init__(self, url: str, timeout: float = 0.1, backoff: tuple[float, float] = (0.05, 1.0)) -> None:
+    def __init__(
+        self, url: str, timeout: float = 0.1, backoff: tuple[float, float] = (0.05, 1.0), moved: Moved | None = None
+    ) -> None:
+        self._moved = moved
         self._where = shown(checked(url))
         self._options: dict[str, Any] = dict(parse_url(url))
         self._tls = url.startswith("rediss://")
@@ -149,8 +163,9 @@ class HotConnection:
             self._reconnect()
         return self.up
 
-    def call(self, command: bytes, answer: Answer, script: Script | None = None) -> None:
-        """Sends a packed command; `answer` is called once, with None when there is no decision."""
+    def call(self, command: bytes, answer: Answer, script: Script | None = None, *, redirected: bool = False) -> None:
+        """Sends a packed command; `answer` is called once, with None when there is no decision. A `redirected` call
+        is not redirected again."""
         link, loop = self._link, self._loop
         if link is None or loop is None or len(link.pending) >= MAX_PENDING:
             deliver(answer, None)
@@ -158,7 +173,7 @@ class HotConnection:
         if not self._out:
             loop.call_soon(self._flush)
         self._out.append(command)
-        link.pending.append(_Call(command, answer, loop.time(), script))
+        link.pending.append(_Call(command, answer, loop.time(), script, redirected))
         if self._sweeper is None:
             self._sweep_later(loop)
 
@@ -206,7 +221,7 @@ class HotConnection:
 
     async def _try(self) -> bool:
         """Connects, signs in and asks for a PONG: a frozen server accepts connections, too."""
-        link = _Link(self._lost)
+        link = _Link(self._lost, self._moved)
         try:
             async with asyncio.timeout(max(0.5, self._timeout * 2)):
                 await self._open(link)

@@ -6,16 +6,13 @@ cluster. The arithmetic is `limits.py`'s, in Lua; one suite compares the two.
 
 from __future__ import annotations
 
-import asyncio
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
 
-from gateway.core.errors import StoreUnavailable
-from gateway.store.client import Client, Script
+from gateway.store.client import Script
 from gateway.store.counters import Deliver, Rule, Verdict
-from gateway.store.hot import HotConnection, bulk
-from gateway.store.hot import deliver as hand_over
+from gateway.store.hot import Answer, HotConnection, bulk
 from gateway.store.limits import Limit, compile_rules
 
 _LOOK = """
@@ -32,7 +29,7 @@ end
 """
 
 # ARGV: cost, then for each rule: kind, window, limit, burst, tick, field. Times come back in microseconds.
-_TAKE: Final = Script(
+TAKE: Final = Script(
     _LOOK
     + """
 local refused, chosen, longest, least, keep = false, nil, -1, nil, 0
@@ -82,7 +79,7 @@ return {refused and 0 or 1, chosen[1], chosen[2], chosen[3], chosen[4]}
 """
 )
 
-_GIVE: Final = Script(
+GIVE: Final = Script(
     _LOOK
     + """
 for i = 2, #ARGV, 6 do
@@ -129,9 +126,27 @@ def _frame(script: Script, rules: tuple[Rule, ...], cost: int) -> tuple[bytes, b
     return head, b"".join(map(bulk, arguments))
 
 
-def _verdict(reply: Any) -> Verdict:
-    allowed, rule, remaining, retry, reset = reply
-    return Verdict(allowed == 1, remaining, retry / 1e6, reset / 1e6, rule)
+def framed(script: Script, name: bytes, rules: tuple[Rule, ...], cost: int) -> bytes:
+    """The packed command that runs a script of counters on the key `name`."""
+    head, tail = _frame(script, rules, cost)
+    return head + bulk(name) + tail
+
+
+def decided(deliver: Deliver) -> Answer:
+    """Delivers a script's reply as a verdict."""
+
+    def answer(reply: Any) -> None:
+        if reply is None:
+            deliver(None)
+            return
+        allowed, rule, remaining, retry, reset = reply
+        deliver(Verdict(allowed == 1, remaining, retry / 1e6, reset / 1e6, rule))
+
+    return answer
+
+
+def ignore(_reply: Any) -> None:
+    """What is given back is best effort."""
 
 
 class RedisCounters:
@@ -146,63 +161,10 @@ class RedisCounters:
         return await self.connection.connect()
 
     def take(self, key: str, rules: tuple[Rule, ...], cost: int, deliver: Deliver) -> None:
-        def answer(reply: Any) -> None:
-            deliver(None if reply is None else _verdict(reply))
-
-        self._call(_TAKE, key, rules, cost, answer)
+        self.connection.call(framed(TAKE, counter_key(self._prefix, key), rules, cost), decided(deliver), TAKE)
 
     def give(self, key: str, rules: tuple[Rule, ...], cost: int) -> None:
-        self._call(_GIVE, key, rules, cost, lambda _reply: None)
-
-    def _call(self, script: Script, key: str, rules: tuple[Rule, ...], cost: int, answer: Any) -> None:
-        head, tail = _frame(script, rules, cost)
-        self.connection.call(head + bulk(counter_key(self._prefix, key)) + tail, answer, script)
+        self.connection.call(framed(GIVE, counter_key(self._prefix, key), rules, cost), ignore, GIVE)
 
     async def close(self) -> None:
         await self.connection.close()
-
-
-class ClusterCounters:
-    """On a cluster, by redis-py, which knows slots and redirections: one task per call."""
-
-    def __init__(self, url: str, prefix: str = "penstock", timeout: float = 1.0) -> None:
-        self._client = Client(url)
-        self._prefix = prefix
-        self._timeout = timeout
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def connect(self) -> bool:
-        """Learns the cluster's slots, so that the first take is not the one to wait for it."""
-        try:
-            await self._client.execute("PING")
-        except StoreUnavailable:
-            return False
-        return True
-
-    def take(self, key: str, rules: tuple[Rule, ...], cost: int, deliver: Deliver) -> None:
-        self._call(_TAKE, key, rules, cost, deliver)
-
-    def give(self, key: str, rules: tuple[Rule, ...], cost: int) -> None:
-        self._call(_GIVE, key, rules, cost, None)
-
-    def _call(self, script: Script, key: str, rules: tuple[Rule, ...], cost: int, deliver: Deliver | None) -> None:
-        arguments = _arguments(rules, cost)
-        task = asyncio.get_running_loop().create_task(self._run(script, key, arguments, deliver))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _run(self, script: Script, key: str, arguments: tuple[bytes, ...], deliver: Deliver | None) -> None:
-        reply = None
-        try:
-            async with asyncio.timeout(self._timeout):
-                reply = await self._client.run(script, [counter_key(self._prefix, key).decode()], arguments)
-        except (StoreUnavailable, TimeoutError):
-            reply = None
-        if deliver is not None:
-            hand_over(deliver, None if reply is None else _verdict(reply))
-
-    async def close(self) -> None:
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._client.close()
