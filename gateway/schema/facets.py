@@ -158,11 +158,14 @@ def _digits(scalar: Scalar) -> Check:
         scale = MAX_DIGITS if scalar.precision is None else scalar.precision
     before = MAX_DIGITS if scalar.precision is None else scalar.precision - (scalar.scale or 0)
     precision = scalar.precision
+    least = scalar.scale if scalar.scale is not None else -1 if precision else MAX_DIGITS  # digits that surely fit
 
     def inspect(value: Decimal | int) -> str | None:
         value = Decimal(value)
         if not value.is_finite():
             return EXPECTED["decimal"]
+        if value.adjusted() < before and value.as_tuple()[2] >= -least:  # type: ignore[operator]
+            return None
         whole, fraction = digits(value)
         if whole > before:
             return f"must have at most {before} digits before the point"

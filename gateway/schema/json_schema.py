@@ -30,6 +30,7 @@ _OBJECT: Final = frozenset(("type", "properties", "required", "additionalPropert
 _ARRAY: Final = frozenset(("type", "items", "minItems", "maxItems"))
 _ENUM: Final = frozenset(("type", "enum", "const", "x-enum-varnames", "format"))
 _REFERENCES: Final = ("#/types/", "#/$defs/", "#/components/schemas/")
+_DECIMAL: Final = (["number", "string"], ["integer", "string"])
 _HINTS: Final = {
     "oneOf": "Use one record with optional fields; of unions only the one with null is supported.",
     "allOf": "Write the fields of all parts into one object.",
@@ -146,7 +147,7 @@ class _Reading:
         rest = [kind for kind in listed if kind != "null"]
         if "properties" in schema and not listed:
             rest = ["object"]
-        if sorted(rest, key=str) == ["number", "string"] and schema.get("format") == "decimal":
+        if sorted(rest, key=str) in _DECIMAL and schema.get("format") == "decimal":
             rest = ["number"]
         if not rest and not nullable and set(schema) <= _ANNOTATIONS:
             return _ANY

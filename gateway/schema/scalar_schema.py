@@ -11,6 +11,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final
 
+from gateway.schema.facets import MAX_FLOAT, RANGES
 from gateway.schema.types import Scalar, ScalarKind
 
 FORMATS: Final[Mapping[str, Mapping[str | None, ScalarKind]]] = {
@@ -59,7 +60,9 @@ _BOUNDS: Final = {
     "exclusiveMinimum": "exclusive_minimum",
     "exclusiveMaximum": "exclusive_maximum",
 }
-_INTEGER_RANGES: Final = {"int32": (-(2**31), 2**31 - 1), "int64": (-(2**63), 2**63 - 1)}
+_RANGES: Final[Mapping[str, tuple[float, float]]] = {**RANGES, "float": (-MAX_FLOAT, MAX_FLOAT)}
+_QUAD: Final = "(?:[A-Za-z0-9+/]{4})"  # of base64: three bytes
+_MAX_COUNTED: Final = 1000  # bytes up to which a pattern counts them; JSON Schema's own lengths count characters
 NUMERIC: Final = frozenset(("int32", "int64", "float", "double", "decimal"))
 KEYWORDS: Final = frozenset(
     (
@@ -87,7 +90,7 @@ def read_scalar(kind: ScalarKind, schema: Mapping[str, Any]) -> tuple[Scalar, li
     if (pattern := facets.get("pattern")) is not None:
         if kind == "string" and isinstance(pattern, str):
             scalar = replace(scalar, pattern=pattern)
-        elif pattern != _decimal_pattern(scalar):
+        elif pattern not in (_decimal_pattern(scalar), _bytes_pattern(scalar)):
             wrong.append(("pattern", f"a {kind} takes no pattern"))
     if "multipleOf" in facets and not (kind == "decimal" and facets["multipleOf"] == _multiple(scalar)):
         wrong.append(("multipleOf", "multipleOf is not supported; a decimal's x-scale limits its digits"))
@@ -112,7 +115,7 @@ def _read_bounds(scalar: Scalar, facets: Mapping[str, Any], wrong: list[tuple[st
 
 def _implied(kind: ScalarKind, keyword: str, value: float) -> bool:
     """A bound that the kind's bits set anyway."""
-    low, high = _INTEGER_RANGES.get(kind, (None, None))
+    low, high = _RANGES.get(kind, (None, None))
     return (keyword == "minimum" and value == low) or (keyword == "maximum" and value == high)
 
 
@@ -164,10 +167,17 @@ def _multiple(scalar: Scalar) -> int | float | None:
 
 
 def _decimal_pattern(scalar: Scalar) -> str:
-    before = "+" if scalar.precision is None else f"{{1,{max(scalar.precision - (scalar.scale or 0), 1)}}}"
-    scale = scalar.precision if scalar.scale is None else scalar.scale
-    behind = "" if scale == 0 else rf"(\.[0-9]{'+' if scale is None else f'{{1,{scale}}}'})?"
-    return f"^-?[0-9]{before}{behind}$"
+    """Of the string form: its digits, no sign where nothing negative is admitted, no zero where zero is not."""
+    low = max((bound for bound in (scalar.minimum, scalar.exclusive_minimum) if bound is not None), default=-1)
+    sign = "-?" if low < 0 else "(?=.*[1-9])" if scalar.exclusive_minimum == 0 else ""
+    if scalar.precision is not None and scalar.scale is None:
+        return rf"^{sign}(?=([0-9]\.?){{1,{scalar.precision}}}$)[0-9]+(\.[0-9]+)?$"
+    before = "[0-9]+"
+    if scalar.precision is not None:
+        whole = scalar.precision - (scalar.scale or 0)
+        before = f"[0-9]{{1,{whole}}}" if whole else "0"
+    digits = "+" if scalar.scale is None else f"{{1,{scalar.scale}}}"
+    return f"^{sign}{before}$" if scalar.scale == 0 else rf"^{sign}{before}(\.[0-9]{digits})?$"
 
 
 def _number(value: Decimal) -> int | float:
@@ -180,8 +190,8 @@ def write_scalar(scalar: Scalar) -> dict[str, Any]:
     schema = dict(_WRITTEN[scalar.kind])
     if scalar.kind == "decimal":
         schema |= _write_digits(scalar)
-    elif scalar.kind in _INTEGER_RANGES:
-        schema["minimum"], schema["maximum"] = _INTEGER_RANGES[scalar.kind]
+    elif scalar.kind in _RANGES:
+        schema["minimum"], schema["maximum"] = _RANGES[scalar.kind]
     for keyword, name in _BOUNDS.items():
         if (value := getattr(scalar, name)) is not None:
             schema[keyword] = _number(value)
@@ -206,6 +216,8 @@ def _write_digits(scalar: Scalar) -> dict[str, Any]:
             schema |= {"exclusiveMinimum": -limit, "exclusiveMaximum": limit}
     if scalar.scale is not None:
         schema |= {"x-scale": scalar.scale, "multipleOf": _multiple(scalar)}
+    elif scalar.precision is not None:  # digits in all: JSON Schema counts them in strings alone
+        schema["type"] = ["string", "integer"]
     return schema
 
 
@@ -215,4 +227,19 @@ def _write_bytes(scalar: Scalar) -> dict[str, Any]:
         schema |= {"minLength": -(-scalar.min_length // 3) * 4, "x-min-bytes": scalar.min_length}
     if scalar.max_length is not None:
         schema |= {"maxLength": -(-scalar.max_length // 3) * 4, "x-max-bytes": scalar.max_length}
-    return schema
+    pattern = _bytes_pattern(scalar)
+    return schema if pattern is None else schema | {"pattern": pattern}
+
+
+def _bytes_pattern(scalar: Scalar) -> str | None:
+    """Base64 of so many bytes: whole quads, then none, one or two bytes more."""
+    low, high = scalar.min_length or 0, scalar.max_length
+    if (low == 0 and high is None) or max(low, high or 0) > _MAX_COUNTED:
+        return None
+    forms = []
+    for more, tail in enumerate(("", "[A-Za-z0-9+/]{2}==", "[A-Za-z0-9+/]{3}=")):
+        least = max(-(-(low - more) // 3), 0)
+        most = None if high is None else (high - more) // 3
+        if most is None or most >= least:
+            forms.append(f"{_QUAD}{{{least},{'' if most is None else most}}}{tail}")
+    return f"^({'|'.join(forms)})$"
