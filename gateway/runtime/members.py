@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, NotRequired, Required
 
 import typing_extensions
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel, PydanticUndefinedAnnotation, PydanticUserError, RootModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -69,7 +69,11 @@ def _of_model(cls: type[BaseModel]) -> Iterator[Member]:
         raise Unsupported(f"{cls.__name__} is a RootModel", "Name the type that it wraps.")
     if cls.model_config.get("extra") == "allow":
         raise Unsupported(f"{cls.__name__} takes any extra field", 'Name the fields, or use extra="forbid".')
-    cls.model_rebuild()
+    try:
+        cls.model_rebuild()
+    except (PydanticUserError, PydanticUndefinedAnnotation) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise Unsupported(f"{cls.__name__} is not complete: {reason}", "Define what it refers to.") from error
     for attribute, info in cls.model_fields.items():
         yield _of_info(cls, attribute, info)
 
@@ -90,6 +94,9 @@ def hints(thing: Any) -> dict[str, Any]:
         name = getattr(thing, "__qualname__", repr(thing))
         hint = "Import it at the module's top level, not under TYPE_CHECKING and not inside a function."
         raise Unsupported(f"the annotations of {name} use {error.name!r}, which is not defined there", hint) from None
+    except (PydanticUserError, TypeError, AttributeError, SyntaxError) as error:
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise Unsupported(f"an annotation cannot be read: {reason}", "Correct it.") from error
 
 
 def _of_dataclass(cls: Any) -> Iterator[Member]:
