@@ -65,7 +65,7 @@ def load(paths: Iterable[Path | str]) -> list[Loaded]:
     found: list[Loaded] = []
     wrong: list[Finding] = []
     for path in _files(map(Path, paths), wrong):
-        text = _text(path, wrong)
+        text = read_text(path, wrong)
         if text is not None:
             found += _read(text, str(path), path.suffix == ".json", wrong)
     return _finish(found, wrong)
@@ -98,7 +98,8 @@ def _files(paths: Iterable[Path], wrong: list[Finding]) -> Iterator[Path]:
             wrong.append(Finding(Place(str(path)), "no-file", "there is no such file or folder."))
 
 
-def _text(path: Path, wrong: list[Finding]) -> str | None:
+def read_text(path: Path, wrong: list[Finding]) -> str | None:
+    """A file as text, at most one character beyond the greatest size. None, with a finding more: it cannot be read."""
     try:
         with path.open("rb") as file:
             return file.read(yaml_reader.MAX_BYTES + 1).decode("utf-8-sig")
