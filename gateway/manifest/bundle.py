@@ -60,8 +60,10 @@ class Table(Part):
 
 
 class Bundle(Part):
-    """`manifest` is merged with what it extends; `types` holds its own and its processes' named types, in full form;
-    `contracts` has every operation; `tables` is keyed as the manifest names them (`ledger.orders`)."""
+    """`manifest` is merged with what it extends; `types` holds its own and its processes' named types and one entity
+    type per set over a table, in full form; `contracts` has every operation; `tables` is keyed as the manifest names
+    them (`ledger.orders`); `entity_types` names the type of each set over a table. `policies`: named policies and the
+    revision each had, or is pinned to; `parent`: the revision of the version that is extended."""
 
     component: str
     version: str
@@ -69,6 +71,7 @@ class Bundle(Part):
     types: dict[str, Schema] = Field(default_factory=dict)
     contracts: dict[str, ContractPart] = Field(default_factory=dict)
     tables: dict[str, Table] = Field(default_factory=dict)
+    entity_types: dict[str, str] = Field(default_factory=dict)
     parent: str | None = None
     policies: dict[str, int] = Field(default_factory=dict)
     places: dict[str, str] = Field(default_factory=dict)  # `/rest/GET ~1orders` (RFC 6901): file:line:column

@@ -143,9 +143,12 @@ def _document(tree: Tree, label: str, wrong: list[Finding]) -> Loaded | None:
     return None if broken else Loaded(document, tree.places, label, raw)
 
 
-def read_model(raw: dict[str, Any], places: Mapping[str, Place]) -> tuple[model.Document | None, list[Finding]]:
-    """The document of plain values with a known `kind`: None when it is wrong, or whole only with other documents."""
-    given, partial = _own_part(raw)
+def read_model(
+    raw: dict[str, Any], places: Mapping[str, Place], *, whole: bool = False
+) -> tuple[model.Document | None, list[Finding]]:
+    """The document of plain values with a known `kind`. None when it is wrong, or when more of it stands elsewhere;
+    `whole` tells that all of it is here."""
+    given, partial = (raw, False) if whole else _own_part(raw)
     kind = MODELS[raw["kind"]]
     try:
         document = kind.model_validate_json(orjson.dumps(given), strict=True)

@@ -114,6 +114,8 @@ class _Reader:
         mark = error.problem_mark or error.context_mark
         words = " ".join(part for part in (error.context, error.problem) if part)
         hint = "Indent with spaces, never with tabs." if "'\\t'" in words else ""
+        if "flow mapping" in words and "'{'" in words:
+            hint = "Inside of { } a text that has braces itself needs quotes around it."
         self.findings.append(Finding(self.at(mark, ""), "syntax", f"not YAML: {words}.", hint))
 
     def at(self, mark: Any, path: str) -> Place:
