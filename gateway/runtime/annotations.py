@@ -28,8 +28,8 @@ from decimal import Decimal
 from typing import Annotated, Any, Final, Literal, NewType, Union
 from uuid import UUID
 
-import typing_extensions
 from pydantic import BaseModel
+from typing_inspection import typing_objects
 
 from gateway.runtime.constraints import Constraints, Unsupported, constraints, restrict
 from gateway.runtime.members import MISSING, ClassKind, Member, class_kind, description, members
@@ -237,7 +237,7 @@ def _unwrapped(annotation: Any, metadata: tuple[Any, ...]) -> tuple[Any, tuple[A
             metadata = (*metadata, *inner)
         elif isinstance(annotation, NewType):
             annotation = annotation.__supertype__
-        elif isinstance(annotation, typing_extensions.TypeAliasType):
+        elif typing_objects.is_typealiastype(annotation):
             annotation = annotation.__value__
         else:
             return annotation, metadata

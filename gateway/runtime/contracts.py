@@ -101,7 +101,7 @@ class _Reading:
             loads,
             dump,
             context,
-            inspect.iscoroutinefunction(self.function),
+            inspect.iscoroutinefunction(inspect.unwrap(self.function)),
         )
 
     def check_kind(self) -> None:

@@ -10,8 +10,9 @@ import asyncio
 import contextvars
 import functools
 import logging
+import threading
 from collections.abc import Awaitable, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -39,6 +40,7 @@ class EmbeddedRuntime:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="process")
         self._waiting = waiting
         self._taken = 0
+        self._lock = threading.Lock()
 
     def runner(self, name: str) -> Runner:
         """What runs a process: canonical input to canonical output. Built at publish time. LookupError for a name
@@ -67,20 +69,29 @@ class EmbeddedRuntime:
         async def run(arguments: dict[str, Any]) -> Any:
             if self._taken >= self._waiting:
                 raise Unavailable("All threads for processes are busy.", headers=[(b"retry-after", b"1")])
-            self._taken += 1
-            work = functools.partial(contextvars.copy_context().run, process.function, **arguments)
-            future = asyncio.get_running_loop().run_in_executor(self._pool, work)
-            future.add_done_callback(self._give_back)
-            return await future
+            with self._lock:
+                self._taken += 1
+            work = self._pool.submit(contextvars.copy_context().run, _call_plain, process.function, arguments)
+            work.add_done_callback(self._give_back)
+            return await asyncio.wrap_future(work)
 
         return run
 
-    def _give_back(self, _future: asyncio.Future[Any]) -> None:
-        self._taken -= 1
+    def _give_back(self, _work: Future[Any]) -> None:
+        """Runs when the thread is done, which may be long after its caller has gone."""
+        with self._lock:
+            self._taken -= 1
 
 
 async def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
     return await function(**arguments)
+
+
+def _call_plain(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    try:
+        return function(**arguments)
+    except StopIteration as error:  # no future can hold one
+        raise RuntimeError("the process raised StopIteration") from error
 
 
 def _arguments(process: Process) -> Callable[[Call], dict[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import datetime
+import functools
 import logging
 import sys
 import threading
@@ -104,6 +105,55 @@ async def test_an_exit_inside_of_a_process_does_not_end_the_worker(caplog: pytes
 
     with pytest.raises(InternalError):
         await run(leave)
+
+
+async def test_a_stop_iteration_of_a_plain_process_is_a_failure_like_any_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    @process
+    def stop() -> None:
+        next(iter(()))
+
+    with pytest.raises(InternalError):
+        await run(stop)
+
+
+async def test_a_decorated_async_process_is_awaited() -> None:
+    def traced(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    @process
+    @traced
+    async def add(a: int, b: int) -> int:
+        return a + b
+
+    assert await run(add, a=1, b=2) == 3
+
+
+async def test_a_caller_that_leaves_keeps_its_thread_taken_until_the_work_is_done() -> None:
+    release, started = threading.Event(), threading.Event()
+
+    @process
+    def hold() -> None:
+        started.set()
+        release.wait(10)
+
+    runtime = EmbeddedRuntime(Registry.of(hold), threads=1, waiting=1)
+    runner = runtime.runner("hold")
+    call = Call("hold", {}, Context("c"))
+    task = asyncio.ensure_future(runner(call))
+    await asyncio.to_thread(started.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    with pytest.raises(Unavailable):
+        await runner(call)
+    release.set()
+    runtime.close()
 
 
 VARIABLE: contextvars.ContextVar[str] = contextvars.ContextVar("VARIABLE", default="none")
