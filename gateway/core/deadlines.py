@@ -20,7 +20,7 @@ class Deadlines:
     """The swept connections and a coarse clock. The timer runs while there are any."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._timed: set[Timed] = set()
         self._timer: asyncio.TimerHandle | None = None
         self.now = clock.monotonic()  # seconds, as of the last sweep
@@ -28,7 +28,7 @@ class Deadlines:
     def add(self, timed: Timed) -> None:
         self._timed.add(timed)
         if self._timer is None:
-            self.now = self._clock.monotonic()
+            self.now = self.clock.monotonic()
             self._timer = asyncio.get_running_loop().call_later(PERIOD, self._sweep)
 
     def discard(self, timed: Timed) -> None:
@@ -39,6 +39,6 @@ class Deadlines:
 
     def _sweep(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(PERIOD, self._sweep)
-        self.now = now = self._clock.monotonic()
+        self.now = now = self.clock.monotonic()
         for timed in tuple(self._timed):
             timed.check(now)

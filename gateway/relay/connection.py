@@ -1,0 +1,213 @@
+"""One connection to an upstream: writes a request, reads its response by our own framing, and says whether the
+connection can serve another."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final, Protocol, cast
+
+from gateway.core.errors import BadGateway, GatewayTimeout, Problem
+from gateway.core.framing_body import Scanner, UntilClose
+from gateway.core.framing_reply import ReplyHead, frame_reply
+
+if TYPE_CHECKING:
+    from gateway.relay.target import Pool
+
+WRITE_BUFFER: Final = 262_144
+_NEVER: Final = float("inf")
+
+
+class Receiver(Protocol):
+    """Who sent the request. After `ended` or `failed` the connection is no longer its own."""
+
+    def replied(self, head: ReplyHead) -> None: ...
+
+    def data(self, data: bytes) -> None: ...
+
+    def ended(self) -> None: ...
+
+    def failed(self, problem: Problem, silent: bool) -> None:
+        """`silent`: not one byte of a response had come, and nobody waited too long for it."""
+        ...
+
+    def full(self) -> None:
+        """The connection takes no more for now."""
+        ...
+
+    def drained(self) -> None: ...
+
+
+class Connection(asyncio.Protocol):
+    """Belongs to a pool; `reused` tells that it has served before, so that it may have gone stale unseen."""
+
+    __slots__ = (
+        "_buffer",
+        "_chunked",
+        "_heard",
+        "_keep",
+        "_method",
+        "_pool",
+        "_reading_paused",
+        "_receiver",
+        "_scanner",
+        "_sent_all",
+        "_transport",
+        "deadline",
+        "reused",
+    )
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._receiver: Receiver | None = None
+        self._buffer = b""
+        self._scanner: Scanner | None = None
+        self._keep = self._heard = self._sent_all = self._reading_paused = self._chunked = False
+        self._method = b""
+        self.reused = False
+        self.deadline = _NEVER
+
+    # the request
+
+    def begin(self, receiver: Receiver, method: bytes, head: bytes, chunked: bool) -> None:
+        """Sends a request's head; `write` and `finish` send its body."""
+        self._receiver = receiver
+        self._method = method
+        self._chunked = chunked
+        self._scanner = None
+        self._keep = self._heard = self._sent_all = False
+        self._transport.write(head)
+
+    def write(self, data: bytes) -> None:
+        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+
+    def finish(self) -> None:
+        """The request is complete: from now on the upstream may be late."""
+        self._sent_all = True
+        if not self._heard:
+            self.deadline = self._pool.now + self._pool.settings.timeout
+        if self._chunked:
+            self._transport.write(b"0\r\n\r\n")
+
+    def pause(self) -> None:
+        """Stops reading the response; its sender is not late meanwhile."""
+        if not self._reading_paused:
+            self._reading_paused = True
+            self.deadline = _NEVER
+            self._transport.pause_reading()
+
+    def resume(self) -> None:
+        if self._reading_paused and not self._transport.is_closing():
+            self._reading_paused = False
+            self.deadline = self._pool.now + self._pool.settings.idle_timeout
+            self._transport.resume_reading()
+
+    def drop(self) -> None:
+        """Ends the connection; its receiver hears nothing more."""
+        self._receiver = None
+        self._pool.forget(self)
+        self._transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(WRITE_BUFFER)
+
+    def data_received(self, data: bytes) -> None:
+        if self._receiver is None:
+            self.drop()  # bytes that nobody asked for
+            return
+        try:
+            if self._scanner is None:
+                self._head(self._receiver, data)
+            else:
+                self.deadline = self._pool.now + self._pool.settings.idle_timeout
+                self._body(self._receiver, self._scanner, data)
+        except BadGateway as problem:
+            self._fail(problem, silent=False)
+
+    def _head(self, receiver: Receiver, data: bytes) -> None:
+        self._heard = True
+        data = self._buffer + data if self._buffer else data
+        head = frame_reply(data, self._method)
+        while head is not None and head.status < 200:
+            data = data[head.end :]
+            head = frame_reply(data, self._method) if data else None
+        if head is None:
+            self._buffer = data
+            return
+        self._buffer = b""
+        self._keep = head.keep
+        rest = data[head.end :]
+        self.deadline = self._pool.now + self._pool.settings.idle_timeout
+        pieces: list[bytes] = []
+        end = 0 if head.scanner is None else head.scanner.feed(rest, pieces)
+        if 0 <= end < len(rest):
+            raise BadGateway("The upstream sent more than its response.")
+        self._scanner = head.scanner
+        receiver.replied(head)
+        self._hand_over(receiver, pieces, end >= 0)
+
+    def _body(self, receiver: Receiver, scanner: Scanner, data: bytes) -> None:
+        pieces: list[bytes] = []
+        end = scanner.feed(data, pieces)
+        if 0 <= end < len(data):
+            self._keep = False
+        self._hand_over(receiver, pieces, end >= 0)
+
+    def _hand_over(self, receiver: Receiver, pieces: list[bytes], complete: bool) -> None:
+        if pieces and self._receiver is receiver:
+            receiver.data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+        if complete and self._receiver is receiver:
+            self._end(receiver)
+
+    def _end(self, receiver: Receiver) -> None:
+        """The response is complete: back to the pool first, as its receiver may want a connection at once."""
+        self._receiver = None
+        self._scanner = None
+        self.deadline = _NEVER
+        if self._keep and self._sent_all and not self._transport.is_closing():
+            self.resume()
+            self.deadline = _NEVER
+            self.reused = True
+            self._pool.release(self)
+        else:
+            self._pool.forget(self)
+            self._transport.abort()
+        receiver.ended()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._pool.forget(self)
+        receiver, self._receiver = self._receiver, None
+        if receiver is None:
+            return
+        if exc is None and isinstance(self._scanner, UntilClose):
+            receiver.ended()
+        elif self._scanner is not None:
+            receiver.failed(BadGateway("The upstream's response was cut."), False)
+        else:
+            receiver.failed(BadGateway("The upstream closed the connection without a response."), not self._heard)
+
+    def _fail(self, problem: Problem, silent: bool) -> None:
+        receiver = self._receiver
+        self.drop()
+        if receiver is not None:
+            receiver.failed(problem, silent)
+
+    def pause_writing(self) -> None:
+        """An upstream that does not read is late as well."""
+        if self._receiver is not None:
+            if not self._heard:
+                self.deadline = self._pool.now + self._pool.settings.timeout
+            self._receiver.full()
+
+    def resume_writing(self) -> None:
+        if self._receiver is not None:
+            if not self._heard and not self._sent_all:
+                self.deadline = _NEVER
+            self._receiver.drained()
+
+    def check(self, now: float) -> None:
+        """Called by the pool's sweep."""
+        if now > self.deadline:
+            self._fail(GatewayTimeout("The upstream took too long to answer."), silent=False)

@@ -1,0 +1,200 @@
+"""The relay: an exchange's request streamed to an upstream, the response streamed back, flow control both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from gateway.core import chain as chains
+from gateway.core.errors import BadGateway, Problem
+from gateway.core.exchange import Exchange, Reply, Tap
+from gateway.core.framing_reply import ReplyHead
+from gateway.relay import hygiene
+from gateway.relay.connection import Connection
+from gateway.relay.sending import Rotation, Sending
+
+REPLAY: Final = 65_536  # bytes of a streamed body that are kept for another attempt
+
+Pieces = Callable[[bytes, bool], bytes]
+
+
+class Forwarding(Sending):
+    """One exchange's last step. Sink of the request's body, receiver of the response."""
+
+    __slots__ = (
+        "_collected",
+        "_done_request",
+        "_exchange",
+        "_kept",
+        "_path",
+        "_piped",
+        "_reply",
+        "_size",
+        "_tap",
+        "_up",
+    )
+
+    def __init__(self, exchange: Exchange, rotation: Rotation, path: bytes) -> None:
+        super().__init__(rotation, exchange.head.method)
+        self._exchange = exchange
+        self._path = path
+        self._up = tapped(exchange, exchange.chain.request_taps)
+        self._tap: Pieces | None = None
+        self._reply: Reply | None = None
+        self._collected: list[bytes] | None = None
+        self._size = 0
+        self._piped = self._done_request = False
+        self._kept: list[bytes] | None = []  # None: too much to send again
+        exchange.on_close(self._closed)
+
+    # the request
+
+    def transmit(self, connection: Connection, target_authority: bytes, prefix: bytes) -> None:
+        exchange = self._exchange
+        exchange.upstream_at = self._pool.clock.monotonic()
+        length = self._length()
+        target = prefix + hygiene.target_of(self._path, exchange.head.query, exchange.edits)
+        head = hygiene.request_head(exchange, target, target_authority, length)
+        connection.begin(self, self._method, head, length < 0)
+        if not self._piped:
+            self._piped = True
+            exchange.wire.pipe(exchange, self)
+            return
+        for piece in self._kept or ():
+            connection.write(piece)
+        if self._done_request:
+            connection.finish()
+        else:
+            exchange.wire.resume_body()
+
+    def _length(self) -> int:
+        """Of the request's body as it goes out."""
+        exchange = self._exchange
+        length = exchange.head.length if exchange.body is None else len(exchange.body)
+        return -1 if length and self._up is not None else length
+
+    def replayable(self) -> bool:
+        return self._kept is not None and not self._exchange.started
+
+    def body(self, data: bytes) -> None:
+        data = self._through(self._up, data, False)
+        if data:
+            self._send(data)
+
+    def body_end(self) -> None:
+        rest = self._through(self._up, b"", True) if self._length() else b""
+        if rest:
+            self._send(rest)
+        self._done_request = True
+        if self._connection is not None:
+            self._connection.finish()
+
+    def _through(self, tap: Pieces | None, data: bytes, last: bool) -> bytes:
+        """A tap's output; a tap that refuses or fails ends the exchange."""
+        if tap is None or self._exchange.done:
+            return data
+        try:
+            return tap(data, last)
+        except Exception as error:
+            chains.fail(self._exchange, error)
+            return b""
+
+    def _send(self, data: bytes) -> None:
+        if self._kept is not None:
+            self._size += len(data)
+            self._kept.append(data)
+            if self._size > REPLAY and self._exchange.body is None:
+                self._kept = None
+        if self._connection is not None:
+            self._connection.write(data)
+
+    def failed(self, problem: Problem, silent: bool) -> None:
+        if not self._done_request:
+            self._exchange.wire.pause_body()  # until another attempt takes it
+        super().failed(problem, silent)
+
+    def client_gone(self) -> None:
+        self.withdraw()
+
+    def pause(self) -> None:
+        if self._connection is not None:
+            self._connection.pause()
+
+    def resume(self) -> None:
+        if self._connection is not None:
+            self._connection.resume()
+
+    # the response
+
+    def replied(self, head: ReplyHead) -> None:
+        self._kept = None
+        exchange = self._exchange
+        reply = Reply(head.status, body=None, block=hygiene.reply_block(head.block, head.named))
+        chain = exchange.chain
+        if head.scanner is not None and chain.response_taps:
+            self._tap = tapped(exchange, chain.response_taps)
+        if head.scanner is not None and chain.collect is not None:
+            self._collected, self._reply, self._size = [], reply, 0
+            return
+        chains.start(exchange, reply, head.length if self._tap is None else None)
+
+    def data(self, data: bytes) -> None:
+        self._pass_on(self._through(self._tap, data, False))
+
+    def _pass_on(self, data: bytes) -> None:
+        if not data or self._exchange.done:
+            return
+        if self._collected is None:
+            self._exchange.wire.write(self._exchange, data)
+            return
+        self._collected.append(data)
+        self._size += len(data)
+        limit = self._exchange.chain.collect or 0
+        if self._size > limit:
+            self.withdraw()
+            self.give_up(BadGateway(f"A step needs the whole response, and it is larger than {limit} bytes."))
+
+    def ended(self) -> None:
+        self._connection = None
+        exchange = self._exchange
+        if exchange.done:
+            return
+        if self._tap is not None:
+            self._pass_on(self._through(self._tap, b"", True))
+        if not self._exchange.done:  # a tap may have ended it
+            self._complete(exchange)
+
+    def _complete(self, exchange: Exchange) -> None:
+        if self._collected is None:
+            exchange.wire.end(exchange)
+        elif self._reply is not None:
+            self._reply.body = b"".join(self._collected)
+            chains.answer(exchange, self._reply)
+
+    def give_up(self, problem: Problem) -> None:
+        chains.fail(self._exchange, problem)
+
+    def full(self) -> None:
+        if not self._done_request:
+            self._exchange.wire.pause_body()
+
+    def drained(self) -> None:
+        if not self._done_request:
+            self._exchange.wire.resume_body()
+
+    def _closed(self, _exchange: Exchange) -> None:
+        self.withdraw()
+
+
+def tapped(exchange: Exchange, taps: tuple[Tap, ...]) -> Pieces | None:
+    """The taps as one function, each fed by the one before it; None without any."""
+    opened = [tap(exchange) for tap in taps]
+    if not opened:
+        return None
+
+    def through(data: bytes, last: bool) -> bytes:
+        for tap in opened:
+            data = tap(data, last)
+        return data
+
+    return through

@@ -1,0 +1,121 @@
+"""What of a message's head goes on, and what we add. Pure.
+
+Dropped from requests: hop-by-hop fields (RFC 9110 section 7.6.1) and those that Connection names; what frames the
+message and Host, which are written anew; what tells of the client (Forwarded, X-Forwarded-*, X-Real-IP, X-Request-Id),
+which is ours to say; identity fields (X-Penstock-*, X-Consumer*, X-Credential*, X-Authenticated-*), always, also where
+no policy runs (CASES H33); fields by which servers let a request name another path or method (X-Original-URL,
+X-Rewrite-URL, X-HTTP-Method*, X-Method-Override), and Proxy, which CGI turns into a variable.
+
+Connection cannot name away what an upstream needs to read the message or to know its sender (CASES H32).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+
+from gateway.core import headers
+from gateway.core.exchange import Edits, Exchange, Peer
+from gateway.core.framing import tokens
+
+_HOP: Final = (
+    rb"connection|keep-alive|proxy-connection|proxy-authenticate|proxy-authorization|te|trailer|transfer-encoding"
+    rb"|upgrade|http2-settings"
+)
+_request_drop: Final = re.compile(
+    rb"\r\n(?:(?:" + _HOP + rb"|content-length|expect|host|forwarded|x-real-ip|x-request-id|proxy"
+    rb"|x-original-ur[li]|x-rewrite-url|x-http-method|x-http-method-override|x-method-override|x-anonymous-consumer)"
+    rb"|(?:x-forwarded-|x-penstock-|x-consumer|x-credential|x-authenticated-)[^:\r\n]*+):[^\r\n]*+",
+    re.IGNORECASE,
+).sub
+_reply_drop: Final = re.compile(
+    rb"\r\n(?:" + _HOP + rb"|content-length|server|x-request-id):[^\r\n]*+", re.IGNORECASE
+).sub
+_connection: Final = headers.finder(b"connection")
+_KEPT: Final = frozenset(
+    (b"content-type", b"content-encoding", b"content-language", b"authorization", b"cookie", b"accept", b"close")
+)
+_NOTHING: Final[frozenset[bytes]] = frozenset()
+_WITH_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
+VIA: Final = b"\r\nVia: 1.1 penstock"
+
+
+def request_head(exchange: Exchange, target: bytes, authority: bytes, length: int) -> bytes:
+    """The head that the upstream gets, with its empty line. `length` of the body; -1: chunked."""
+    head, edits = exchange.head, exchange.edits
+    block = _request_drop(b"", head.block)
+    drop = _named(head.block) | edits.drop
+    if drop:
+        block = without(block, drop)
+    return b"%b %b HTTP/1.1\r\nHost: %b%b%b%b\r\nX-Request-Id: %b%b%b\r\n\r\n" % (
+        head.method,
+        target,
+        authority,
+        block,
+        forwarded(head.peer, head.host),
+        VIA,
+        exchange.id.encode(),
+        b"".join(edits.add),
+        body_line(head.method, length),
+    )
+
+
+def target_of(path: bytes, query: bytes, edits: Edits) -> bytes:
+    """The request target, with what steps changed of it."""
+    if edits.path is not None:
+        path = edits.path
+    if edits.query is not None:
+        query = edits.query
+    return path + b"?" + query if query else path
+
+
+def body_line(method: bytes, length: int) -> bytes:
+    """The line that frames a request body."""
+    if length < 0:
+        return b"\r\nTransfer-Encoding: chunked"
+    if length or method in _WITH_BODY:
+        return b"\r\nContent-Length: %d" % length
+    return b""
+
+
+def reply_block(block: bytes, named: frozenset[bytes]) -> bytes:
+    """A response's fields without those of this hop, with Via."""
+    block = _reply_drop(b"", block)
+    if named and (drop := named - _KEPT):
+        block = without(block, drop)
+    return block + VIA
+
+
+def _named(block: bytes) -> frozenset[bytes]:
+    """The fields that Connection names and may name."""
+    values = _connection(block)
+    if not values:
+        return _NOTHING
+    return frozenset(token for value in values for token in tokens(value)) - _KEPT
+
+
+def without(block: bytes, names: frozenset[bytes] | set[bytes]) -> bytes:
+    """A block without the named fields. No expression is compiled, as a client may choose the names."""
+    lines = block.split(b"\r\n")
+    return b"\r\n".join(line for line in lines if line.partition(b":")[0].lower() not in names)
+
+
+@lru_cache(maxsize=1024)
+def forwarded(peer: Peer, host: bytes) -> bytes:
+    """Forwarded (RFC 7239) and X-Forwarded-*: the believed client, then the proxy that named it."""
+    hops = [peer.client or "unknown"]
+    if peer.address and peer.address != peer.client:
+        hops.append(peer.address)
+    first = f"for={_node(hops[0])}" + (f';host="{host.decode()}"' if host else "") + f";proto={peer.scheme}"
+    lines = [
+        ("Forwarded", ", ".join([first, *(f"for={_node(hop)}" for hop in hops[1:])])),
+        ("X-Forwarded-For", ", ".join(hops)),
+        ("X-Forwarded-Proto", peer.scheme),
+        ("X-Forwarded-Host", host.decode()),
+    ]
+    return headers.block((name.encode(), value.encode()) for name, value in lines if value)
+
+
+def _node(address: str) -> str:
+    return f'"[{address}]"' if ":" in address else address

@@ -1,0 +1,120 @@
+"""An HTTP upstream: its targets in rotation, each with its pool of connections."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from gateway.core import target as targets_
+from gateway.core.clock import Clock, SystemClock
+from gateway.core.deadlines import Deadlines
+from gateway.core.exchange import Exchange, Step, Wait
+from gateway.relay.fetch import Fetching
+from gateway.relay.forward import Forwarding
+from gateway.relay.sending import Rotation
+from gateway.relay.target import Pool, Settings, Target
+from gateway.relay.upstream import Fetched, Upstream
+
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VISIBLE: Final = re.compile(rb"/[!-\"$-~]*")
+_PART: Final = re.compile(r"\{([^{}]+)\}|(\*\*)")
+
+
+def open_upstream(
+    targets: Sequence[str],
+    *,
+    timeout: float = 30.0,
+    connect_timeout: float = 5.0,
+    idle_timeout: float = 30.0,
+    retries: int = 1,
+    max_connections: int = 256,
+    queue: int = 256,
+    keep: float = 30.0,
+    tls: ssl.SSLContext | None = None,
+    clock: Clock | None = None,
+) -> Upstream:
+    """An upstream of these URLs (`http://host:port/prefix`), taken in turn; `prefix` stands before every path.
+    Nothing is connected yet. Times in seconds; `max_connections` and `queue` count per target; `tls` for https
+    targets (default: the system's certificates). ValueError names a target that is none."""
+    if not targets:
+        raise ValueError("an upstream needs at least one target")
+    parsed = [Target.parse(target) for target in targets]
+    if tls is None and any(target.tls for target in parsed):
+        tls = ssl.create_default_context()
+    settings = Settings(timeout, connect_timeout, idle_timeout, keep, retries, max_connections, queue)
+    deadlines = Deadlines(clock or SystemClock())
+    return HttpUpstream(Rotation(tuple(Pool(target, settings, deadlines, tls) for target in parsed)))
+
+
+class HttpUpstream:
+    """Implements `relay.upstream.Upstream`."""
+
+    def __init__(self, rotation: Rotation) -> None:
+        self._rotation = rotation
+
+    def relay(self, template: str | None, parameters: tuple[str, ...]) -> Step:
+        path_of = compile_template(template, parameters)
+        rotation = self._rotation
+
+        def relay(exchange: Exchange) -> Wait:
+            forwarding = Forwarding(exchange, rotation, path_of(exchange))
+            forwarding.go()
+            return Wait(exchange, _answered)
+
+        return relay
+
+    async def fetch(
+        self,
+        method: bytes,
+        target: bytes,
+        fields: Sequence[tuple[bytes, bytes]] = (),
+        body: bytes = b"",
+        limit: int = 8 * 1024 * 1024,
+    ) -> Fetched:
+        if _TOKEN.fullmatch(method.decode("latin-1")) is None or _VISIBLE.fullmatch(target) is None:
+            raise ValueError(f"not a request: {method!r} {target!r}")
+        fetching = Fetching(self._rotation, method, target, fields, body, limit)
+        fetching.go()
+        try:
+            return await fetching.future
+        finally:
+            if fetching.future.cancelled():
+                fetching.withdraw()
+
+    async def close(self) -> None:
+        for pool in self._rotation.pools:
+            await pool.close()
+
+
+def compile_template(template: str | None, parameters: tuple[str, ...]) -> Callable[[Exchange], bytes]:
+    """A function from an exchange to the path that its upstream gets. A path made of parts is checked as a received
+    one is: parts that are harmless alone may not be so together (CASES P30). ValueError for an unknown parameter."""
+    if template is None:
+        return lambda exchange: exchange.head.path
+    if not template.startswith("/") or not _VISIBLE.fullmatch(template.encode()) or "?" in template:
+        raise ValueError(f"the upstream path {template!r} must begin with / and hold no blank, query or fragment")
+    parts: list[bytes | int] = []
+    end = 0
+    for match in _PART.finditer(template):
+        parts += [template[end : match.start()].encode(), _index(match[1] or match[2], template, parameters)]
+        end = match.end()
+    parts.append(template[end:].encode())
+
+    def path(exchange: Exchange) -> bytes:
+        params = exchange.params
+        composed = b"".join([part if isinstance(part, bytes) else params[part] for part in parts])
+        return targets_.split(composed, b"")[0]
+
+    return path
+
+
+def _index(name: str, template: str, parameters: tuple[str, ...]) -> int:
+    if name not in parameters:
+        raise ValueError(f"the upstream path {template} names {name}, which the route does not have")
+    return parameters.index(name)
+
+
+def _answered(_exchange: Exchange, _value: Any) -> None:
+    """Never called: the forwarding answers by itself."""
