@@ -37,7 +37,7 @@ def loads(data: bytes) -> Any:
     try:
         value = scan.decode(text)
     except json.JSONDecodeError as error:
-        _refuse(f"The body is not valid JSON: {_lower(error.msg)} (line {error.lineno}, column {error.colno}).")
+        _refuse(f"The body is not valid JSON: {_lower(error.msg)} at line {error.lineno}, column {error.colno}.")
     except (ValueError, RecursionError) as error:
         _refuse(f"The body is not valid JSON: {error}.")
     except _DoubledKey as doubled:
