@@ -48,7 +48,7 @@ def loads(data: bytes) -> Any:
 
 
 def _lower(message: str) -> str:
-    return message[:1].lower() + message[1:]
+    return message[:1].lower() + message[1:].removesuffix(" starting at")
 
 
 def _refuse(message: str, target: str = "$") -> NoReturn:
