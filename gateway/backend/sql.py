@@ -1,7 +1,6 @@
 """SQL backends: entity sets over the tables of a database, read by SQLAlchemy Core on an asynchronous driver.
 
-Connections of SQLite fold case as Unicode has it (`tolower`, `toupper`); those of PostgreSQL run in UTC, so that
-date-times without an offset are UTC. Errors of a driver reach a client without SQL, values or URLs; the log has them.
+Errors of a driver reach a client without SQL, values or URLs.
 """
 
 from __future__ import annotations
@@ -12,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.core.call import Backend, Call
 from gateway.core.durations import seconds
@@ -24,6 +22,7 @@ from gateway.core.kinds import BackendKind, Services
 from gateway.manifest.documents import SqlBackend
 from gateway.query import columns
 from gateway.query.columns import Dialect
+from gateway.query.database import connect
 from gateway.query.plan import Page, Query
 from gateway.query.sql import Statements, select
 from gateway.query.typed import Kind
@@ -31,42 +30,6 @@ from gateway.schema.types import Enumeration, Record, Scalar, Types
 from gateway.snapshot.spec import EntitySetSpec
 
 log: Final = logging.getLogger("gateway.sql")
-
-_DRIVERS: Final[dict[str, Dialect]] = {"sqlite+aiosqlite": "sqlite", "postgresql+asyncpg": "postgresql"}
-
-
-def dialect_of(url: URL) -> Dialect:
-    """ValueError names the drivers that serve."""
-    try:
-        return _DRIVERS[url.drivername]
-    except KeyError:
-        raise ValueError(f"{url.drivername} does not serve; use one of {', '.join(_DRIVERS)}") from None
-
-
-def connect(url: str, pool_size: int) -> tuple[AsyncEngine, Dialect]:
-    """An engine that connects when it is first used. ValueError without the URL, which may hold a password."""
-    try:
-        parsed = sa.make_url(url)
-    except ArgumentError:
-        raise ValueError("the backend's url is not an SQLAlchemy URL, such as sqlite+aiosqlite:///shop.db") from None
-    dialect = dialect_of(parsed)
-    arguments = {"server_settings": {"timezone": "UTC"}} if dialect == "postgresql" else {}
-    engine = create_async_engine(
-        parsed, pool_size=pool_size, max_overflow=0, pool_pre_ping=True, connect_args=arguments, hide_parameters=True
-    )
-    if dialect == "sqlite":
-        sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-    return engine, dialect
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    """SQLite's own functions fold ASCII only."""
-    connection.create_function("lower", 1, _folding(str.lower), deterministic=True)
-    connection.create_function("upper", 1, _folding(str.upper), deterministic=True)
-
-
-def _folding(fold: Any) -> Any:
-    return lambda value: fold(value) if isinstance(value, str) else value
 
 
 class Connection:

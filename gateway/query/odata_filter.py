@@ -169,7 +169,7 @@ class _Parser:
 
     def _check_blanks(self) -> None:
         start, end = self.token.start, self.token.end
-        if self._text[start - 1] not in " \t" or self._text[end : end + 1] not in (" ", "\t"):
+        if self._text[start - 1] not in " \t" or self._text[end : end + 1] not in (" ", "\t", ""):
             raise self._refuse(f"the operator {self.token.text} stands between blanks.")
 
     def _combined(self, operator: str, left: Any) -> Any:

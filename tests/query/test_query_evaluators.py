@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gateway.backend.sql import Connection, connect
+from gateway.backend.sql import Connection
 from gateway.core.call import Call, Context
+from gateway.query.database import connect
 from gateway.query.memory import evaluate
 from gateway.query.odata_filter import parse_filter
 from gateway.query.plan import Order, Query

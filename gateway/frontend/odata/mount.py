@@ -101,8 +101,8 @@ class ODataMount:
     def _service(self, exchange: Exchange) -> Reply:
         """The service document (JSON Format, section 5)."""
         check_version(exchange.head)
-        parsed = url.parse(b"", exchange.head.query)
-        format_ = json_format(exchange.head, parsed.options.get("$format"))
+        given, _ = url.query_options(exchange.head.query)
+        format_ = json_format(exchange.head, given.get("$format"))
         root = self._root(exchange)
         document: dict[str, Any] = {}
         if format_.metadata != "none":
@@ -113,8 +113,8 @@ class ODataMount:
 
     def _csdl(self, exchange: Exchange) -> Reply:
         check_version(exchange.head)
-        parsed = url.parse(b"$metadata", exchange.head.query)
-        require_type(exchange.head, parsed.options.get("$format"), "application/xml")
+        given, _ = url.query_options(exchange.head.query)
+        require_type(exchange.head, given.get("$format"), "application/xml")
         headers = [(b"etag", self._etag), VERSION]
         asked = (exchange.head.get(b"if-none-match") or b"").replace(b"W/", b"")
         if asked.strip() == b"*" or self._etag in (one.strip() for one in asked.split(b",")):

@@ -70,7 +70,7 @@ def parse(path: bytes, query: bytes) -> Url:
     parts = [decoded(part, "The path") for part in path.strip(b"/").split(b"/")]
     if len(parts) > 8:
         raise BadRequest("The path has more parts than any resource here.")
-    options, aliases = _options(query)
+    options, aliases = query_options(query)
     return Url((_segment(parts[0]), *(_inner_segment(part) for part in parts[1:])), options, aliases)
 
 
@@ -120,7 +120,8 @@ def _split(text: str) -> list[str]:
         position += 1
 
 
-def _options(query: bytes) -> tuple[dict[str, str], dict[str, str]]:
+def query_options(query: bytes) -> tuple[dict[str, str], dict[str, str]]:
+    """System query options by their full name, and parameter aliases. BadRequest, NotImplementedHere."""
     options: dict[str, str] = {}
     aliases: dict[str, str] = {}
     for part in filter(None, query.split(b"&")):

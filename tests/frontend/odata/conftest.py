@@ -11,11 +11,12 @@ from typing import Any
 import orjson
 import pytest
 
-from gateway.backend.sql import Connection, connect
+from gateway.backend.sql import Connection
 from gateway.core.call import Backend, Call
 from gateway.core.errors import Problem
 from gateway.core.exchange import Exchange, Head, Reply
 from gateway.frontend.odata.mount import ODataMount
+from gateway.query.database import connect
 from gateway.query.evaluated import Evaluated
 from gateway.schema.contract import read_operation
 from gateway.schema.json_schema import read_types
@@ -139,7 +140,7 @@ class Service:
         return reply.status, orjson.loads(reply.body or b"null") if b"json" in kind else reply.body, reply
 
     async def _answer(self, exchange: Exchange, path: str, body: bytes) -> Reply:
-        document = self.mount.documents.get(f"/{path}" if path else "")
+        document = self.mount.documents.get(path and "/" + path.lstrip("/"))
         if document is not None:
             return document(exchange)
         name = self.mount.dispatch(exchange)
