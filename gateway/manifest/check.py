@@ -125,8 +125,7 @@ class _Checking:
     def operations(self) -> None:
         for name, each in self.manifest.operations.items():
             keys = ("operations", name)
-            fixed = True if "fixed" in each.model_fields_set else None
-            self.one_of(keys, f"the operation {name}", {"python": each.python, "http": each.http, "fixed": fixed})
+            self.one_of(keys, f"the operation {name}", {"python": each.python, "http": each.http, "fixed": each.fixed})
             if each.http is not None:
                 self.http(keys, each)
 

@@ -83,7 +83,7 @@ def _contract(
 ) -> ContractPart | None:
     if operation.python is not None:
         return _process(version, operation, processes, keys)
-    if operation.http is None and "fixed" not in operation.model_fields_set:
+    if operation.http is None and operation.fixed is None:
         return None  # `check` tells that an operation needs exactly one kind
     if operation.http is not None and operation.input is None:
         hint = "Write its parameters: input: {country: string}; input: {} for none."

@@ -33,7 +33,7 @@ class Secrets(Mapping[str, Secret]):
 
     sources: Mapping[str, SecretSource] = field(default_factory=dict)
     folder: Path = Path()
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
     def __getitem__(self, name: str) -> Secret:
         source = self.sources.get(name)
