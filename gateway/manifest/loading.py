@@ -132,7 +132,9 @@ def _document(tree: Tree, label: str, wrong: list[Finding]) -> Loaded | None:
         return None
     kind = raw.get("kind")
     if kind is None:
-        wrong.append(Finding(place, "missing-key", "kind is missing.", f"It is one of {known}."))
+        openapi = "openapi" in raw or "swagger" in raw
+        hint = "Bring an OpenAPI document in by: penstock import openapi FILE." if openapi else f"It is one of {known}."
+        wrong.append(Finding(place, "missing-key", "kind is missing.", hint))
         return None
     if not isinstance(kind, str) or kind not in MODELS:
         at = tree.places["/kind"]

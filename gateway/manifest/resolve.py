@@ -48,6 +48,7 @@ async def resolve(
     """
     components = [loaded for loaded in documents if loaded.kind == "ApiComponent"]
     resolving = _Resolving(folder, contracts, parents, policies, reflect, values)
+    resolving.findings += loading.duplicates(components)
     for loaded in components:
         resolving.waiting[_id(loaded)] = loaded
     for loaded in components:

@@ -7,6 +7,7 @@ are refused; anchors and aliases are understood, but what they unfold to is boun
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 from ruamel.yaml import events as ev
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.reader import ReaderError
 
 from gateway.core.findings import Finding, Place
 
@@ -31,6 +33,7 @@ _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+_UNPRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff\ufeff\ufffe\uffff]")
 _LIMITS: Final = (-(2**63), 2**63 - 1)
 
 
@@ -63,11 +66,15 @@ def read(text: str, label: str, *, as_json: bool = False) -> tuple[list[Tree], l
     if len(text.encode("utf-8", "surrogatepass")) > MAX_BYTES:
         message = f"the file is larger than {MAX_BYTES // 1024} KiB"
         return [], [Finding(Place(label), "size", message, "Split it; a folder is loaded whole.")]
+    if text.lstrip().startswith("<"):
+        hint = "Bring it in by: penstock import wsdl FILE, or penstock import csdl FILE."
+        return [], [Finding(Place(label, 1, 1), "syntax", "this is XML or HTML, neither YAML nor JSON.", hint)]
     if as_json:
         wrong = _json_error(text, label)
         if wrong is not None:
             return [], [wrong]
         text = text.replace("\t", " ")  # in valid JSON a tab is space between tokens; YAML refuses it there
+        text = _UNPRINTABLE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)  # these can stand in texts only
     reader = _Reader(label)
     trees = list(reader.documents(text))
     return trees, reader.findings
@@ -106,9 +113,19 @@ class _Reader:
             return
         except MarkedYAMLError as error:
             self.syntax(error)
+        except ReaderError as error:
+            self.character(text, error)
         except YAMLError as error:
-            lines = [line.strip() for line in str(error).splitlines()]
-            self.findings.append(Finding(Place(self.label), "syntax", f"not YAML: {' '.join(lines)}."))
+            words = " ".join(str(error).split())
+            self.findings.append(Finding(Place(self.label), "syntax", f"not YAML: {words}."))
+
+    def character(self, text: str, error: ReaderError) -> None:
+        line = text.count("\n", 0, error.position) + 1
+        column = error.position - text.rfind("\n", 0, error.position)
+        code = error.character if isinstance(error.character, int) else ord(error.character)
+        hint = f'In quotes write "\\u{code:04X}".' if code < 0xD800 else ""
+        message = f"not YAML: the character U+{code:04X} cannot stand there."
+        self.findings.append(Finding(Place(self.label, line, column), "syntax", message, hint))
 
     def syntax(self, error: MarkedYAMLError) -> None:
         mark = error.problem_mark or error.context_mark
@@ -209,10 +226,11 @@ class _Reader:
             return _WORDS[value]
         if _INTEGER.fullmatch(value) or _OTHER_BASE.fullmatch(value):
             return self.integer(event, path)
-        if _NO_NUMBER.fullmatch(value):
+        number = float(value) if _FLOAT.fullmatch(value) else None
+        if _NO_NUMBER.fullmatch(value) or number in (math.inf, -math.inf):
             self.refuse(event, path, "number", f"{value} is no number that JSON has.", f'For the text write "{value}".')
             return 0
-        return float(value) if _FLOAT.fullmatch(value) else self.text(event, path)
+        return self.text(event, path) if number is None else number
 
     def integer(self, event: Any, path: str) -> int:
         text: str = event.value

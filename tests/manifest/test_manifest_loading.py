@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.core.findings import DocumentsRefused
 from gateway.manifest.loading import load, load_text
@@ -89,3 +94,33 @@ def test_a_version_that_extends_another_is_checked_for_what_it_has() -> None:
     (loaded,) = load_text(text, "a.yaml")
     assert loaded.document is None
     assert "unknown key 'bass_path'" in refused(text + "bass_path: /x\n")[0]
+
+
+def test_documents_of_other_kinds_are_sent_to_the_importers() -> None:
+    assert "penstock import wsdl" in refused("<?xml version='1.0'?><definitions/>")[0]
+    assert "penstock import openapi" in refused("openapi: 3.1.0\ninfo: {}\n")[0]
+
+
+def test_a_character_that_yaml_does_not_take_is_named_with_its_place() -> None:
+    assert refused("kind: Topic\nname: \x07\n")[0].startswith("a.yaml:2:7: not YAML: the character U+0007")
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused(text: str) -> None:
+    for label in ("a.yaml", "a.json"):
+        with contextlib.suppress(DocumentsRefused):
+            load_text(text, label)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(JSON, st.booleans())
+def test_json_reads_as_what_it_is(value: Any, ascii_only: bool) -> None:
+    document = {"kind": "Policy", "name": "a", "steps": [{"use": "x", "with": {"value": value}}]}
+    (loaded,) = load_text(json.dumps(document, ensure_ascii=ascii_only, indent="\t"), "a.json")
+    assert loaded.raw == document
