@@ -10,9 +10,7 @@ from typing import Final
 
 from gateway.core.exchange import Head, Peer
 
-_forwarded_for: Final = re.compile(
-    rb'(?:^|[;,])[ \t]*for="?\[?([0-9A-Fa-f.:]+?)\]?(?::[0-9]+)?"?[ \t]*(?=[;,]|$)', re.I
-)
+_forwarded_for: Final = re.compile(rb'(?:^|[;,])[ \t]*for=("[^"]*"|[^;, \t]*)', re.IGNORECASE).findall
 _MAX_HOPS: Final = 32
 
 
@@ -54,6 +52,12 @@ class Trust:
 def _hops(head: Head) -> list[str]:
     forwarded = head.get(b"forwarded")
     if forwarded is not None:
-        return [(six or four).decode() for six, four in _forwarded_for.findall(forwarded)][-_MAX_HOPS:]
+        return [_address(node.decode("latin-1")) for node in _forwarded_for(forwarded)][-_MAX_HOPS:]
     value = head.get(b"x-forwarded-for") or b""
     return [hop.strip() for hop in value.decode("latin-1").split(",") if hop.strip()][-_MAX_HOPS:]
+
+
+def _address(node: str) -> str:
+    """The address of `192.0.2.1`, `"192.0.2.1:80"` or `"[2001:db8::1]:80"` (RFC 7239 section 6)."""
+    node = node.strip('"')
+    return node[1:].partition("]")[0] if node.startswith("[") else node.partition(":")[0]
