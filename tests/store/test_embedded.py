@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
 from gateway.store.client import Client
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
@@ -20,6 +21,7 @@ from gateway.store.store import Write
 from tests.servers import embedded, until
 
 __all__ = ["embedded"]
+
 
 OWNER = """
 import asyncio, pathlib, sys
@@ -188,3 +190,16 @@ def test_a_program_on_the_path_comes_before_the_packaged_one(monkeypatch: pytest
     program.chmod(0o700)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_binary() == program
+
+
+def test_it_works_on_the_loop_of_the_workers(tmp_path: Path) -> None:
+    async def scene() -> None:
+        embedded = EmbeddedStore(tmp_path)
+        await embedded.start()
+        assert embedded.pid is not None
+        os.kill(embedded.pid, signal.SIGKILL)
+        assert await embedded.ended() == -signal.SIGKILL
+        await embedded.start()
+        await embedded.stop()
+
+    uvloop.run(scene())

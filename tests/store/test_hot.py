@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import redis
+import uvloop
 
 from gateway.core.errors import InvalidInput
 from gateway.store.client import Script
@@ -16,6 +17,7 @@ from gateway.store.hot import HotConnection, bulk, pack
 from tests.servers import Server, _answers, running_valkey, until, valkey
 
 __all__ = ["valkey"]
+
 
 PING = pack(b"PING")
 
@@ -172,3 +174,24 @@ def test_a_url_of_another_kind_is_refused() -> None:
 
 def test_a_packed_command_is_an_array_of_bulk_strings() -> None:
     assert pack(b"GET", b"k") == b"*2\r\n" + bulk(b"GET") + b"$1\r\nk\r\n"
+
+
+def test_it_works_on_the_loop_of_the_workers(tmp_path: Path) -> None:
+    server, url = start(tmp_path)
+
+    async def scene() -> None:
+        connection = HotConnection(url, timeout=0.05)
+        assert await connection.connect()
+        assert await asyncio.gather(*(ask(connection, pack(b"ECHO", b"%d" % n)) for n in range(100)))
+        server.freeze()
+        assert await ask(connection, PING) is None
+        server.thaw()
+        await back(connection)
+        assert await ask(connection, PING) == b"PONG"
+        await connection.close()
+
+    try:
+        uvloop.run(scene())
+    finally:
+        server.thaw()
+        server.kill()
