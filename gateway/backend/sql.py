@@ -44,10 +44,13 @@ class Connection:
         return f"<sql {self.dialect}>"
 
     def entity_set(self, spec: EntitySetSpec, record: Record, types: Types) -> Backend:
-        """A backend whose `invoke` answers `call.query` with a `Page`. ValueError when the set has no table."""
+        """A backend whose `invoke` answers `call.query` with a `Page`. ValueError when the set has no table, or its
+        type a property that is no column."""
         if spec.table is None:
             raise ValueError(f"the entity set {spec.name} has no table")
         shown = [column.name for column in spec.table.columns if column.name in record]
+        if missing := [part.name for part in record.fields if part.name not in shown]:
+            raise ValueError(f"{', '.join(missing)} of {record.name}: the table {spec.table.name} has no such column")
         table = columns.table(spec.table.name, spec.table.schema_name, shown, record, types, self.dialect)
         kinds = {name: columns.kind_of(record, name, types) for name in shown}
         return EntitySet(self, table, spec.key, record, types, kinds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
@@ -33,6 +34,7 @@ async def reflect(url: str, table: str, schema: str | None = None, columns: Coll
     except ValueError as error:
         raise _refused("database_url", f"{error}.") from None
     try:
+        _check_file(engine.url)
         async with asyncio.timeout(TIMEOUT):
             async with engine.connect() as connection:
                 return await connection.run_sync(lambda sync: _read(sa.inspect(sync), table, schema, columns, dialect))
@@ -42,6 +44,14 @@ async def reflect(url: str, table: str, schema: str | None = None, columns: Coll
         raise _refused("database_unreachable", _reason(error), "Check its url, its user and that it runs.") from None
     finally:
         await engine.dispose()
+
+
+def _check_file(url: sa.URL) -> None:
+    """SQLite would make an empty database of a path that is misspelled."""
+    path = url.database or ""
+    is_file = url.drivername.startswith("sqlite") and path not in ("", ":memory:") and not path.startswith("file:")
+    if is_file and not Path(path).is_file():
+        raise _refused("no_such_database", f"There is no database file {path}.", "Check the backend's url.")
 
 
 def _refused(code: str, message: str, hint: str = "") -> DocumentsRefused:

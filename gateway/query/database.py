@@ -1,7 +1,7 @@
 """Engines of the databases that serve: SQLite by aiosqlite, PostgreSQL by asyncpg.
 
 Connections of SQLite fold case as Unicode has it (`tolower`, `toupper`); those of PostgreSQL run in UTC, so that
-date-times without an offset are UTC.
+date-times without an offset are UTC. Both are read only: nothing here writes, and nothing that slips through can.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from gateway.query.columns import Dialect
 
 _DRIVERS: Final[dict[str, Dialect]] = {"sqlite+aiosqlite": "sqlite", "postgresql+asyncpg": "postgresql"}
 
+_POSTGRES: Final = {"timezone": "UTC", "default_transaction_read_only": "on"}
+
 
 def connect(url: str, pool_size: int) -> tuple[AsyncEngine, Dialect]:
     """An engine that connects when it is first used. ValueError without the URL, which may hold a password."""
@@ -27,7 +29,7 @@ def connect(url: str, pool_size: int) -> tuple[AsyncEngine, Dialect]:
     if parsed.drivername not in _DRIVERS:
         raise ValueError(f"the driver {parsed.drivername} does not serve; use one of {', '.join(_DRIVERS)}")
     dialect = _DRIVERS[parsed.drivername]
-    arguments = {"server_settings": {"timezone": "UTC"}} if dialect == "postgresql" else {}
+    arguments = {"server_settings": _POSTGRES} if dialect == "postgresql" else {}
     pool = {} if _in_memory(parsed) else {"pool_size": pool_size, "max_overflow": 0}
     engine = create_async_engine(parsed, pool_pre_ping=True, connect_args=arguments, hide_parameters=True, **pool)
     if dialect == "sqlite":
@@ -42,6 +44,9 @@ def _in_memory(url: sa.URL) -> bool:
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
     """SQLite's own functions fold ASCII only."""
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA query_only = ON")
+    cursor.close()
     connection.create_function("lower", 1, _folding(str.lower), deterministic=True)
     connection.create_function("upper", 1, _folding(str.upper), deterministic=True)
 

@@ -64,8 +64,9 @@ def grouped(value: Sql) -> Sql:
 
 
 def _substring(text: Sql, start: Sql, length: Sql | None = None) -> Sql:
-    first = _operator("+")(start, sa.literal(1, sa.Integer))
-    return sa.func.substr(text, first) if length is None else sa.func.substr(text, first, length)
+    """PostgreSQL's substr takes 32-bit integers."""
+    first = sa.cast(_operator("+")(start, sa.literal(1, sa.Integer)), sa.Integer)
+    return sa.func.substr(text, first) if length is None else sa.func.substr(text, first, sa.cast(length, sa.Integer))
 
 
 def _whole(value: Sql) -> Sql:

@@ -90,10 +90,22 @@ def _equal(left: Sql, right: Sql) -> Sql:
     return left.op("=", is_comparison=True)(right)
 
 
+def _same(left: Sql, right: Sql) -> Sql:
+    """Equality that takes null for a value; with NULL itself in the form that an index serves."""
+    if isinstance(left, sa.sql.elements.Null):
+        left, right = right, left
+    return left.is_(right) if isinstance(right, sa.sql.elements.Null) else left.is_not_distinct_from(right)
+
+
+def _is_known(found: Expression) -> bool:
+    """A literal that is not null."""
+    return isinstance(found, Value) and found.kind != "null"
+
+
 def _wrapped(column: Sql, kind: str, dialect: Dialect) -> Sql:
-    """SQLite's texts in one spelling, whatever wrote them."""
+    """SQLite's texts in one spelling, whatever wrote them; PostgreSQL's own enumerations as text."""
     if dialect != "sqlite":
-        return column
+        return sa.cast(column, sa.String) if kind == "enum" and isinstance(column.type, sa.String) else column
     if kind == "datetime":
         return sa.func.strftime(sa.literal_column("'%Y-%m-%d %H:%M:%f'"), column)
     if kind == "time":
@@ -116,8 +128,11 @@ class _Compiler:
         if found.function in ("and", "or"):
             join = sa.and_ if found.function == "and" else sa.or_
             return join(*(self.condition(argument) for argument in found.arguments))
-        if found.function == "eq" and self._has_literal(found):
+        if found.function == "eq" and any(_is_known(argument) for argument in found.arguments):
             return _equal(*(self.value(argument) for argument in found.arguments))
+        if found.function == "in" and all(_is_known(argument) for argument in found.arguments[1:]):
+            left, *items = (self.value(argument) for argument in found.arguments)
+            return sa.or_(*(_equal(left, item) for item in items))
         if found.function in _OPERATORS:
             left, right = (self.value(argument) for argument in found.arguments)
             return left.op(_OPERATORS[found.function], is_comparison=True)(right)
@@ -148,11 +163,8 @@ class _Compiler:
     def _distinct(self, function: str, arguments: list[Sql]) -> Sql:
         left, *right = arguments
         if function == "ne":
-            return grouped(left.is_distinct_from(right[0]))
-        return grouped(sa.or_(*(left.is_not_distinct_from(item) for item in right)))
-
-    def _has_literal(self, found: Apply) -> bool:
-        return any(isinstance(argument, Value) and argument.kind != "null" for argument in found.arguments)
+            return grouped(sa.not_(_same(left, right[0])))
+        return grouped(sa.or_(*(_same(left, item) for item in right)))
 
     def _boolean(self, value: bool) -> Sql:
         return bound(value, "boolean", None, self._dialect)

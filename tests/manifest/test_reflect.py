@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from pathlib import Path
 
@@ -100,7 +101,6 @@ async def test_a_column_without_a_type_is_refused_with_the_way_out(url: str) -> 
         "postgresql+asyncpg://penny:hunter2@127.0.0.1:1/shop",
         "mysql+aiomysql://penny:hunter2@localhost/shop",
         "penny:hunter2",
-        "sqlite+aiosqlite:////nowhere/at/all/hunter2.db",
     ],
 )
 async def test_a_database_that_cannot_be_reached_keeps_its_password(unreachable: str) -> None:
@@ -108,3 +108,9 @@ async def test_a_database_that_cannot_be_reached_keeps_its_password(unreachable:
         await reflect(unreachable, "orders")
     assert "hunter2" not in str(refusal.value)
     assert "hunter2" not in repr(refusal.value.__cause__)
+
+
+def test_a_missing_file_is_refused_and_not_made(tmp_path: Path) -> None:
+    with pytest.raises(DocumentsRefused, match=r"no database file .*shpo\.db"):
+        asyncio.run(reflect(f"sqlite+aiosqlite:///{tmp_path}/shpo.db", "orders"))
+    assert not list(tmp_path.iterdir())

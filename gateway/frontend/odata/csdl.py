@@ -15,14 +15,16 @@ EDMX: Final = "http://docs.oasis-open.org/odata/ns/edmx"
 EDM: Final = "http://docs.oasis-open.org/odata/ns/edm"
 CONTAINER: Final = "Container"
 _VOCABULARIES: Final = "https://oasis-tcs.github.io/odata-vocabularies/vocabularies/"
+_CORE: Final = "Org.OData.Core.V1"
 _CAPABILITIES: Final = "Org.OData.Capabilities.V1"
 
 
 def document(odata: ODataSpec, operations: Mapping[str, Operation], types: Types) -> bytes:
     """The whole document. ValueError for what EDM cannot say: two types of one name, any JSON, a key that is null."""
     root = etree.Element(f"{{{EDMX}}}Edmx", {"Version": "4.0"}, nsmap={"edmx": EDMX})
-    reference = etree.SubElement(root, f"{{{EDMX}}}Reference", {"Uri": f"{_VOCABULARIES}{_CAPABILITIES}.xml"})
-    etree.SubElement(reference, f"{{{EDMX}}}Include", {"Namespace": _CAPABILITIES, "Alias": "Capabilities"})
+    for namespace in (_CORE, _CAPABILITIES):
+        reference = etree.SubElement(root, f"{{{EDMX}}}Reference", {"Uri": f"{_VOCABULARIES}{namespace}.xml"})
+        etree.SubElement(reference, f"{{{EDMX}}}Include", {"Namespace": namespace})
     services = etree.SubElement(root, f"{{{EDMX}}}DataServices")
     schema = etree.SubElement(services, f"{{{EDM}}}Schema", {"Namespace": odata.namespace}, nsmap={None: EDM})
     keys = _keys(odata)
@@ -106,7 +108,12 @@ def _typed(element: etree._Element, type_: Type, nullable: bool, types: Types, n
 def _operation(schema: etree._Element, operation: Operation, types: Types, namespace: str) -> None:
     element = _add(schema, "Function" if operation.effect == "safe" else "Action", Name=operation.name)
     for part in operation.input.fields:
-        _typed(_add(element, "Parameter", Name=part.name), part.type, _nullable(part), types, namespace)
+        parameter = _add(element, "Parameter", Name=part.name)
+        _typed(parameter, part.type, _nullable(part), types, namespace)
+        if not part.required:
+            _add(parameter, "Annotation", Term=f"{_CORE}.OptionalParameter")
+    if operation.output is None and operation.effect == "safe":
+        raise ValueError(f"{operation.name} is safe and answers nothing: an OData function has a result")
     if operation.output is not None:
         _typed(_add(element, "ReturnType"), operation.output, operation.output_nullable, types, namespace)
 

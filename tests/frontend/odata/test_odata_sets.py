@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+import asyncio
 import time
+from datetime import date
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from odata_service import Service
+
+from gateway.frontend.odata.mount import ODataMount
+from gateway.query.evaluated import Evaluated
+from gateway.schema.types import Field, Record, Scalar, Types
+from gateway.snapshot.spec import EntitySetSpec, ODataSpec
 
 ROOT = "https://api.example/shop/v2/odata"
 EXCEL = "application/json;q=0.9, application/atomsvc+xml;q=1, application/json;odata.metadata=minimal;q=0.8, */*;q=0.1"
@@ -310,3 +320,35 @@ async def test_metadata_levels(service: Any) -> None:
         "total": 0.1,
     }
     assert b"odata.metadata=full" in reply.get(b"content-type")
+
+
+class Fixed:
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    async def invoke(self, _call: Any) -> Any:
+        return self.rows
+
+    async def close(self) -> None: ...
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=20), st.integers(-(2**31), 2**31 - 1), st.dates())
+def test_the_id_of_an_entity_leads_back_to_it(name: str, number: int, day: date) -> None:
+    row = {"name": name, "number": number, "day": day}
+    kinds = {"name": "string", "number": "int32", "day": "date"}
+    record = Record("Thing", tuple(Field(field, Scalar(kind)) for field, kind in kinds.items()))  # type: ignore[arg-type]
+    types = Types({"Thing": record})
+    things = EntitySetSpec(name="Things", type="Thing", key=tuple(kinds), operation="list")
+    odata = ODataSpec(namespace="A", entity_sets={"Things": things})
+    mount = ODataMount("a", "v1", odata, {}, types, lambda _: ROOT)
+    other = {"name": name + "x", "number": number, "day": day}
+    service = Service(mount, {"Things": Evaluated(Fixed([other, row]), record, types, 10)})
+
+    async def follow() -> None:
+        _, body, _ = await service.get("Things", "$format=application/json;odata.metadata=full")
+        path = body["value"][1]["@odata.id"].removeprefix(f"{ROOT}/")
+        assert quote(path, safe="%'()=,:-_.~!*;@$&+") == path
+        status, found, _ = await service.get(path)
+        assert (status, found["name"]) == (200, name)
+
+    asyncio.run(follow())
