@@ -186,6 +186,7 @@ class Exchange:
         "head",
         "id",
         "identity",
+        "notes",
         "operation",
         "params",
         "parsed",
@@ -216,6 +217,7 @@ class Exchange:
         self.edits = Edits()
         self.undo: list[Callable[[], None]] | None = None  # run when a later step refuses: limits give back
         self.closers: list[Callable[[Exchange], None]] | None = None  # run once at the end, whatever it is
+        self.notes: dict[object, Any] | None = None  # what a step leaves for its own after
         self.at = 0
         self.skipped = 0  # a bit per step that its `when` skipped
         self.started = False  # the reply's head has left
@@ -233,6 +235,11 @@ class Exchange:
         if self.closers is None:
             self.closers = []
         self.closers.append(closer)
+
+    def note(self, whose: object, value: Any) -> None:
+        if self.notes is None:
+            self.notes = {}
+        self.notes[whose] = value
 
     def on_refusal(self, undo: Callable[[], None]) -> None:
         if self.undo is None:

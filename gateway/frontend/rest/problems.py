@@ -30,7 +30,7 @@ def render(exchange: Exchange, problem: Problem) -> Reply:
     """
     if problem.status >= 500 and problem.status != 503:
         log.warning("request %s answered %d %s: %s", exchange.id, problem.status, problem.code, problem.detail)
-    reply = Reply(problem.status, [(b"content-type", MEDIA_TYPE)], _dump(_document(exchange.id, problem)))
+    reply = Reply(problem.status, [(b"content-type", MEDIA_TYPE)], dump(document(exchange.id, problem)))
     for name, value in problem.headers:
         try:
             reply.add(name, value)
@@ -39,7 +39,8 @@ def render(exchange: Exchange, problem: Problem) -> Reply:
     return reply
 
 
-def _document(request_id: str, problem: Problem) -> dict[str, Any]:
+def document(request_id: str, problem: Problem) -> dict[str, Any]:
+    """The members of a problem, as JSON has them."""
     document: dict[str, Any] = {
         "type": TYPE_PREFIX + problem.code,
         "title": problem.title,
@@ -60,11 +61,12 @@ def _document(request_id: str, problem: Problem) -> dict[str, Any]:
     }
 
 
-def _dump(document: dict[str, Any]) -> bytes:
+def dump(content: dict[str, Any]) -> bytes:
+    """JSON text, whatever a problem holds."""
     try:
-        return orjson.dumps(document, default=_plain)
+        return orjson.dumps(content, default=_plain)
     except TypeError:  # a process's own problem may hold what strict JSON has not: a lone surrogate, a huge integer
-        return json.dumps(document, default=str, skipkeys=True).encode()
+        return json.dumps(content, default=str, skipkeys=True).encode()
 
 
 def _plain(value: Any) -> Any:

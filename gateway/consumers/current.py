@@ -1,0 +1,19 @@
+"""The directory that steps hold: replaced whole by a full load, changed in place otherwise."""
+
+from __future__ import annotations
+
+from gateway.consumers.directory import Directory, Key
+
+
+class CurrentDirectory:
+    """`max_stale` in seconds: older content must not decide any more, whoever asks gets 503."""
+
+    def __init__(self, max_stale: float) -> None:
+        self.current = Directory()
+        self._max_stale = max_stale
+
+    def find(self, digest: bytes) -> Key | None:
+        return self.current.find(digest)
+
+    def undecidable(self, now: float) -> bool:
+        return self.current.stale(now, self._max_stale)

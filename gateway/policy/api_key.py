@@ -1,0 +1,148 @@
+"""`api-key`: the credential of an application, in a header or the query.
+
+`{use: api-key}`, `{use: api-key, with: {header: X-Key, query: key}}`. The key is found by its keyed hash
+in the directory; known and unknown ones take the same path (CASES C40). It never goes on to the backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+from urllib.parse import parse_qsl, unquote_to_bytes
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.core import headers
+from gateway.core.clock import Clock
+from gateway.core.errors import BadRequest, Forbidden, StoreUnavailable, Unauthorized
+from gateway.core.exchange import Exchange, Switch
+from gateway.core.identity import Identity
+from gateway.core.kinds import Built, Kind, Site
+from gateway.core.secrets import KeyHasher
+from gateway.policy.admit import admit
+from gateway.policy.fields import names
+
+LONGEST = 512  # bytes of a credential
+SAME_TEXT = "The API key is not valid."
+
+
+class Key(Protocol):
+    """A key as the directory knows it; `refusal` says why it does not hold now, for the log."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def application(self) -> str: ...
+    @property
+    def api(self) -> str: ...
+    @property
+    def plan(self) -> str | None: ...
+    def refusal(self, now: float) -> str | None: ...
+
+
+class KeyDirectory(Protocol):
+    def find(self, digest: bytes) -> Key | None: ...
+
+    def undecidable(self, now: float) -> bool:
+        """The content is too old to decide by."""
+        ...
+
+
+class ApiKey(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    header: str | None = Field("X-API-KEY", description="the header field; null: not in a header")
+    query: str | None = Field(None, description="the query parameter, where a header cannot be sent")
+    forward: dict[str, str] = Field(
+        default_factory=dict, description="fact (application, plan, key): request header for the backend"
+    )
+
+    @model_validator(mode="after")
+    def _known_facts(self) -> ApiKey:
+        if unknown := sorted(self.forward.keys() - {"application", "plan", "key"}):
+            raise ValueError(f"`forward` knows application, plan and key, not {', '.join(unknown)}")
+        names([*self.forward.values(), *filter(None, [self.header])])
+        if self.header is None and self.query is None:
+            raise ValueError("say where the key stands: `header` or `query`")
+        return self
+
+
+def build(config: ApiKey, site: Site) -> Built:
+    directory: KeyDirectory = site.services.named("directory")
+    clock: Clock = site.services.named("clock")
+    hasher = site.services.of(KeyHasher)
+    read = _reader(config)
+    drop = frozenset(names([*config.forward.values(), *filter(None, [config.header])]))
+    query_names = frozenset({config.query.encode()} if config.query else ())
+    forward = _forwarder(config.forward)
+    challenge = ((b"WWW-Authenticate", f'ApiKey realm="{site.component}"'.encode()),)
+
+    def authenticate(exchange: Exchange) -> Switch | None:
+        presented = read(exchange)
+        if presented is None:
+            raise Unauthorized("Send an API key.", headers=challenge)
+        now = clock.time()
+        key = directory.find(hasher.digest(presented))
+        if directory.undecidable(now):
+            raise StoreUnavailable("The keys known here are too old to decide by.")
+        if key is None or key.refusal(now) is not None:
+            raise Unauthorized(SAME_TEXT, headers=challenge)
+        if key.api != site.component:
+            raise Forbidden(f"The API key is not subscribed to {site.component}.")
+        exchange.edits.drop |= drop
+        if query_names:
+            _drop_query(exchange, query_names)
+        forward(exchange, key)
+        identity = Identity(
+            subject=key.application, method="api-key", application=key.application, plan=key.plan, credential=key.id
+        )
+        return admit(exchange, identity)
+
+    return Built(step=authenticate)
+
+
+def _reader(config: ApiKey) -> Callable[[Exchange], bytes | None]:
+    """Exactly one credential, or none; in two places it is refused (CASES C41)."""
+    find = headers.finder(config.header.lower().encode()) if config.header else lambda _block: []
+    wanted = config.query
+
+    def read(exchange: Exchange) -> bytes | None:
+        found = find(exchange.head.block)
+        if wanted is not None and exchange.head.query:
+            pairs = parse_qsl(exchange.head.query.decode("ascii", "replace"), keep_blank_values=True)
+            found += [value.encode() for name, value in pairs if name == wanted]
+        if len(found) > 1:
+            raise BadRequest("An API key stands in more than one place. Send it once.")
+        if not found or not found[0]:
+            return None
+        if len(found[0]) > LONGEST:
+            raise BadRequest(f"An API key has at most {LONGEST} bytes.")
+        return found[0]
+
+    return read
+
+
+def _drop_query(exchange: Exchange, wanted: frozenset[bytes]) -> None:
+    """The backend must not see the credential; the other parameters go on byte for byte."""
+    query = exchange.edits.query if exchange.edits.query is not None else exchange.head.query
+    kept = [part for part in query.split(b"&") if _name(part) not in wanted]
+    exchange.edits.query = b"&".join(kept)
+
+
+def _name(part: bytes) -> bytes:
+    return unquote_to_bytes(part.partition(b"=")[0].replace(b"+", b" "))
+
+
+def _forwarder(fields: dict[str, str]) -> Callable[[Exchange, Key], None]:
+    pairs = [(fact, name.encode()) for fact, name in fields.items()]
+
+    def forward(exchange: Exchange, key: Key) -> None:
+        for fact, name in pairs:
+            value = {"application": key.application, "plan": key.plan, "key": key.id}[fact]
+            if value is not None:
+                exchange.edits.add.append(headers.line(name, value.encode("latin-1", "replace")))
+
+    return forward
+
+
+KIND = Kind("api-key", ApiKey, build, protects=True, summary="Authenticates an application by its API key")

@@ -1,0 +1,125 @@
+"""`cors`: cross-origin requests from browsers (Fetch standard, section 3.2).
+
+`{use: cors, with: {origins: ["https://shop.example"], credentials: true}}`. Preflights are answered by routing, before
+authentication; the fields of replies are set on refusals too, so that a page can read why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from gateway.core import headers
+from gateway.core.exchange import Exchange, Head, Reply
+from gateway.core.kinds import Built, Kind, Site
+
+SIMPLE = frozenset((b"accept", b"accept-language", b"content-language", b"content-type"))
+
+
+class Cors(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    origins: list[str] = Field(min_length=1, description="scheme://host[:port], https://*.example, or * alone")
+    methods: list[str] | None = Field(None, description="default: those of the endpoint's URL")
+    headers: list[str] = Field(default_factory=lambda: ["Content-Type", "X-API-KEY", "Authorization"])
+    expose: list[str] = Field(default_factory=list)
+    max_age: int = Field(600, ge=0, le=86_400, description="seconds")
+    credentials: bool = False
+
+    @field_validator("origins")
+    @classmethod
+    def _well_formed(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if origin != "*":
+                _check_origin(origin)
+        return origins
+
+    @model_validator(mode="after")
+    def _safe(self) -> Cors:
+        if "*" in self.origins and self.credentials:
+            raise ValueError("origin * with credentials would let every page act for the user; name the origins")
+        if "*" in self.origins and len(self.origins) > 1:
+            raise ValueError("* stands alone: the other origins would change nothing")
+        for name in (*self.headers, *self.expose, *(self.methods or ())):
+            headers.line(name.encode("ascii", "replace"), b"")
+        return self
+
+
+def _check_origin(origin: str) -> None:
+    scheme, separator, host = origin.partition("://")
+    if scheme not in {"http", "https"} or not separator or not host or any(char in host for char in "/?#@ "):
+        raise ValueError(f"`{origin}` is no origin; write scheme://host or scheme://host:port, without a path")
+    if "*" in host and (not host.startswith("*.") or "*" in host[1:]):
+        raise ValueError(f"`{origin}`: a star stands for whole labels at the beginning only, as in https://*.example")
+
+
+def build(config: Cors, _site: Site) -> Built:
+    allows = _allowed(config)
+    fields = _reply_fields(config)
+    star = config.origins == ["*"]
+
+    def after(exchange: Exchange, reply: Reply) -> None:
+        if not star:
+            reply.headers.append((b"Vary", b"Origin"))
+        origin = exchange.head.get(b"origin")
+        if origin is not None and allows(origin):
+            reply.remove(b"access-control-allow-origin")
+            reply.headers.append((b"Access-Control-Allow-Origin", b"*" if star else origin))
+            reply.headers.extend(fields)
+
+    return Built(after=after, preflight=_preflight(config, allows, star))
+
+
+def _allowed(config: Cors) -> Callable[[bytes], bool]:
+    if config.origins == ["*"]:
+        return lambda _origin: True
+    exact = frozenset(origin.lower().encode() for origin in config.origins if "*" not in origin)
+    wild = [tuple(origin.lower().encode().split(b"*", 1)) for origin in config.origins if "*" in origin]
+
+    def allows(origin: bytes) -> bool:
+        lower = origin.lower()
+        return lower in exact or any(
+            lower.startswith(start) and lower.endswith(end) and len(lower) > len(start) + len(end)
+            for start, end in wild
+        )
+
+    return allows
+
+
+def _reply_fields(config: Cors) -> headers.Fields:
+    fields: headers.Fields = []
+    if config.credentials:
+        fields.append((b"Access-Control-Allow-Credentials", b"true"))
+    if config.expose:
+        fields.append((b"Access-Control-Expose-Headers", ", ".join(config.expose).encode()))
+    return fields
+
+
+def _preflight(config: Cors, allows: Callable[[bytes], bool], star: bool) -> Callable[[Head, frozenset[bytes]], Reply]:
+    allowed_headers = frozenset(name.lower().encode() for name in config.headers) | SIMPLE
+    constant = [
+        (b"Access-Control-Allow-Headers", ", ".join(config.headers).encode()),
+        (b"Access-Control-Max-Age", b"%d" % config.max_age),
+        (b"Vary", b"Origin, Access-Control-Request-Method, Access-Control-Request-Headers"),
+    ]
+    if config.credentials:
+        constant.append((b"Access-Control-Allow-Credentials", b"true"))
+    chosen = frozenset(method.upper().encode() for method in config.methods) if config.methods else None
+
+    def answer(head: Head, methods: frozenset[bytes]) -> Reply:
+        """204 either way: what is not allowed lacks the fields, and the browser stops there."""
+        origin = head.get(b"origin") or b""
+        offered = chosen if chosen is not None else methods
+        wanted = head.get(b"access-control-request-method") or b""
+        asked = (head.get(b"access-control-request-headers") or b"").lower().split(b",")
+        unknown = [name for name in asked if name.strip() and name.strip() not in allowed_headers]
+        if not allows(origin) or wanted not in offered or unknown:
+            return Reply(204, [constant[2]])
+        allow = (b"Access-Control-Allow-Origin", b"*" if star else origin)
+        return Reply(204, [allow, (b"Access-Control-Allow-Methods", b", ".join(sorted(offered))), *constant])
+
+    return answer
+
+
+KIND = Kind("cors", Cors, build, summary="Lets browsers of other origins call")

@@ -1,0 +1,157 @@
+"""`rate-limit`: so many requests in a time, exact over all workers and nodes.
+
+`{use: rate-limit, with: {limit: 100/1m, by: application}}`. Each limit has its counter: who declared it, its step's id,
+algorithm, window and subject; never a revision, so publishing resets nobody (DESIGN 5). A refused request costs
+nothing, and one that a later step refuses is given back (PROTOCOLS R6).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from gateway.core.durations import seconds
+from gateway.core.errors import StoreUnavailable, TooManyRequests
+from gateway.core.exchange import Exchange, Reply, StepResult, Wait
+from gateway.core.headers import finder
+from gateway.core.kinds import Built, Kind, Site
+from gateway.store.counters import Counters, Rule, Verdict
+
+_LIMIT: Final = re.compile(r"(\d+)/(\d*[a-z]+)")
+_UNITS: Final = {"s": "1s", "m": "1m", "h": "1h", "d": "1d"}
+Subject = Callable[[Exchange], str]
+
+
+class ByClaim(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    claim: str
+
+
+class ByHeader(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    header: str
+
+
+class RateLimit(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    limit: str = Field(description="100/1m, 10/s, 5000/1d")
+    burst: int | None = Field(None, ge=1, description="gcra: how many at once; default: the limit")
+    algorithm: Literal["gcra", "fixed"] = Field("gcra", description="evenly, or in windows from 00:00 UTC")
+    by: Literal["application", "key", "ip", "endpoint"] | ByClaim | ByHeader = Field(
+        "application", description="whose requests are counted; without an identity: the client's address"
+    )
+    on_store_loss: Literal["open", "closed"] = Field("closed", description="closed: 503 while nobody can count")
+    cost: int = Field(1, ge=1)
+    headers: bool = Field(True, description="RateLimit and RateLimit-Policy on replies")
+
+    @field_validator("limit")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        rate(text)
+        return text
+
+
+def rate(text: str) -> tuple[int, float]:
+    """`100/1m` → (100, 60.0 seconds). ValueError says how to write it."""
+    match = _LIMIT.fullmatch(text)
+    if match is None or int(match[1]) < 1:
+        raise ValueError(f"`{text}` is no rate; write it as 100/1m, 10/s or 5000/1d")
+    return int(match[1]), seconds(_UNITS.get(match[2], match[2]))
+
+
+def build(config: RateLimit, site: Site) -> Built:
+    counters: Counters = site.services.named("counters")
+    count, window = rate(config.limit)
+    rules = (Rule(config.algorithm, count, window, config.burst),)
+    prefix = f"{site.counter}:{config.algorithm}:{window:g}:"
+    subject = _subject(config, site)
+    policy = f'"{site.step}";q={count};w={math.ceil(window)}'.encode()
+    cost, closed, told = config.cost, config.on_store_loss == "closed", config.headers
+
+    def take(exchange: Exchange) -> StepResult:
+        wait = Wait(exchange, decide)
+        counters.take(prefix + subject(exchange), rules, cost, wait.deliver)
+        return wait
+
+    def decide(exchange: Exchange, verdict: Verdict | None) -> StepResult:
+        if verdict is None:
+            if closed:
+                raise StoreUnavailable("The rate limit cannot be decided now.", headers=[(b"Retry-After", b"1")])
+            return None
+        if not verdict.allowed:
+            raise _too_many(verdict, policy, site.step, told)
+        exchange.on_refusal(lambda: counters.give(prefix + subject(exchange), rules, cost))
+        exchange.note(take, _left(site.step, verdict))
+        return None
+
+    def announce(exchange: Exchange, reply: Reply) -> None:
+        """The fields of draft-ietf-httpapi-ratelimit-headers; nothing when the store was away."""
+        left = exchange.notes.get(take) if exchange.notes else None
+        if left is not None:
+            reply.headers += [(b"RateLimit-Policy", policy), (b"RateLimit", left)]
+
+    return Built(step=take, after=announce if told else None)
+
+
+def _left(step: str, verdict: Verdict) -> bytes:
+    return f'"{step}";r={verdict.remaining};t={math.ceil(verdict.reset)}'.encode()
+
+
+def _too_many(verdict: Verdict, policy: bytes, step: str, told: bool) -> TooManyRequests:
+    after = max(1, math.ceil(verdict.retry_after))
+    fields = [(b"Retry-After", b"%d" % after)]
+    if told:
+        fields += [(b"RateLimit-Policy", policy), (b"RateLimit", _left(step, verdict))]
+    return TooManyRequests(f"The limit `{step}` is used up. Try again in {after} s.", headers=fields)
+
+
+def _subject(config: RateLimit, site: Site) -> Subject:
+    by = config.by
+    if isinstance(by, ByClaim):
+        return _by_claim(by.claim)
+    if isinstance(by, ByHeader):
+        return _by_header(by.header)
+    if by == "ip":
+        return _client
+    if by == "endpoint":
+        return lambda _exchange: site.endpoint
+    return _by_identity("application" if by == "application" else "credential")
+
+
+def _client(exchange: Exchange) -> str:
+    return f"ip:{exchange.head.peer.client}"
+
+
+def _by_identity(field: str) -> Subject:
+    def subject(exchange: Exchange) -> str:
+        identity = exchange.identity
+        value = getattr(identity, field) if identity is not None else None
+        return f"{field}:{value}" if value is not None else _client(exchange)
+
+    return subject
+
+
+def _by_claim(name: str) -> Subject:
+    def subject(exchange: Exchange) -> str:
+        value = exchange.identity.claims.get(name) if exchange.identity is not None else None
+        return f"claim:{value}" if value is not None else _client(exchange)
+
+    return subject
+
+
+def _by_header(name: str) -> Subject:
+    find = finder(name.lower().encode())
+
+    def subject(exchange: Exchange) -> str:
+        values = find(exchange.head.block)
+        return f"header:{values[0][:200].decode('latin-1')}" if values else _client(exchange)
+
+    return subject
+
+
+KIND = Kind("rate-limit", RateLimit, build, summary="So many requests in a time, exact over workers and nodes")
