@@ -1,0 +1,217 @@
+"""What would happen to a request: candidates with reasons, the version's choice, every step, the backend. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from gateway.core.kinds import Kinds, Stage
+from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, matches, rank, roots, segments_of
+from gateway.snapshot.spec import EndpointSpec, Snapshot, StepSpec, VersionSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A base path or a template that was looked at. `reason` says why it was taken or left."""
+
+    what: str
+    taken: bool
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One step of the chain as it will run; inserted ones (`buffer`, `decode`) have no scope."""
+
+    id: str
+    use: str
+    stage: str
+    scope: str = ""
+    when: dict[str, Any] | None = None
+    place: str = ""
+
+
+@dataclass
+class Explanation:
+    method: str
+    path: str
+    outcome: str = ""
+    version: str = ""
+    revision: str = ""
+    selected_by: str = ""
+    endpoint: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+    candidates: list[Candidate] = field(default_factory=list)
+    steps: list[Line] = field(default_factory=list)
+    backend: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def explain(snapshot: Snapshot, method: str, url: str, headers: Mapping[str, str], kinds: Kinds) -> Explanation:
+    """Follows routing over the snapshot. `url` may be absolute; header names are compared without case."""
+    path = urlsplit(url).path or "/"
+    found = Explanation(method=method.upper(), path=path)
+    parts = path.split("/")[1:] if path != "/" else []
+    lower = {name.lower(): value for name, value in headers.items()}
+    mounted = _longest_base(snapshot, parts, found)
+    version = _select(mounted, lower, found) if mounted else None
+    if version is None:
+        found.outcome = found.outcome or "404: no base path fits"
+        return found
+    found.version, found.revision = version.name, version.revision
+    below = parts[_depth(mounted[0]) :]
+    endpoint = _endpoint(version, below, found)
+    if endpoint is None:
+        found.outcome = found.outcome or f"404: {version.name} has no template for it"
+        return found
+    _describe(version, endpoint, kinds, found)
+    return found
+
+
+Mounted = tuple[VersionSpec, str, str]  # version, root, selector
+
+
+def _depth(mounted: Mounted) -> int:
+    return len(segments_of(mounted[1]))
+
+
+def _longest_base(snapshot: Snapshot, parts: list[str], found: Explanation) -> list[Mounted]:
+    fitting = []
+    for version in snapshot.versions:
+        for root, selector in roots(version):
+            base = segments_of(root)
+            if tuple(parts[: len(base)]) == base:
+                fitting.append((version, root, selector))
+            else:
+                found.candidates.append(Candidate(f"{version.name} {root}", False, "the path does not begin with it"))
+    if not fitting:
+        return []
+    longest = max(map(_depth, fitting))
+    for each in fitting:
+        taken = _depth(each) == longest
+        reason = "the longest base path" if taken else "a longer base path fits"
+        found.candidates.append(Candidate(f"{each[0].name} {each[1]}", taken, reason))
+    return [each for each in fitting if _depth(each) == longest]
+
+
+def _select(mounted: list[Mounted], headers: Mapping[str, str], found: Explanation) -> VersionSpec | None:
+    version, _, selector = mounted[0]
+    if selector == "path":
+        found.selected_by = "path"
+        return version
+    name = version.version_header
+    given = headers.get(name.lower())
+    known = {each.version: each for each, _, _ in mounted}
+    if given is None:
+        default = next((each for each in known.values() if each.default), None)
+        default = default or (version if len(known) == 1 else None)
+        found.selected_by = f"default, {name} is not given"
+        if default is None:
+            found.outcome = f"404: {name} names no version; there are: {', '.join(sorted(known))}"
+        return default
+    found.selected_by = f"header {name}: {given}"
+    if given not in known:
+        found.outcome = f"404: no version {given}; there are: {', '.join(sorted(known))}"
+    return known.get(given)
+
+
+def _endpoint(version: VersionSpec, below: list[str], found: Explanation) -> EndpointSpec | None:
+    ranked = []
+    for template, endpoint in _templates(version):
+        segments = segments_of(template)
+        values = matches(segments, below)
+        what = f"{endpoint.key} {template}" if template not in endpoint.key else endpoint.key
+        if values is None:
+            found.candidates.append(Candidate(what, False, "the path does not match"))
+        else:
+            ranked.append((rank(segments), what, endpoint, segments, values))
+    if not ranked:
+        return None
+    best = min(entry[0] for entry in ranked)
+    allowed = [entry for entry in ranked if entry[0] == best]
+    for entry in ranked:
+        if entry[0] != best:
+            found.candidates.append(Candidate(entry[1], False, "a more specific template matches"))
+    return _by_method(allowed, found)
+
+
+def _by_method(entries: list[Any], found: Explanation) -> EndpointSpec | None:
+    method = "GET" if found.method == "HEAD" else found.method
+    chosen = next((e for e in entries if e[2].method == method), None)
+    chosen = chosen or next((e for e in entries if not e[2].method), None)
+    for entry in entries:
+        reason = "most specific template and method" if entry is chosen else "another method"
+        found.candidates.append(Candidate(entry[1], entry is chosen, reason))
+    if chosen is None:
+        allowed = ", ".join(sorted({entry[2].method for entry in entries}))
+        found.outcome = f"405: allowed are {allowed}"
+        return None
+    names = [segment.strip("{}") for segment in chosen[3] if segment[:1] in {"{", "*"}]
+    found.parameters = dict(zip(names, chosen[4], strict=True))
+    return chosen[2]  # type: ignore[no-any-return]
+
+
+def _templates(version: VersionSpec) -> Iterator[tuple[str, EndpointSpec]]:
+    for endpoint in version.endpoints:
+        if endpoint.protocol in {"rest", "document"}:
+            yield endpoint.path, endpoint
+    if version.soap:
+        steps = _shared([each.steps for each in version.endpoints if each.protocol == "soap"])
+        key = "SOAP service: the body names the operation"
+        yield SOAP_PATH, EndpointSpec(key=key, protocol="soap", method="POST", steps=steps)
+    if version.odata:
+        steps = _shared([each.steps for each in version.endpoints if each.protocol == "odata"])
+        key = "OData service: the rest of the path names the resource"
+        yield f"{ODATA_PATH}/**", EndpointSpec(key=key, protocol="odata", steps=steps)
+
+
+def _shared(lists: list[tuple[StepSpec, ...]]) -> tuple[StepSpec, ...]:
+    shared = []
+    for steps in zip(*lists, strict=False):
+        if any(step != steps[0] for step in steps):
+            break
+        shared.append(steps[0])
+    return tuple(shared)
+
+
+def _describe(version: VersionSpec, endpoint: EndpointSpec, kinds: Kinds, found: Explanation) -> None:
+    found.endpoint = endpoint.key
+    found.steps = list(chain_lines(endpoint, kinds))
+    found.backend = _backend(version, endpoint)
+    status = version.lifecycle.status
+    found.outcome = f"410: {version.name} is retired" if status == "retired" else f"runs {endpoint.key}"
+
+
+def chain_lines(endpoint: EndpointSpec, kinds: Kinds) -> Iterator[Line]:
+    """Every step as it will run, with `buffer` and `decode` where the compiler puts them."""
+    ordered = sorted(endpoint.steps, key=lambda step: kinds[step.use].stage if step.use in kinds else Stage.HEAD)
+    typed = not endpoint.relay and not endpoint.document
+    buffered = decoded = False
+    for step in ordered:
+        stage = kinds[step.use].stage if step.use in kinds else Stage.HEAD
+        if stage >= Stage.BODY and not buffered:
+            yield Line("buffer", "buffer", "BODY")
+            buffered = True
+        if stage == Stage.CALL and typed and not decoded:
+            yield Line("decode", f"decode({endpoint.protocol})", "CALL")
+            decoded = True
+        yield Line(step.id, step.use, stage.name, step.scope, step.when, step.place)
+    if typed and not decoded:
+        if not buffered and endpoint.method not in {"GET", "HEAD", "DELETE"}:
+            yield Line("buffer", "buffer", "BODY")
+        yield Line("decode", f"decode({endpoint.protocol})", "CALL")
+    yield Line("last", "relay" if endpoint.relay else "document" if endpoint.document else "call", "LAST")
+
+
+def _backend(version: VersionSpec, endpoint: EndpointSpec) -> str:
+    if endpoint.relay:
+        return f"relay to {endpoint.relay}{' ' + endpoint.relay_path if endpoint.relay_path else ''}"
+    operation = version.operations.get(endpoint.operation)
+    if operation is None:
+        return f"document {endpoint.document}" if endpoint.document else ""
+    target = operation.config.get("process") or operation.config.get("topic") or operation.config.get("request") or ""
+    return " ".join(part for part in (operation.kind, operation.backend, str(target)) if part)

@@ -1,0 +1,89 @@
+"""The URL space as a whole: who claims what. Two that claim one URL are refused, both named (PROTOCOLS B3). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gateway.core.findings import Finding
+from gateway.snapshot.configs import place_of
+from gateway.snapshot.routes import ODATA_PATH, OPENAPI_PATH, SOAP_PATH, roots, segments_of, shape
+from gateway.snapshot.spec import EndpointSpec, VersionSpec
+
+
+def check_urls(versions: Sequence[VersionSpec]) -> list[Finding]:
+    findings = [finding for version in versions for finding in (*_shadowed_mounts(version), *_doubles(version))]
+    claims: dict[tuple[str, ...], list[tuple[VersionSpec, str]]] = {}
+    for version in versions:
+        for root, selector in roots(version):
+            claims.setdefault(segments_of(root), []).append((version, selector))
+    for claimants in claims.values():
+        findings += _collisions(claimants)
+    return findings + _defaults(versions)
+
+
+def _collisions(claimants: list[tuple[VersionSpec, str]]) -> list[Finding]:
+    """Versions share a base path only within a component, and only when a header tells all of them apart."""
+    findings = []
+    (first, selector), *others = claimants
+    for other, its in others:
+        if first.component != other.component:
+            hint = "Change one base_path."
+        elif "path" in (selector, its):
+            hint = "Put {version} into base_path, or select by header alone."
+        elif first.version_header.lower() != other.version_header.lower():
+            hint = "Give both the same version_header."
+        else:
+            continue
+        message = f"{other.name} and {first.name} claim one URL: {other.root}."
+        findings.append(Finding(place_of(other.name), "url_collision", message, hint))
+    return findings
+
+
+def _doubles(version: VersionSpec) -> list[Finding]:
+    """Two templates of one version that match the same URLs by the same method."""
+    findings = []
+    seen: dict[tuple[str, tuple[str, ...]], EndpointSpec] = {}
+    for endpoint in version.endpoints:
+        if endpoint.protocol != "rest":
+            continue
+        first = seen.setdefault((endpoint.method, shape(endpoint.path)), endpoint)
+        if first is not endpoint:
+            message = f"{version.name} {endpoint.key} and {first.key} claim one URL."
+            hint = "Parameter names do not tell routes apart: keep one of them."
+            findings.append(Finding(place_of(endpoint.place), "url_collision", message, hint))
+    return findings
+
+
+def _shadowed_mounts(version: VersionSpec) -> list[Finding]:
+    """A wildcard leaves mounts alone; a route that names a mount's own URL would hide it."""
+    findings = []
+    for endpoint in version.endpoints:
+        if endpoint.protocol != "rest":
+            continue
+        segments = segments_of(endpoint.path)
+        hidden = [
+            mount
+            for mount, there in (
+                (SOAP_PATH, version.soap is not None and segments == segments_of(SOAP_PATH)),
+                (ODATA_PATH, version.odata is not None and segments[:1] == segments_of(ODATA_PATH)),
+                (OPENAPI_PATH, segments == segments_of(OPENAPI_PATH)),
+            )
+            if there
+        ]
+        for mount in hidden:
+            message = f"{version.name} {endpoint.key} hides the mount {mount}."
+            findings.append(Finding(place_of(endpoint.place), "shadowed_mount", message, "Choose another path."))
+    return findings
+
+
+def _defaults(versions: Sequence[VersionSpec]) -> list[Finding]:
+    findings = []
+    chosen: dict[str, VersionSpec] = {}
+    for version in versions:
+        if not version.default:
+            continue
+        if version.component in chosen:
+            message = f"{chosen[version.component].name} and {version.name} are both the default version."
+            findings.append(Finding(place_of(version.name), "two_defaults", message, "Leave `default: true` in one."))
+        chosen[version.component] = version
+    return findings
