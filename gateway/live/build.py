@@ -1,0 +1,282 @@
+"""Builds the running form of one version: types, operations, connections, backends, chains. Publish time only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from gateway.core.call import Backend
+from gateway.core.chain import Chain
+from gateway.core.exchange import Exchange, Head, Reply
+from gateway.core.kinds import BackendKinds
+from gateway.frontend.frontend import Document, Mount
+from gateway.frontend.odata.mount import ODataMount
+from gateway.frontend.rest.document import json_document
+from gateway.frontend.rest.endpoint import rest_endpoint
+from gateway.frontend.rest.openapi import openapi
+from gateway.frontend.rest.problems import render
+from gateway.frontend.soap.mount import SoapMount
+from gateway.live.chains import Ending, Frame, call, common, endpoint_chain, mount_chain, mounted_chain
+from gateway.live.lifecycle import admit, announce
+from gateway.live.slots import Builder, Slot, build_slots
+from gateway.manifest.environment import reveal
+from gateway.query.evaluated import Evaluated
+from gateway.schema.contract import read_operation
+from gateway.schema.json_schema import read_types
+from gateway.schema.types import Operation, Record, Types
+from gateway.snapshot.order import overlay
+from gateway.snapshot.routes import ODATA_PATH, parameters_of
+from gateway.snapshot.spec import EndpointSpec, EntitySetSpec, StepSpec, VersionSpec
+
+Plans = Mapping[str, tuple[StepSpec, ...]]
+Preflight = Callable[[Head, frozenset[bytes]], Reply]
+T = TypeVar("T")
+
+
+@dataclass
+class LiveVersion:
+    """One version, running. `chains` are by endpoint key, `mounts` by protocol. Closed when no router holds it."""
+
+    spec: VersionSpec
+    types: Types
+    operations: Mapping[str, Operation]
+    backends: Mapping[str, Backend]
+    chains: dict[str, Chain] = field(default_factory=dict)
+    mounts: dict[str, Chain] = field(default_factory=dict)
+    preflights: dict[str, Preflight] = field(default_factory=dict)  # by endpoint key
+    connections: Mapping[str, Any] = field(default_factory=dict)
+    holders: int = 0
+
+    async def close(self) -> None:
+        for backend in self.backends.values():
+            await backend.close()
+        for connection in self.connections.values():
+            await connection.close()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What building takes besides the snapshot."""
+
+    builder: Builder
+    backend_kinds: BackendKinds
+    body_limit: int = 1_048_576
+
+
+async def build_version(spec: VersionSpec, plans: Plans, settings: Settings) -> LiveVersion:
+    """The running version. What was opened is closed again when a later part fails."""
+    connections = _connections(spec, settings)
+    live = LiveVersion(spec, Types(), {}, {}, connections=connections)
+    try:
+        live.types = read_types(spec.types)
+        live.operations = {
+            name: read_operation(name, each.contract.model_dump(mode="json"), live.types)
+            for name, each in spec.operations.items()
+        }
+        live.backends = dict(_backends(live, settings))
+        _ChainBuilder(live, plans, settings).build()
+    except BaseException:
+        await live.close()
+        raise
+    return live
+
+
+def _connections(spec: VersionSpec, settings: Settings) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, backend in spec.backends.items():
+        kind = settings.backend_kinds[backend.kind]
+        if kind.connection is not None and kind.open is not None:
+            config = kind.connection.model_validate(reveal(backend.config, settings.builder.secrets))
+            found[name] = kind.open(config, settings.builder.services)
+    return found
+
+
+def _backends(live: LiveVersion, settings: Settings) -> Iterator[tuple[str, Backend]]:
+    for name, each in live.spec.operations.items():
+        kind = settings.backend_kinds[each.kind]
+        assert kind.operation is not None
+        config = kind.operation.model_validate(reveal(each.config, settings.builder.secrets))
+        connection = live.connections.get(each.backend)
+        yield name, kind.bind(config, connection, live.operations[name], live.types, settings.builder.services)
+
+
+def _entity_set_backend(live: LiveVersion, each: EntitySetSpec) -> Backend:
+    record = live.types[each.type]
+    assert isinstance(record, Record)
+    if each.table is not None:
+        backend: Backend = live.connections[each.backend].entity_set(each, record, live.types)
+        return backend
+    return Evaluated(live.backends[each.operation], record, live.types, each.max_rows)
+
+
+class _ChainBuilder:
+    """Makes every chain of one version, and each again for every plan that a consumer may have."""
+
+    def __init__(self, live: LiveVersion, plans: Plans, settings: Settings) -> None:
+        self.live = live
+        self.spec = live.spec
+        self.plans = plans
+        self.settings = settings
+        self.frame = Frame(admit(live.spec), announce(live.spec), settings.body_limit)
+
+    def build(self) -> None:
+        for endpoint in self.spec.endpoints:
+            if endpoint.protocol == "rest":
+                self.live.chains[endpoint.key] = self._rest(endpoint)
+        documents = {"openapi": json_document(openapi(self.spec, self.live.operations, self.live.types))}
+        for protocol, mount in self._mounts():
+            self._mount(protocol, mount)
+            names = {"soap": {"wsdl": ""}, "odata": {"odata": "", "metadata": "/$metadata"}}[protocol]
+            documents |= {name: mount.documents[path] for name, path in names.items()}
+            self.live.chains |= self._mount_documents(mount, names, documents)
+        for endpoint in self.spec.endpoints:
+            if endpoint.document == "openapi":
+                self.live.chains[endpoint.key] = self._document(endpoint, documents["openapi"], render)
+
+    # REST
+
+    def _rest(self, endpoint: EndpointSpec) -> Chain:
+        ending = self._relay(endpoint) if endpoint.relay else self._typed(endpoint)
+        facts = self._facts(endpoint.key, "rest", "relay" if endpoint.relay else "call")
+
+        def chain(slots: tuple[Slot, ...]) -> Chain:
+            return endpoint_chain(f"{self.spec.name} {endpoint.key}", slots, ending, self.frame, render, facts)
+
+        slots = self._slots(endpoint)
+        for slot in slots:
+            if slot.built.preflight is not None:
+                self.live.preflights[endpoint.key] = slot.built.preflight
+        variants = {plan: chain(self._slots(endpoint, plan)) for plan in self.plans}
+        return replace(chain(slots), plans=variants)
+
+    def _relay(self, endpoint: EndpointSpec) -> Ending:
+        upstream = self.live.connections[endpoint.relay]
+        return Ending(upstream.relay(endpoint.relay_path or None, parameters_of(endpoint.path)))
+
+    def _typed(self, endpoint: EndpointSpec) -> Ending:
+        operation = self.live.operations[endpoint.operation]
+        parameters = parameters_of(endpoint.path)
+        location = _message_location if self.spec.operations[endpoint.operation].kind == "topic" else None
+        if endpoint.binding.body != "payload":
+            location = None
+        typed = rest_endpoint(
+            endpoint,
+            operation,
+            self.live.types,
+            parameters,
+            component=self.spec.component,
+            version=self.spec.version,
+            location=location,
+        )
+        last = call(operation.name, self.live.backends[endpoint.operation], typed.encode)
+        return Ending(last, typed.decode, typed.needs_body)
+
+    # mounts
+
+    def _mounts(self) -> Iterator[tuple[str, Mount]]:
+        spec, live = self.spec, self.live
+        if spec.soap:
+            chosen = {name: live.operations[name] for name in spec.soap.operations}
+            yield "soap", SoapMount(spec.component, spec.version, spec.soap, chosen, live.types, _address)
+        if spec.odata:
+            chosen = {name: live.operations[name] for name in spec.odata.operations}
+            yield "odata", ODataMount(spec.component, spec.version, spec.odata, chosen, live.types, _odata_root)
+
+    def _mount(self, protocol: str, mount: Mount) -> None:
+        endpoints = {_name(each): each for each in self.spec.endpoints if each.protocol == protocol}
+        base = {name: self._slots(each) for name, each in endpoints.items()}
+        shared = common(list(base.values()))
+        chain = self._mounted(protocol, mount, shared, base)
+        variants = {}
+        for plan in self.plans:
+            slots = {name: self._slots(each, plan) for name, each in endpoints.items()}
+            variants[plan] = self._mounted(protocol, mount, shared, slots)
+        self.live.mounts[protocol] = replace(chain, plans=variants)
+
+    def _mounted(self, protocol: str, mount: Mount, shared: int, slots: Mapping[str, tuple[Slot, ...]]) -> Chain:
+        chains = {}
+        for name, own in slots.items():
+            typed = mount.endpoints[name]
+            last = call(name, self._backend(protocol, name), typed.encode)
+            ending = Ending(last, typed.decode, typed.needs_body)
+            facts = self._facts(f"{protocol} {name}", protocol, "call")
+            chains[name] = mounted_chain(
+                f"{self.spec.name} {protocol} {name}", shared, own, ending, self.frame, mount, facts
+            )
+        first = next(iter(slots.values()), ())
+        facts = self._facts(protocol, protocol, "call")
+        return mount_chain(f"{self.spec.name} {protocol}", first[:shared], chains, self.frame, mount, facts)
+
+    def _backend(self, protocol: str, name: str) -> Backend:
+        sets = self.spec.odata.entity_sets if protocol == "odata" and self.spec.odata else {}
+        return _entity_set_backend(self.live, sets[name]) if name in sets else self.live.backends[name]
+
+    def _mount_documents(
+        self, mount: Mount, names: Mapping[str, str], documents: Mapping[str, Document]
+    ) -> dict[str, Chain]:
+        return {
+            endpoint.key: self._document(endpoint, documents[endpoint.document], mount.render)
+            for endpoint in self.spec.endpoints
+            if endpoint.document in names
+        }
+
+    def _document(self, endpoint: EndpointSpec, document: Document, renderer: Any) -> Chain:
+        def last(exchange: Exchange) -> Reply:
+            return document(exchange)
+
+        facts = self._facts(endpoint.key, "document", "call")
+        slots = self._slots(endpoint)
+        name = f"{self.spec.name} {endpoint.key}"
+        chain = endpoint_chain(name, slots, Ending(last), self.frame, renderer, facts)
+        plans = {
+            plan: endpoint_chain(name, self._slots(endpoint, plan), Ending(last), self.frame, renderer, facts)
+            for plan in self.plans
+        }
+        return replace(chain, plans=plans)
+
+    # shared
+
+    def _slots(self, endpoint: EndpointSpec, plan: str | None = None) -> tuple[Slot, ...]:
+        steps: tuple[StepSpec, ...] = endpoint.steps
+        if plan is not None:
+            replaced, appended = overlay(steps, self.plans[plan])
+            steps = (*replaced, *appended)
+        return build_slots(steps, self.spec.component, self.spec.version, endpoint.key, self.settings.builder)
+
+    def _facts(self, endpoint: str, protocol: str, lane: str) -> dict[str, str]:
+        return {
+            "component": self.spec.component,
+            "version": self.spec.version,
+            "endpoint": endpoint,
+            "protocol": protocol,
+            "lane": lane,
+        }
+
+
+def _name(endpoint: EndpointSpec) -> str:
+    return endpoint.key.partition(" ")[2]
+
+
+def own_url(exchange: Exchange) -> str:
+    """The URL that the client used, without its query."""
+    head = exchange.head
+    return f"{head.peer.scheme}://{head.host.decode('ascii', 'replace')}{head.path.decode('ascii', 'replace')}"
+
+
+def _address(exchange: Exchange) -> str:
+    return own_url(exchange)
+
+
+def _odata_root(exchange: Exchange) -> str:
+    """The service root: the URL up to the mount, with its slash."""
+    url = own_url(exchange)
+    rest = exchange.params[-1] if exchange.params else b""
+    if rest:
+        return url[: -len(rest)]
+    return url.rpartition(ODATA_PATH)[0] + ODATA_PATH + "/"
+
+
+def _message_location(exchange: Exchange, value: Any) -> bytes:
+    """The status URL of a message that was accepted."""
+    return exchange.head.path + b"/" + str(value["id"]).encode()

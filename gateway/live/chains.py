@@ -1,0 +1,178 @@
+"""Assembles chains: steps in their order, `buffer` and `decode` where the stages begin, and the last step.
+
+A mount (SOAP, OData) learns from the body or the URL which endpoint runs. It runs the steps that all its endpoints
+begin with, then `dispatch` puts the endpoint's own chain on the exchange, which begins with the same slots, so that
+the loop goes on behind them. A plan's variant of a chain lines up the same way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from gateway.core.call import Backend
+from gateway.core.chain import Chain
+from gateway.core.exchange import SWITCH, After, Exchange, Renderer, Reply, Step, StepResult, Tap
+from gateway.core.kinds import Stage
+from gateway.frontend.frontend import Encode, Mount
+from gateway.live.slots import Slot, passes
+
+_UNCHANGED: Callable[[bytes, bool], bytes] = lambda data, _end: data  # noqa: E731 - a constant, not a function of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the chains of one version share: an after for every reply (its life cycle), and the body limit."""
+
+    first: Step = passes
+    always: After | None = None
+    body_limit: int = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What stands behind the policies: `decode` for typed endpoints, and the last step."""
+
+    last: Step
+    decode: Step | None = None
+    needs_body: bool = False
+
+
+@dataclass
+class _Line:
+    """Steps with what hangs on them, in the making."""
+
+    steps: list[Step] = field(default_factory=list)
+    afters: list[tuple[int, After]] = field(default_factory=list)
+    request_taps: list[Tap] = field(default_factory=list)
+    response_taps: list[Tap] = field(default_factory=list)
+    collects: bool = False
+
+    def step(self, step: Step, after: After | None = None) -> None:
+        if after is not None:
+            self.afters.append((len(self.steps), after))
+        self.steps.append(step)
+
+    def slot(self, slot: Slot) -> None:
+        index = len(self.steps)
+        self.step(slot.run, slot.built.after)
+        self.collects = self.collects or slot.reply_stage > Stage.HEAD
+        for tap, taps in ((slot.built.request_tap, self.request_taps), (slot.built.response_tap, self.response_taps)):
+            if tap is not None:
+                taps.append(_unless_skipped(tap, index) if slot.spec.when is not None else tap)
+
+    def chain(self, name: str, render: Renderer, facts: Mapping[str, str], limit: int) -> Chain:
+        return Chain(
+            name=name,
+            steps=tuple(self.steps),
+            render=render,
+            afters=tuple(reversed(self.afters)),
+            request_taps=tuple(self.request_taps),
+            response_taps=tuple(reversed(self.response_taps)),
+            collect=limit if self.collects else None,
+            facts=facts,
+        )
+
+
+def _unless_skipped(tap: Tap, index: int) -> Tap:
+    return lambda exchange: _UNCHANGED if exchange.skipped >> index & 1 else tap(exchange)
+
+
+def endpoint_chain(
+    name: str, slots: Sequence[Slot], ending: Ending, frame: Frame, render: Renderer, facts: Mapping[str, str]
+) -> Chain:
+    line = _Line()
+    line.step(frame.first, frame.always)
+    _finish(line, slots, ending, frame.body_limit, buffered=False)
+    return line.chain(name, render, facts, frame.body_limit)
+
+
+def mounted_chain(
+    name: str,
+    shared: int,
+    slots: Sequence[Slot],
+    ending: Ending,
+    frame: Frame,
+    mount: Mount,
+    facts: Mapping[str, str],
+) -> Chain:
+    """The chain of one endpoint of a mount; its first `shared` slots are the mount's own."""
+    line = _mount_line(slots[:shared], frame, mount)
+    line.step(passes)  # where the mount's chain dispatches
+    _finish(line, slots[shared:], ending, frame.body_limit, buffered=mount.dispatch_needs_body)
+    return line.chain(name, mount.render, facts, frame.body_limit)
+
+
+def mount_chain(
+    name: str, slots: Sequence[Slot], chains: Mapping[str, Chain], frame: Frame, mount: Mount, facts: Mapping[str, str]
+) -> Chain:
+    """The steps that all endpoints begin with, then the choice."""
+    line = _mount_line(slots, frame, mount)
+
+    def dispatch(exchange: Exchange) -> StepResult:
+        exchange.chain = chains[mount.dispatch(exchange)]
+        return SWITCH
+
+    line.step(dispatch)
+    return line.chain(name, mount.render, facts, frame.body_limit)
+
+
+def _mount_line(slots: Sequence[Slot], frame: Frame, mount: Mount) -> _Line:
+    line = _Line()
+    line.step(frame.first, frame.always)
+    for slot in slots:
+        line.slot(slot)
+    if mount.dispatch_needs_body:
+        line.step(buffer(frame.body_limit))
+    return line
+
+
+def _finish(line: _Line, slots: Sequence[Slot], ending: Ending, limit: int, buffered: bool) -> None:
+    for slot in slots:
+        if slot.stage == Stage.HEAD:
+            line.slot(slot)
+    body = [slot for slot in slots if slot.stage == Stage.BODY]
+    if (body or ending.needs_body) and not buffered:
+        line.step(buffer(limit))
+    for slot in body:
+        line.slot(slot)
+    if ending.decode is not None:
+        line.step(ending.decode)
+    for slot in slots:
+        if slot.stage == Stage.CALL:
+            line.slot(slot)
+    line.step(ending.last)
+
+
+def buffer(limit: int) -> Step:
+    """Inserted before the first step that reads the whole body."""
+
+    def buffer_body(exchange: Exchange) -> StepResult:
+        return exchange.wire.buffer(exchange, limit)
+
+    return buffer_body
+
+
+def call(operation: str, backend: Backend, encode: Encode) -> Step:
+    """The last step of a typed endpoint."""
+
+    async def run(exchange: Exchange) -> Reply:
+        assert exchange.call is not None
+        return encode(exchange, await backend.invoke(exchange.call))
+
+    def call_backend(exchange: Exchange) -> object:
+        exchange.operation = operation
+        return run(exchange)
+
+    return call_backend  # type: ignore[return-value]
+
+
+def common(lists: Sequence[Sequence[Slot]]) -> int:
+    """How many slots all lists begin with that need no more than the head."""
+    count = 0
+    for slots in zip(*lists, strict=False):
+        first = slots[0]
+        if first.stage != Stage.HEAD or any(slot.spec != first.spec for slot in slots):
+            break
+        count += 1
+    return count

@@ -1,0 +1,215 @@
+"""Finds the chain of a request by look-ups only (PROTOCOLS B3): the longest base path, then the version, then the most
+specific template of that version, then the method.
+
+In a version's trie static segments beat `{name}`, which beats `**`; the search goes back where a more specific branch
+ends nowhere. A base path, once it is the longest that fits, decides: there is no falling back to a shorter one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.core.chain import Chain
+from gateway.core.exchange import Head
+
+Found = tuple[Chain, tuple[bytes, ...]]
+
+
+@dataclass(slots=True)
+class Methods:
+    """The chains of one URL in one version. `other` refuses with 405 and its Allow, `options` answers OPTIONS."""
+
+    chains: dict[bytes, Chain]
+    any: Chain | None
+    other: Chain
+    options: Chain
+    preflights: Mapping[bytes, Chain] = field(default_factory=dict)  # requested method: the chain that answers
+
+    def find(self, head: Head) -> Chain:
+        method = head.method
+        chain = self.chains.get(method)
+        if chain is not None:
+            return chain
+        if method == b"HEAD" and b"GET" in self.chains:
+            return self.chains[b"GET"]
+        if method == b"OPTIONS":
+            return self._options(head)
+        return self.any or self.other
+
+    def _options(self, head: Head) -> Chain:
+        """A CORS preflight (Fetch, section 3.2.2) is answered by routing, before authentication."""
+        if self.preflights and (wanted := head.get(b"access-control-request-method")) and head.get(b"origin"):
+            preflight = self.preflights.get(wanted) or self.preflights.get(b"")
+            if preflight is not None:
+                return preflight
+        return self.any or self.options
+
+
+class Node:
+    __slots__ = ("leaf", "parameter", "rest", "static")
+
+    def __init__(self) -> None:
+        self.static: dict[bytes, Node] = {}
+        self.parameter: Node | None = None
+        self.rest: Methods | None = None
+        self.leaf: Methods | None = None
+
+
+Match = tuple[Methods, tuple[bytes, ...]]
+
+
+class Trie:
+    """The templates of one version below its base path. Filled once; then read only."""
+
+    def __init__(self) -> None:
+        self._root = Node()
+
+    def add(self, segments: tuple[str, ...], methods: Methods) -> None:
+        node = self._root
+        for segment in segments:
+            if segment == "**":
+                node.rest = methods
+                return
+            if segment.startswith("{"):
+                node.parameter = node.parameter or Node()
+                node = node.parameter
+            else:
+                node = node.static.setdefault(segment.encode(), Node())
+        node.leaf = methods
+
+    def find(self, parts: list[bytes], at: int) -> Match | None:
+        """The values are raw segments, for `**` the raw rest of the path."""
+        return _walk(self._root, parts, at, ())
+
+
+def _walk(node: Node, parts: list[bytes], at: int, values: tuple[bytes, ...]) -> Match | None:
+    """Recurses only where a branch may have to be taken back: no deeper than the longest template."""
+    while at < len(parts):
+        part = parts[at]
+        static = node.static.get(part)
+        parameter = node.parameter if part else None
+        if node.rest is not None or (static is not None and parameter is not None):
+            return _branch(node, parts, at, values)
+        if static is not None:
+            node = static
+        elif parameter is not None:
+            node = parameter
+            values = (*values, part)
+        else:
+            return None
+        at += 1
+    if node.leaf is not None:
+        return node.leaf, values
+    return (node.rest, (*values, b"")) if node.rest is not None else None
+
+
+def _branch(node: Node, parts: list[bytes], at: int, values: tuple[bytes, ...]) -> Match | None:
+    part = parts[at]
+    static = node.static.get(part)
+    if static is not None and (found := _walk(static, parts, at + 1, values)) is not None:
+        return found
+    if part and node.parameter is not None:
+        found = _walk(node.parameter, parts, at + 1, (*values, part))
+        if found is not None:
+            return found
+    return (node.rest, (*values, b"/".join(parts[at:]))) if node.rest is not None else None
+
+
+@dataclass(slots=True)
+class ByHeader:
+    """Versions of one component at one base path, told apart by a header field."""
+
+    values: Callable[[bytes], list[bytes]]
+    default: bytes | None
+    missing: Chain
+    unknown: Chain
+    tries: dict[bytes, Trie] = field(default_factory=dict)
+
+    def select(self, head: Head) -> Trie | Chain:
+        given = self.values(head.block)
+        if not given:
+            return self.tries[self.default] if self.default is not None else self.missing
+        trie = self.tries.get(given[0]) if len(given) == 1 else None
+        return trie if trie is not None else self.unknown
+
+
+@dataclass(slots=True)
+class Base:
+    """What one base path leads to: a version of its own, or several by header."""
+
+    trie: Trie | None = None
+    by_header: ByHeader | None = None
+    known: set[bytes] = field(default_factory=set)
+    unknown: Chain | None = None  # versions stand in the next segment, and it is none of the known ones
+
+
+class _BaseNode:
+    __slots__ = ("base", "static")
+
+    def __init__(self) -> None:
+        self.static: dict[bytes, _BaseNode] = {}
+        self.base: Base | None = None
+
+
+class LiveRouter:
+    """The whole URL space of one snapshot. `enter` and `leave` count exchanges, so that `retire` can tell when the
+    last one has ended."""
+
+    def __init__(self, no_route: Chain) -> None:
+        self._root = _BaseNode()
+        self._no_route = no_route
+        self._running = 0
+        self._drained: Callable[[], None] | None = None
+
+    def base(self, segments: tuple[str, ...]) -> Base:
+        """The base at a path, made when it is not there."""
+        node = self._root
+        for segment in segments:
+            node = node.static.setdefault(segment.encode(), _BaseNode())
+        node.base = node.base or Base()
+        return node.base
+
+    def find(self, head: Head) -> Found:
+        parts = head.path.split(b"/")
+        del parts[0]
+        if parts == [b""]:
+            parts = []
+        node, base, at = self._root, self._root.base, 0
+        for deep, part in enumerate(parts, 1):
+            following = node.static.get(part)
+            if following is None:
+                break
+            node = following
+            if node.base is not None:
+                base, at = node.base, deep
+        return self._within(base, head, parts, at) if base is not None else (self._no_route, ())
+
+    def _within(self, base: Base, head: Head, parts: list[bytes], at: int) -> Found:
+        trie: Trie | Chain | None = base.trie
+        if trie is None and base.by_header is not None:
+            trie = base.by_header.select(head)
+        if isinstance(trie, Chain):
+            return trie, ()
+        found = trie.find(parts, at) if trie is not None else None
+        if found is not None:
+            return found[0].find(head), found[1]
+        if base.unknown is not None and len(parts) > at and parts[at] and parts[at] not in base.known:
+            return base.unknown, ()
+        return self._no_route, ()
+
+    def enter(self) -> None:
+        self._running += 1
+
+    def leave(self) -> None:
+        self._running -= 1
+        if not self._running and self._drained is not None:
+            drained, self._drained = self._drained, None
+            drained()
+
+    def retire(self, drained: Callable[[], None]) -> None:
+        """Another router is current now: calls `drained` once, when the last exchange here has ended."""
+        if self._running:
+            self._drained = drained
+        else:
+            drained()

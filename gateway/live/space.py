@@ -1,0 +1,151 @@
+"""The URL space of a snapshot, built: base paths, versions, templates and methods become one router."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from gateway.core.chain import Chain
+from gateway.core.errors import MethodNotAllowed, NotFound, Problem, UnknownVersion
+from gateway.core.exchange import Exchange, Reply, Step
+from gateway.core.headers import finder
+from gateway.frontend.rest.problems import render
+from gateway.live.build import LiveVersion, Preflight
+from gateway.live.router import Base, ByHeader, LiveRouter, Methods, Trie
+from gateway.live.slots import refuse_with
+from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, roots, segments_of, shape
+from gateway.snapshot.spec import VersionSpec
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """One chain offered at one template by one method; no method means any."""
+
+    path: str
+    method: str
+    chain: Chain
+    preflight: Preflight | None = None
+
+
+def build_router(versions: Iterable[LiveVersion]) -> LiveRouter:
+    live = sorted(versions, key=lambda each: each.spec.name)
+    router = LiveRouter(_refusing("no route", _no_route))
+    for version in live:
+        trie = _trie(version)
+        siblings = [other.spec for other in live if other.spec.component == version.spec.component]
+        for root, selector in roots(version.spec):
+            base = router.base(segments_of(root))
+            if selector == "path":
+                base.trie = trie
+            else:
+                _by_header(base, siblings, version.spec).tries[version.spec.version.encode()] = trie
+        _place_of_versions(router, siblings, version.spec)
+    return router
+
+
+def _place_of_versions(router: LiveRouter, siblings: list[VersionSpec], version: VersionSpec) -> None:
+    """Where versions stand in the path, a wrong one is told apart from a wrong path."""
+    segments = segments_of(version.base_path)
+    if "path" not in version.select_by or "{version}" not in segments:
+        return
+    base = router.base(segments[: segments.index("{version}")])
+    base.known.update(each.version.encode() for each in siblings)
+    base.unknown = _refusing(f"{version.component} unknown version", _unknown_version(siblings))
+
+
+def _by_header(base: Base, siblings: list[VersionSpec], version: VersionSpec) -> ByHeader:
+    if base.by_header is None:
+        header = version.version_header
+        sharing = [each for each in siblings if "header" in each.select_by]
+        default = next((each.version for each in sharing if each.default), None)
+        if default is None and len(sharing) == 1:
+            default = sharing[0].version
+        base.by_header = ByHeader(
+            values=finder(header.lower().encode()),
+            default=default.encode() if default else None,
+            missing=_refusing(f"{version.component} no version", _missing_version(sharing, header)),
+            unknown=_refusing(f"{version.component} unknown version", _unknown_version(sharing)),
+        )
+    return base.by_header
+
+
+def _trie(version: LiveVersion) -> Trie:
+    by_shape: dict[tuple[str, ...], list[_Offer]] = {}
+    for offer in _offers(version):
+        by_shape.setdefault(shape(offer.path), []).append(offer)
+    trie = Trie()
+    for segments, offers in by_shape.items():
+        trie.add(segments, _methods(version.spec, offers))
+    return trie
+
+
+def _offers(version: LiveVersion) -> Iterable[_Offer]:
+    for endpoint in version.spec.endpoints:
+        if endpoint.protocol in {"rest", "document"}:
+            preflight = version.preflights.get(endpoint.key)
+            yield _Offer(endpoint.path, endpoint.method, version.chains[endpoint.key], preflight)
+    if "soap" in version.mounts:
+        yield _Offer(SOAP_PATH, "POST", version.mounts["soap"])
+    if "odata" in version.mounts:
+        yield _Offer(f"{ODATA_PATH}/**", "", version.mounts["odata"])
+        yield _Offer(f"{ODATA_PATH}/", "GET", version.chains[f"GET {ODATA_PATH}"])
+
+
+def _methods(version: VersionSpec, offers: list[_Offer]) -> Methods:
+    chains = {offer.method.encode(): offer.chain for offer in offers if offer.method}
+    any_chain = next((offer.chain for offer in offers if not offer.method), None)
+    allowed = set(chains) | ({b"HEAD"} if b"GET" in chains else set()) | {b"OPTIONS"}
+    allow = b", ".join(sorted(allowed))
+    name = f"{version.name} {offers[0].path}"
+    facts = dict(offers[0].chain.facts) | {"endpoint": offers[0].path}
+    preflights = {
+        offer.method.encode(): _chain(f"{name} preflight", _preflight(offer.preflight, frozenset(chains)), facts)
+        for offer in offers
+        if offer.preflight is not None
+    }
+    return Methods(
+        chains=chains,
+        any=any_chain,
+        other=_chain(f"{name} 405", refuse_with(_not_allowed(allow)), facts),
+        options=_chain(f"{name} OPTIONS", _options(allow), facts),
+        preflights=preflights,
+    )
+
+
+def _preflight(answer: Preflight, methods: frozenset[bytes]) -> Step:
+    return lambda exchange: answer(exchange.head, methods)
+
+
+def _options(allow: bytes) -> Step:
+    return lambda _exchange: Reply(204, [(b"Allow", allow)])
+
+
+def _not_allowed(allow: bytes) -> Callable[[Exchange], Problem]:
+    return lambda exchange: MethodNotAllowed(
+        f"{exchange.head.method.decode('ascii', 'replace')} is not offered here. Allowed: {allow.decode()}.",
+        headers=[(b"Allow", allow)],
+    )
+
+
+def _no_route(exchange: Exchange) -> Problem:
+    return NotFound(f"Nothing is served at {exchange.head.path.decode('ascii', 'replace')}.")
+
+
+def _unknown_version(versions: list[VersionSpec]) -> Callable[[Exchange], Problem]:
+    names = sorted(each.version for each in versions)
+    text = f"{versions[0].component} has no such version. There are: {', '.join(names)}."
+    return lambda _exchange: UnknownVersion(text, versions=names)
+
+
+def _missing_version(versions: list[VersionSpec], header: str) -> Callable[[Exchange], Problem]:
+    names = sorted(each.version for each in versions)
+    text = f"{versions[0].component} has no default version: name one in {header}. There are: {', '.join(names)}."
+    return lambda _exchange: UnknownVersion(text, versions=names)
+
+
+def _refusing(name: str, problem: Callable[[Exchange], Problem]) -> Chain:
+    return _chain(name, refuse_with(problem), {})
+
+
+def _chain(name: str, step: Step, facts: Mapping[str, str]) -> Chain:
+    return Chain(name=name, steps=(step,), render=render, facts=facts)
