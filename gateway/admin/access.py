@@ -1,0 +1,53 @@
+"""Who may do what on the admin REST: bearer tokens (RFC 6750), their roles and the components they are bound to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.requests import Request
+
+from gateway.consumers.tokens import Token, find_token
+from gateway.core.clock import Clock
+from gateway.core.errors import Forbidden, Unauthorized
+from gateway.core.secrets import KeyHasher
+from gateway.store.store import Store
+
+ROLE_OF_KIND: Final = {
+    "ApiComponent": "publisher",
+    "Topic": "publisher",
+    "Policy": "policy-editor",
+    "Plan": "policy-editor",
+    "Application": "operator",
+    "Environment": "publisher",
+}
+CHALLENGE: Final = ((b"WWW-Authenticate", b'Bearer realm="penstock admin"'),)
+
+
+@dataclass(frozen=True)
+class Access:
+    """Decides from the store each time: a revoked token stops at once. A store that is away means 503."""
+
+    store: Store
+    hasher: KeyHasher
+    clock: Clock
+
+    async def token(self, request: Request) -> Token:
+        scheme, _, presented = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not presented.strip():
+            raise Unauthorized("Send an admin token: Authorization: Bearer TOKEN.", headers=CHALLENGE)
+        found = await find_token(self.store, self.hasher, self.clock, presented.strip())
+        if found is None:
+            raise Unauthorized("The admin token is unknown, revoked or has ended.", headers=CHALLENGE)
+        return found
+
+
+def require(token: Token, role: str, component: str | None = None) -> None:
+    if not token.may(role, component):
+        what = f" on {component}" if component else ""
+        raise Forbidden(f"The token `{token.name}` has no role `{role}`{what}.")
+
+
+def require_kind(token: Token, kind: str, name: str) -> None:
+    """What applying a document of that kind takes."""
+    require(token, ROLE_OF_KIND[kind], name if kind == "ApiComponent" else None)

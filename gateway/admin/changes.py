@@ -1,0 +1,197 @@
+"""Documents to writes: what one apply would change in the store, and in words. Resolving is its only I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from gateway.admin.state import State
+from gateway.core.findings import DocumentsRefused, Finding, Place
+from gateway.manifest.bundle import Bundle
+from gateway.manifest.check import check
+from gateway.manifest.compatibility import breaking
+from gateway.manifest.documents import Application, Environment, Plan, Policy, Topic
+from gateway.manifest.loading import Loaded
+from gateway.manifest.resolve import resolve
+from gateway.manifest.tables import Reflect
+from gateway.schema.short import expand
+from gateway.store.store import ACTIVE, APPLICATIONS, PLANS, POLICIES, REVISIONS, SUBSCRIPTIONS, TOPICS, Write
+
+Action = Literal["create", "update", "unchanged", "delete"]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of a plan: what happens to one thing."""
+
+    kind: str
+    name: str
+    action: Action
+    detail: str = ""
+
+
+@dataclass
+class ChangeSet:
+    """Writes with their description. `breaking` lists what consumers would notice; it is refused unless forced."""
+
+    writes: list[Write] = field(default_factory=list)
+    items: list[Item] = field(default_factory=list)
+    breaking: list[Finding] = field(default_factory=list)
+    activated: list[str] = field(default_factory=list)  # component@version whose revision changes
+
+    @property
+    def empty(self) -> bool:
+        return not self.writes
+
+
+@dataclass(frozen=True)
+class Resolver:
+    """What resolving needs from this node."""
+
+    contracts: Mapping[str, dict[str, Any]]
+    reflect: Reflect
+    values: Mapping[str, str | int | float | bool]
+
+
+async def change_set(
+    loaded: Sequence[Loaded],
+    state: State,
+    resolver: Resolver,
+    *,
+    now: float,
+    actor: str,
+    activate: bool = True,
+) -> ChangeSet:
+    """The documents are complete: files are included where they are gathered. DocumentsRefused with every finding."""
+    changes = ChangeSet()
+    findings: list[Finding] = []
+    for each in loaded:
+        document = each.document
+        if isinstance(document, Policy):
+            _policy(document, state, now, actor, changes)
+        elif isinstance(document, Plan):
+            _put(PLANS, "Plan", document.name, document.model_dump(mode="json", by_alias=True), state, changes)
+        elif isinstance(document, Topic):
+            _topic(document, state, changes, findings)
+        elif isinstance(document, Application):
+            _application(document, now, changes)
+        elif isinstance(document, Environment):
+            hint = "Give it to the node: penstock serve --environment FILE."
+            findings.append(Finding(_place(each), "environment_applied", "An Environment is never stored.", hint))
+    if findings:
+        raise DocumentsRefused(findings)
+    components = [each for each in loaded if each.kind == "ApiComponent"]
+    if components:
+        await _components(components, state, resolver, changes, now, actor, activate)
+    return changes
+
+
+def _place(loaded: Loaded) -> Place:
+    return loaded.places.get("", Place(file=str(loaded.file)))
+
+
+def _put(table: str, kind: str, name: str, value: dict[str, Any], state: State, changes: ChangeSet) -> None:
+    known = state.rows(table).get(name)
+    if known is not None and dict(known.value) == value:
+        changes.items.append(Item(kind, name, "unchanged"))
+        return
+    changes.writes.append(Write(table, name, value))
+    changes.items.append(Item(kind, name, "update" if known else "create"))
+
+
+def _policy(document: Policy, state: State, now: float, actor: str, changes: ChangeSet) -> None:
+    """A policy keeps its revisions, so that others can pin them."""
+    steps = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)["steps"]
+    known = state.rows(POLICIES).get(document.name)
+    if known is None:
+        value = {"title": document.title, "revision": 1, "revisions": {"1": steps}}
+        changes.items.append(Item("Policy", document.name, "create", "revision 1"))
+    else:
+        number = int(known.value["revision"])
+        if known.value["revisions"][str(number)] == steps:
+            changes.items.append(Item("Policy", document.name, "unchanged", f"revision {number}"))
+            return
+        revisions = {**known.value["revisions"], str(number + 1): steps}
+        value = {"title": document.title, "revision": number + 1, "revisions": revisions}
+        changes.items.append(Item("Policy", document.name, "update", f"revision {number + 1}"))
+    changes.writes.append(Write(POLICIES, document.name, {**value, "at": now, "actor": actor}))
+
+
+def _topic(document: Topic, state: State, changes: ChangeSet, findings: list[Finding]) -> None:
+    value = document.model_dump(mode="json", by_alias=True)
+    if document.message is not None:
+        try:
+            value["message"] = expand(document.message, ())
+        except ValueError as error:
+            place = Place(path=f"topic {document.name}: message")
+            findings.append(Finding(place, "invalid_type", str(error)))
+    _put(TOPICS, "Topic", document.name, value, state, changes)
+
+
+def _application(document: Application, now: float, changes: ChangeSet) -> None:
+    value = {"title": document.title, "owner": document.owner, "created": now}
+    changes.writes.append(Write(APPLICATIONS, document.name, value))
+    changes.items.append(Item("Application", document.name, "update"))
+    for each in document.subscriptions:
+        key = f"{document.name}/{each.api}"
+        row = {"application": document.name, "api": each.api, "plan": each.plan, "created": now}
+        changes.writes.append(Write(SUBSCRIPTIONS, key, row))
+        changes.items.append(Item("Subscription", key, "update", f"plan {each.plan}" if each.plan else ""))
+
+
+async def _components(
+    components: Sequence[Loaded],
+    state: State,
+    resolver: Resolver,
+    changes: ChangeSet,
+    now: float,
+    actor: str,
+    activate: bool,
+) -> None:
+    after = state.candidate(changes.writes)
+    policies = {name: int(record.value["revision"]) for name, record in after.rows(POLICIES).items()}
+    bundles = await resolve(
+        components,
+        folder=None,
+        contracts=resolver.contracts,
+        parents=lambda component, version: active_bundle(state, f"{component}@{version}"),
+        policies=policies,
+        reflect=resolver.reflect,
+        values=resolver.values,
+    )
+    findings = [finding for bundle in bundles for finding in check(bundle)]
+    if findings:
+        raise DocumentsRefused(findings)
+    for bundle in bundles:
+        _bundle(bundle, state, changes, now, actor, activate)
+
+
+def _bundle(bundle: Bundle, state: State, changes: ChangeSet, now: float, actor: str, activate: bool) -> None:
+    name, revision = bundle.name, bundle.revision
+    record = state.rows(ACTIVE).get(name)
+    known = str(record.value["revision"]) if record else None
+    if known == revision:
+        changes.items.append(Item("ApiComponent", name, "unchanged", f"revision {revision}"))
+        return
+    old = state.revisions.get(known) if known else None
+    if old is not None:
+        changes.breaking += breaking(old, bundle)
+    content = {"bundle": bundle.content(), "at": now, "actor": actor, "name": name}
+    changes.writes.append(Write(REVISIONS, revision, content))
+    draft = bundle.manifest.lifecycle.status == "draft"
+    action: Action = "update" if known else "create"
+    if not activate or draft:
+        reason = "draft" if draft else "not activated"
+        changes.items.append(Item("ApiComponent", name, action, f"revision {revision}, {reason}"))
+        return
+    history = [*(record.value.get("history", []) if record else []), *([known] if known else [])][-50:]
+    pointer = {"revision": revision, "since": now, "actor": actor, "history": history, "pins": {}}
+    changes.writes.append(Write(ACTIVE, name, pointer))
+    changes.activated.append(name)
+    changes.items.append(Item("ApiComponent", name, action, f"revision {revision}"))
+
+
+def active_bundle(state: State, name: str) -> Bundle | None:
+    record = state.rows(ACTIVE).get(name)
+    return state.revisions.get(str(record.value["revision"])) if record else None

@@ -1,0 +1,286 @@
+"""What the admin REST offers, without HTTP: each verb takes who acts, checks, writes once, and tells what it did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from gateway.admin.changes import ChangeSet, Resolver, active_bundle, change_set
+from gateway.admin.publishing import Node, Publisher
+from gateway.admin.state import State, read_bundle
+from gateway.core.clock import Clock
+from gateway.core.errors import Conflict, Detail, InvalidInput, NotFound, Problem
+from gateway.core.findings import DocumentsRefused, Finding
+from gateway.core.kinds import BackendKinds, Kinds
+from gateway.core.secrets import KeyHasher
+from gateway.manifest.bundle import Bundle
+from gateway.manifest.loading import Loaded, load_text
+from gateway.manifest.transfer import MEDIA_TYPE as PACKED
+from gateway.manifest.transfer import unpack
+from gateway.snapshot.diff import diff
+from gateway.snapshot.explain import explain
+from gateway.snapshot.spec import Snapshot
+from gateway.store.store import ACTIVE, PLANS, POLICIES, REVISIONS, TOPICS, Store, Write
+from gateway.store.streams import Streams
+
+Audit = dict[str, Any]
+
+
+class Refused(InvalidInput):
+    """Documents that cannot be used; every finding is a detail with its place."""
+
+    status, title, code = 422, "The documents were refused", "documents_refused"
+
+
+class Breaking(Conflict):
+    title, code = "Consumers of this version would notice", "breaking_change"
+
+
+class LocalNode(Node, Protocol):
+    def compile(self, state: State) -> Snapshot: ...
+
+    def heartbeat(self) -> dict[str, Any]: ...
+
+
+def refused(findings: Sequence[Finding]) -> Refused:
+    count = len(findings)
+    details = [Detail(str(each.place), f"{each.message} {each.hint}".strip(), each.code) for each in findings]
+    return Refused(f"{count} finding{'s' * (count > 1)}: {findings[0]}", details=details)
+
+
+@dataclass
+class Service:
+    """One per control process."""
+
+    node: LocalNode
+    store: Store
+    streams: Streams
+    publisher: Publisher
+    resolver: Resolver
+    kinds: Kinds
+    backend_kinds: BackendKinds
+    hasher: KeyHasher
+    clock: Clock
+
+    # documents
+
+    async def apply_body(self, body: bytes, media_type: str, label: str, actor: str, **options: Any) -> dict[str, Any]:
+        """Documents as YAML or JSON text, several in one; or packed, each key with its place."""
+        try:
+            if media_type == PACKED:
+                loaded = unpack(body)
+            else:
+                loaded = load_text(body.decode(), label, as_json=media_type == "application/json")
+        except UnicodeDecodeError:
+            raise InvalidInput("The body is no UTF-8 text.") from None
+        except DocumentsRefused as error:
+            raise refused(error.findings) from None
+        return await self.apply(loaded, actor, **options)
+
+    async def apply(
+        self,
+        loaded: Sequence[Loaded],
+        actor: str,
+        *,
+        dry_run: bool = False,
+        activate: bool = True,
+        force: bool = False,
+        may: Any = None,
+    ) -> dict[str, Any]:
+        """All documents or none. `may(kind, name)` raises for what the actor may not touch."""
+        for each in loaded:
+            if may is not None:
+                may(each.kind, each.name)
+        await self.node.follow()
+        try:
+            changes = await change_set(
+                loaded, self.node.state, self.resolver, now=self.clock.time(), actor=actor, activate=activate
+            )
+            snapshot = self.node.compile(self.node.state.candidate(changes.writes))
+        except DocumentsRefused as error:
+            raise refused(error.findings) from None
+        if changes.breaking and not force:
+            found = refused(changes.breaking)
+            raise Breaking(f"{found.detail} Publish another version, or use --force.", details=found.details)
+        if dry_run or changes.empty:
+            return self._told(changes, snapshot, sequence=None, live=())
+        subject = ", ".join(f"{item.kind} {item.name}" for item in changes.items if item.action != "unchanged")
+        audit = {"actor": actor, "action": "apply", "subject": subject, "forced": bool(changes.breaking)}
+        gated = any(write.table in {ACTIVE, POLICIES, PLANS, TOPICS} for write in changes.writes)
+        done = await self.publisher.publish(changes.writes, audit, gated=gated)
+        return self._told(changes, snapshot, done.sequence, done.live)
+
+    def _told(
+        self, changes: ChangeSet, snapshot: Snapshot, sequence: int | None, live: Sequence[str]
+    ) -> dict[str, Any]:
+        return {
+            "items": [asdict(item) for item in changes.items],
+            "breaking": [str(finding) for finding in changes.breaking],
+            "sequence": sequence,
+            "snapshot": snapshot.hash,
+            "live": list(live),
+        }
+
+    # versions and revisions
+
+    def components(self) -> list[dict[str, Any]]:
+        found: dict[str, list[str]] = {}
+        for name in sorted(self.node.state.rows(ACTIVE)):
+            component, _, version = name.partition("@")
+            found.setdefault(component, []).append(version)
+        return [{"name": name, "versions": versions} for name, versions in found.items()]
+
+    def versions(self) -> list[dict[str, Any]]:
+        return [self.version(name) for name in sorted(self.node.state.rows(ACTIVE))]
+
+    def version(self, name: str) -> dict[str, Any]:
+        record = self._active(name)
+        bundle = self._bundle_of(name)
+        manifest = bundle.manifest
+        return {
+            "name": name,
+            "revision": record["revision"],
+            "since": record["since"],
+            "history": list(record.get("history", [])),
+            "pins": dict(record.get("pins", {})),
+            "title": manifest.title,
+            "status": manifest.lifecycle.status,
+            "base_path": manifest.base_path,
+            "endpoints": len(manifest.rest),
+            "operations": sorted(manifest.operations),
+        }
+
+    def _active(self, name: str) -> Mapping[str, Any]:
+        record = self.node.state.rows(ACTIVE).get(name)
+        if record is None:
+            known = ", ".join(sorted(self.node.state.rows(ACTIVE))) or "none"
+            raise NotFound(f"{name} is not live. Live are: {known}.")
+        return record.value
+
+    def _bundle_of(self, name: str) -> Bundle:
+        bundle = active_bundle(self.node.state, name)
+        assert bundle is not None
+        return bundle
+
+    async def revision(self, revision: str) -> Bundle:
+        known = self.node.state.revisions.get(revision)
+        if known is not None:
+            return known
+        record = await self.store.get(REVISIONS, revision)
+        if record is None:
+            raise NotFound(f"There is no revision {revision}.")
+        return read_bundle(record.value)
+
+    async def revisions(self, name: str | None = None) -> list[dict[str, Any]]:
+        found = []
+        active = {str(record.value["revision"]) for record in self.node.state.rows(ACTIVE).values()}
+        async for key, record in self.store.scan(REVISIONS):
+            value = record.value
+            if name in (None, value["name"]):
+                about = {"name": value["name"], "at": value["at"], "actor": value["actor"]}
+                found.append({"revision": key, **about, "active": key in active})
+        return sorted(found, key=lambda each: -float(each["at"]))
+
+    async def rollback(
+        self, name: str, actor: str, *, to: str | None = None, with_policies: bool = False
+    ) -> dict[str, Any]:
+        """Points a version at an earlier revision; by default the one before."""
+        await self.node.follow()
+        record = self._active(name)
+        history = list(record.get("history", []))
+        target = to or (history[-1] if history else None)
+        if target is None:
+            raise Conflict(f"{name} has no earlier revision to go back to.")
+        bundle = await self.revision(target)
+        if bundle.name != name:
+            raise InvalidInput(f"Revision {target} is one of {bundle.name}, not of {name}.", target="to")
+        current = str(record["revision"])
+        pins = dict(bundle.policies) if with_policies else {}
+        pointer = {
+            "revision": target,
+            "since": self.clock.time(),
+            "actor": actor,
+            "history": [*history, current] if target not in history[-1:] else history[:-1],
+            "pins": pins,
+        }
+        content = {"bundle": bundle.content(), "at": self.clock.time(), "actor": actor, "name": name}
+        stored = await self.store.get(REVISIONS, target)
+        writes = [Write(ACTIVE, name, pointer)]
+        if stored is None:
+            writes.append(Write(REVISIONS, target, content))
+        self.node.state.revisions.setdefault(target, bundle)
+        audit = {"actor": actor, "action": "rollback", "subject": name, "from": current, "to": target, "pins": pins}
+        done = await self._gated(writes, audit)
+        return {"name": name, "from": current, "to": target, "pins": pins, **done}
+
+    async def remove(self, table: str, name: str, actor: str) -> dict[str, Any]:
+        """Takes a policy, plan, topic or live version away, when nothing needs it any more."""
+        await self.node.follow()
+        if name not in self.node.state.rows(table):
+            raise NotFound(f"There is no {table.rstrip('s')} {name}.")
+        audit = {"actor": actor, "action": f"{table}.delete", "subject": name}
+        return await self._gated([Write(table, name, None)], audit)
+
+    async def _gated(self, writes: list[Write], audit: Audit) -> dict[str, Any]:
+        try:
+            self.node.compile(self.node.state.candidate(writes))
+        except DocumentsRefused as error:
+            raise refused(error.findings) from None
+        done = await self.publisher.publish(writes, audit)
+        return {"sequence": done.sequence, "live": list(done.live)}
+
+    # looking
+
+    def snapshot(self) -> Snapshot:
+        return self.node.compile(self.node.state)
+
+    async def diff(self, first: str, second: str) -> list[dict[str, Any]]:
+        """Revisions by their hash, or live versions by name."""
+        bundles = [await self._named(name) for name in (first, second)]
+        return [each.as_json() for each in diff(*bundles) if not each.path.startswith("places")]
+
+    async def _named(self, name: str) -> Bundle:
+        if "@" in name:
+            self._active(name)
+            return self._bundle_of(name)
+        return await self.revision(name)
+
+    def explain(self, method: str, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        return explain(self.snapshot(), method, url, headers, self.kinds).as_json()
+
+    def policy_kinds(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": kind.name,
+                "stage": kind.stage.name,
+                "protects": kind.protects,
+                "summary": kind.summary,
+                "config": kind.config.model_json_schema(),
+            }
+            for kind in sorted(self.kinds.values(), key=lambda each: each.name)
+        ]
+
+    def stored(self, table: str) -> list[dict[str, Any]]:
+        rows = self.node.state.rows(table)
+        return [{"name": name, **rows[name].value} for name in sorted(rows)]
+
+    def stored_one(self, table: str, name: str) -> tuple[dict[str, Any], int]:
+        record = self.node.state.rows(table).get(name)
+        if record is None:
+            raise NotFound(f"There is no {table.rstrip('s')} {name}.")
+        return {"name": name, **record.value}, record.version
+
+    async def nodes(self) -> list[dict[str, Any]]:
+        return [{"name": name, **state} for name, state in sorted((await self.store.nodes()).items())]
+
+    async def health(self) -> tuple[dict[str, Any], bool]:
+        """Healthy: something serves and the store answers, or the last known good serves."""
+        beat = self.node.heartbeat()
+        try:
+            await self.store.sequence()
+            store = "up"
+        except Problem as error:
+            store = error.detail or "down"
+        ready = bool(beat["snapshot"]) and beat["workers"] > 0
+        return {"ready": ready, "store": store, **beat}, ready

@@ -1,0 +1,119 @@
+"""What the control process knows of the store: its tables in memory, followed by sequence; and candidates of it.
+
+A candidate is the state as it would be after some writes. It is compiled before anything is written, so that a
+refused change leaves no trace.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from pydantic import TypeAdapter
+
+from gateway.core.kinds import BackendKinds, Kinds
+from gateway.manifest.bundle import Bundle
+from gateway.manifest.documents import Plan, Steps, Topic
+from gateway.snapshot.compile import Source, compile
+from gateway.snapshot.order import NamedPolicy
+from gateway.snapshot.spec import Snapshot
+from gateway.store.store import ACTIVE, PLANS, POLICIES, REVISIONS, TOPICS, Change, Record, Store, Write
+
+STEPS: Final[TypeAdapter[Steps]] = TypeAdapter(Steps)
+FOLLOWED: Final = (ACTIVE, POLICIES, PLANS, TOPICS)
+"""Tables that a snapshot is made of; revisions are fetched when an active pointer names them."""
+
+Values = Mapping[str, str | int | float | bool]
+
+
+@dataclass
+class State:
+    """Tables by name, then key. `revisions` holds the bundles that active pointers name, and those of candidates."""
+
+    sequence: int = 0
+    tables: dict[str, dict[str, Record]] = field(default_factory=lambda: {name: {} for name in FOLLOWED})
+    revisions: dict[str, Bundle] = field(default_factory=dict)
+
+    def rows(self, table: str) -> dict[str, Record]:
+        return self.tables[table]
+
+    def candidate(self, writes: Iterable[Write]) -> State:
+        """The state after these writes; this one stays as it is."""
+        other = State(self.sequence, {name: dict(rows) for name, rows in self.tables.items()}, dict(self.revisions))
+        for write in writes:
+            other.put(write.table, write.key, write.value, 0)
+        return other
+
+    def put(self, table: str, key: str, value: Mapping[str, Any] | None, version: int) -> None:
+        if table == REVISIONS:
+            if value is not None:
+                self.revisions[key] = read_bundle(value)
+        elif table in self.tables:
+            if value is None:
+                self.tables[table].pop(key, None)
+            else:
+                self.tables[table][key] = Record(copy.deepcopy(dict(value)), version)
+
+    def apply(self, change: Change) -> None:
+        self.put(change.table, change.key, change.value, change.sequence)
+        self.sequence = max(self.sequence, change.sequence)
+
+    def missing_revisions(self) -> list[str]:
+        """Revisions that an active pointer names and that are not here yet."""
+        wanted = {str(record.value["revision"]) for record in self.rows(ACTIVE).values()}
+        return sorted(wanted - self.revisions.keys())
+
+    def source(self) -> Source:
+        active = self.rows(ACTIVE)
+        return Source(
+            bundles=[self.revisions[str(record.value["revision"])] for record in active.values()],
+            policies={name: read_policy(name, record.value) for name, record in self.rows(POLICIES).items()},
+            plans={name: Plan.model_validate(record.value) for name, record in self.rows(PLANS).items()},
+            topics={name: Topic.model_validate(record.value) for name, record in self.rows(TOPICS).items()},
+            pins={name: dict(record.value["pins"]) for name, record in active.items() if record.value.get("pins")},
+        )
+
+    def compile(self, values: Values, kinds: Kinds, backend_kinds: BackendKinds) -> Snapshot:
+        """DocumentsRefused with every finding."""
+        return compile(self.source(), values, kinds, backend_kinds)
+
+
+async def load(store: Store) -> State:
+    """Everything, read at one sequence or later; changes after `sequence` may be in it already and apply again."""
+    state = State(sequence=await store.sequence())
+    for table in FOLLOWED:
+        async for key, record in store.scan(table):
+            state.tables[table][key] = record
+    await fetch_revisions(store, state)
+    return state
+
+
+async def fetch_revisions(store: Store, state: State) -> None:
+    for revision in state.missing_revisions():
+        record = await store.get(REVISIONS, revision)
+        if record is not None:
+            state.revisions[revision] = read_bundle(record.value)
+
+
+def read_bundle(value: Mapping[str, Any]) -> Bundle:
+    return Bundle.model_validate(value["bundle"])
+
+
+def read_policy(name: str, value: Mapping[str, Any]) -> NamedPolicy:
+    revisions = {int(number): STEPS.validate_python(steps) for number, steps in value["revisions"].items()}
+    return NamedPolicy(name, int(value["revision"]), revisions)
+
+
+def expectations(state: State, writes: Sequence[Write]) -> list[Write]:
+    """The writes with the versions that this state saw: the commit is refused when somebody else was faster."""
+    expecting = []
+    for write in writes:
+        rows = state.tables.get(write.table)
+        if rows is None or write.expect is not None:
+            expecting.append(write)
+            continue
+        record = rows.get(write.key)
+        expecting.append(Write(write.table, write.key, write.value, record.version if record else 0))
+    return expecting

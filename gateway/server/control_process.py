@@ -1,0 +1,215 @@
+"""Composes the control process: store, crew, control, admin REST; tells the supervisor when the node is ready."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import uvicorn
+import uvloop
+
+from gateway import __version__
+from gateway.admin.access import Access
+from gateway.admin.app import Admin
+from gateway.admin.changes import Resolver
+from gateway.admin.publishing import Publisher
+from gateway.admin.service import Service
+from gateway.consumers.tokens import create_token
+from gateway.core.clock import SystemClock
+from gateway.core.errors import Conflict, Problem, StoreUnavailable
+from gateway.core.findings import DocumentsRefused
+from gateway.core.secrets import KeyHasher
+from gateway.manifest.transfer import gather
+from gateway.runtime.registry import Registry
+from gateway.server import launch
+from gateway.server.control import Control
+from gateway.server.crew import Crew
+from gateway.server.environment import node_environment, reflecting
+from gateway.server.kinds import BACKEND_KINDS, POLICY_KINDS
+from gateway.server.last_known_good import Shelf, write
+from gateway.server.logs import configure
+from gateway.server.probe import probe
+from gateway.snapshot.spec import VersionSpec
+from gateway.store.connect import open_store, open_streams
+from gateway.store.store import TOKENS
+
+BEAT: Final = 0.5
+CREW: Final = 30.0  # seconds to wait for the first worker
+
+
+class ControlProcess:
+    """Everything that this process holds."""
+
+    def __init__(self, given: launch.Launch) -> None:
+        settings = given.settings
+        self.given = given
+        self.clock = SystemClock()
+        self.hasher = KeyHasher(given.key_secret)
+        self.store = open_store(given.store_url)
+        self.streams = open_streams(given.store_url)
+        registry = Registry.load(settings.processes)
+        environment = node_environment(settings)
+        self.crew = Crew(given.control_socket, self._directory)
+        self.control = Control(
+            name=given.node,
+            store=self.store,
+            crew=self.crew,
+            shelf=Shelf(given.data),
+            clock=self.clock,
+            values=environment.values,
+            kinds=POLICY_KINDS,
+            backend_kinds=BACKEND_KINDS,
+            probe=self._probe,
+            facts={"url": self.url, "version": __version__, "pid": os.getpid()},
+        )
+        self.service = Service(
+            node=self.control,
+            store=self.store,
+            streams=self.streams,
+            publisher=Publisher(self.store, self.control, self.clock),
+            resolver=Resolver(registry.described(), reflecting(environment), environment.values),
+            kinds=POLICY_KINDS,
+            backend_kinds=BACKEND_KINDS,
+            hasher=self.hasher,
+            clock=self.clock,
+        )
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.given.settings.host}:{self.given.gateway_port}"
+
+    @property
+    def admin_url(self) -> str:
+        return f"http://{self.given.settings.admin_host}:{self.given.admin_port}"
+
+    def _directory(self) -> Path | None:
+        return self.control.current_directory()
+
+    async def _probe(self, versions: Sequence[VersionSpec]) -> None:
+        host = self.given.settings.host
+        await probe(versions, "127.0.0.1" if host == "0.0.0.0" else host, self.given.gateway_port)  # noqa: S104
+
+    async def first_token(self) -> str | None:
+        """The configured admin token, or one made now when the store has none. None when there are others."""
+        chosen = self.given.settings.admin_token
+        anyone = [key async for key, _ in self.store.scan(TOKENS)]
+        if chosen is None and anyone:
+            return None
+        with contextlib.suppress(Conflict):
+            credential = chosen.reveal() if chosen else None
+            _id, token = await create_token(
+                self.store,
+                self.hasher,
+                self.clock,
+                name="first",
+                roles=["admin"],
+                credential=credential,
+                actor="serve",
+            )
+            return token
+        return chosen.reveal() if chosen else None
+
+    def write_context(self, token: str | None) -> None:
+        """What the command line needs; the token stays when it was made in an earlier run."""
+        path = self.given.data / "context.json"
+        known: Mapping[str, Any] = orjson.loads(path.read_bytes()) if path.exists() else {}
+        context = {"url": self.admin_url, "gateway": self.url, "token": token or known.get("token")}
+        write(path, orjson.dumps(context) + b"\n")
+
+    async def apply_folders(self) -> str | None:
+        """Publishes the documents given at start. What is wrong with them, or None."""
+        settings = self.given.settings
+        paths = [path for path in (settings.policies, settings.manifests) if path is not None]
+        if not paths:
+            return None
+        try:
+            await self.service.apply(gather(paths), "serve", force=True)
+        except DocumentsRefused as error:
+            return str(error)
+        except Problem as error:
+            return "\n".join([error.detail, *(f"  {each.target}: {each.message}" for each in error.details)])
+        return None
+
+    async def close(self) -> None:
+        await self.control.close()
+        await self.crew.close()
+        await self.streams.close()
+        await self.store.close()
+
+
+def _tell(event: str, **more: Any) -> None:
+    """A line for the supervisor."""
+    sys.stdout.buffer.write(orjson.dumps({"event": event, **more}) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+async def _beat(descriptor: int) -> None:
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            os.write(descriptor, b".")
+        await asyncio.sleep(BEAT)
+
+
+async def _start(process: ControlProcess) -> None:
+    await process.crew.start()
+    async with asyncio.timeout(CREW):
+        await process.crew.joined.wait()
+    await process.control.start()
+    token = None
+    try:
+        token = await process.first_token()
+    except StoreUnavailable:
+        _tell("warning", text="The store is away: the admin REST answers 503 until it is back.")
+    process.write_context(token)
+    wrong = await process.apply_folders()
+    if wrong is not None:
+        _tell("refused", text=wrong, serving=[each.name for each in process.control.served.snapshot.versions])
+    made = token if process.given.settings.admin_token is None else None
+    _tell("ready", url=process.url, admin=process.admin_url, token=made, node=process.given.node)
+
+
+async def serve(given: launch.Launch) -> None:
+    process = ControlProcess(given)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    beat = asyncio.create_task(_beat(given.beat_fd))
+    admin = Admin(process.service, Access(process.store, process.hasher, process.clock), process.crew.metrics)
+    config = uvicorn.Config(
+        admin.app(), http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False
+    )
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
+    running = asyncio.create_task(server.serve(sockets=[socket.socket(fileno=given.admin_fd)]))
+    starting = asyncio.create_task(_start(process))
+    waiting = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if starting.done():
+            await starting
+            await waiting
+    finally:
+        starting.cancel()
+        server.should_exit = True
+        await running
+        await process.close()
+        beat.cancel()
+
+
+def main() -> None:
+    given = launch.read()
+    configure("control")
+    uvloop.run(serve(given))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""The values and secrets of this node, from the file that it was started with."""
+
+from __future__ import annotations
+
+from gateway.core.settings import Settings
+from gateway.manifest.bundle import Table
+from gateway.manifest.environment import EnvironmentValues, read_environment, reveal
+from gateway.manifest.reflect import reflect
+from gateway.manifest.tables import Reflect
+
+
+def node_environment(settings: Settings) -> EnvironmentValues:
+    """Empty without a file. DocumentsRefused when the file is wrong or a secret is missing."""
+    return read_environment(settings.environment) if settings.environment else EnvironmentValues()
+
+
+def reflecting(environment: EnvironmentValues) -> Reflect:
+    """Reads tables; a secret in a database's URL is revealed for that moment only."""
+
+    async def read(url: str, table: str) -> Table:
+        return await reflect(str(reveal(url, environment.secrets)), table)
+
+    return read

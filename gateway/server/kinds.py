@@ -1,0 +1,19 @@
+"""The one list of kinds. A new policy or backend kind is its own file and one line here."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from gateway.backend import fixed, process, sql, topic
+from gateway.backend.http import http_kind
+from gateway.core.kinds import BackendKinds, Kinds
+from gateway.policy import anonymous, api_key, cors, headers, rate_limit, respond
+from gateway.relay.pool import open_upstream
+
+POLICY_KINDS: Final[Kinds] = {
+    kind.name: kind for kind in (api_key.KIND, anonymous.KIND, rate_limit.KIND, headers.KIND, cors.KIND, respond.KIND)
+}
+
+BACKEND_KINDS: Final[BackendKinds] = {
+    kind.name: kind for kind in (process.KIND, http_kind(open_upstream), sql.KIND, fixed.KIND, topic.KIND)
+}

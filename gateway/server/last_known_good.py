@@ -1,0 +1,85 @@
+"""What a node writes to disk so that it can start without its store: the snapshot and the directory (hashed keys only).
+
+`snapshot/HASH.json` holds a snapshot, `snapshot/current.json` says which one served last and when the store was last
+heard. Every file is written beside its place and renamed, so that a reader never sees half of one.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from gateway.snapshot.spec import Snapshot, load
+
+KEPT = 5  # snapshots that stay on disk
+
+
+@dataclass(frozen=True, slots=True)
+class LastKnownGood:
+    snapshot: Snapshot
+    sequence: int
+    at: float  # seconds since 1970: when the store was last heard
+    directory: bytes | None
+
+
+class Shelf:
+    """The folder `<data>/snapshot`."""
+
+    def __init__(self, data: Path) -> None:
+        self.folder = data / "snapshot"
+        self.folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, hash: str) -> Path:
+        return self.folder / f"{hash}.json"
+
+    @property
+    def directory_path(self) -> Path:
+        return self.folder / "directory.bin"
+
+    def put(self, snapshot: Snapshot) -> tuple[str, Path]:
+        """Writes it, when it is not there yet; its hash and file."""
+        data = snapshot.dump()
+        hash = snapshot.hash
+        path = self.path(hash)
+        if not path.exists():
+            write(path, data)
+        return hash, path
+
+    def mark(self, hash: str, sequence: int, at: float) -> None:
+        """This snapshot serves now."""
+        write(self.folder / "current.json", orjson.dumps({"hash": hash, "sequence": sequence, "at": at}))
+        self._sweep(hash)
+
+    def put_directory(self, data: bytes) -> Path:
+        write(self.directory_path, data)
+        return self.directory_path
+
+    def read(self) -> LastKnownGood | None:
+        """None when this node has never served anything."""
+        try:
+            current: dict[str, Any] = orjson.loads((self.folder / "current.json").read_bytes())
+            snapshot = load(self.path(current["hash"]).read_bytes())
+        except FileNotFoundError:
+            return None
+        directory = self.directory_path.read_bytes() if self.directory_path.exists() else None
+        return LastKnownGood(snapshot, int(current["sequence"]), float(current["at"]), directory)
+
+    def _sweep(self, hash: str) -> None:
+        others = [path for path in self.folder.glob("*.json") if path.stem not in {hash, "current"}]
+        for path in sorted(others, key=lambda each: each.stat().st_mtime)[:-KEPT]:
+            path.unlink(missing_ok=True)
+
+
+def write(path: Path, data: bytes, mode: int = 0o600) -> None:
+    """Whole or not at all, and on the disk before it counts."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)

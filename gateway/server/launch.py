@@ -1,0 +1,58 @@
+"""What the supervisor hands to a child: plain JSON on its standard input, so that no secret stands in its arguments or
+its environment."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+from pydantic import BaseModel, ConfigDict
+
+from gateway.core.secrets import Secret
+from gateway.core.settings import Settings
+
+
+class Launch(BaseModel):
+    """`gateway_fd`, `admin_fd` are inherited listening sockets; `beat_fd` is the pipe on which a worker's loop tells
+    that it turns."""
+
+    model_config = ConfigDict(frozen=True)
+
+    settings: Settings
+    store_url: str
+    data: Path
+    control_socket: Path
+    node: str
+    gateway_port: int
+    admin_port: int
+    gateway_fd: int = -1
+    admin_fd: int = -1
+    beat_fd: int = -1
+    key_secret: Secret
+    index: int = 0
+
+    def dump(self) -> bytes:
+        """The one place that writes secrets out: into the pipe of a child."""
+        return self.model_dump_json(exclude={"settings", "key_secret"}).encode() + b"\n" + _revealed(self)
+
+
+def _revealed(launch: Launch) -> bytes:
+    settings = launch.settings.model_dump(mode="json", exclude={"key_secret", "admin_token"})
+    token = launch.settings.admin_token
+    extra: dict[str, Any] = {
+        "settings": settings,
+        "key_secret": launch.key_secret.reveal(),
+        "admin_token": token.reveal() if token else None,
+    }
+    return orjson.dumps(extra) + b"\n"
+
+
+def read() -> Launch:
+    """What the supervisor wrote to this process."""
+    plain = orjson.loads(sys.stdin.buffer.readline())
+    extra = orjson.loads(sys.stdin.buffer.readline())
+    token = extra["admin_token"]
+    settings = Settings.model_validate({**extra["settings"], "admin_token": token and Secret(token)})
+    return Launch.model_validate({**plain, "settings": settings, "key_secret": Secret(extra["key_secret"])})
