@@ -1,1 +1,1 @@
-"""The sample processes and upstream that `penstock demo` starts."""
+"""The sample shop that `penstock demo` starts: typed processes over a SQLite database, and a small upstream."""

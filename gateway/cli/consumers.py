@@ -1,0 +1,157 @@
+"""Groups of consumers: apps, keys, and the admin's own tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import typer
+
+from gateway.cli import output
+from gateway.cli.client import connect
+from gateway.cli.options import Json, Token, Url
+
+apps = typer.Typer(help="Applications: who calls.", no_args_is_help=True)
+keys = typer.Typer(help="API keys of applications.", no_args_is_help=True)
+tokens = typer.Typer(help="Tokens for the admin REST.", no_args_is_help=True)
+
+
+def groups() -> Iterator[tuple[str, typer.Typer]]:
+    yield "apps", apps
+    yield "keys", keys
+    yield "tokens", tokens
+
+
+@apps.command("list")
+def list_apps(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Lists applications. Example: penstock apps list"""
+    told = connect(url, token).get("/applications")
+    if as_json:
+        output.as_json(told)
+    else:
+        empty = "No applications yet. Create one: penstock apps create NAME"
+        output.table(told["items"], ["name", "title", "owner", "created"], empty)
+
+
+@apps.command("create")
+def create_app(
+    name: str,
+    title: Annotated[str, typer.Option(help="A title for people.")] = "",
+    owner: Annotated[str, typer.Option(help="Who to ask.")] = "",
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Creates an application. Example: penstock apps create partner --owner ops@example.org"""
+    told = connect(url, token).post("/applications", {"name": name, "title": title, "owner": owner})
+    output.as_json(told) if as_json else output.good(
+        f"{name} is there. Next: penstock keys create --app {name} --api API"
+    )
+
+
+@apps.command("show")
+def show_app(name: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Shows an application. Example: penstock apps show partner"""
+    told = connect(url, token).get(f"/applications/{name}")
+    output.as_json(told) if as_json else output.fields(told)
+
+
+@apps.command("delete")
+def delete_app(name: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Deletes an application; its keys stop at once. Example: penstock apps delete partner"""
+    told = connect(url, token).delete(f"/applications/{name}")
+    output.as_json(told) if as_json else output.good(f"{name} is deleted.")
+
+
+@keys.command("create")
+def create_key(
+    app: Annotated[str, typer.Option("--app", help="The application.")],
+    api: Annotated[str, typer.Option("--api", help="The API component.")],
+    plan: Annotated[str | None, typer.Option("--plan", help="The plan of a new subscription.")] = None,
+    starts: Annotated[str | None, typer.Option(help="Date or time from which it holds.")] = None,
+    ends: Annotated[str | None, typer.Option(help="Date or time at which it ends.")] = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Creates a key; it is shown once. Example: penstock keys create --app partner --api shop --plan gold"""
+    body = {"application": app, "api": api, "plan": plan, "starts": starts, "ends": ends}
+    told = connect(url, token).post("/keys", body)
+    _shown_once(told, as_json)
+
+
+def _shown_once(told: dict[str, str], as_json: bool) -> None:
+    if as_json:
+        output.as_json(told)
+        return
+    output.out.print(told["key"])
+    output.err.print(f"Key {told['id']}. It is not shown again: keep it now.", style="dim")
+
+
+@keys.command("list")
+def list_keys(
+    app: Annotated[str | None, typer.Option("--app")] = None,
+    api: Annotated[str | None, typer.Option("--api")] = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Lists keys, without their secrets. Example: penstock keys list --app partner"""
+    told = connect(url, token).get("/keys", application=app, api=api)
+    if as_json:
+        output.as_json(told)
+    else:
+        columns = ["id", "application", "api", "plan", "starts", "ends", "revoked"]
+        output.table(told["items"], columns, "No keys yet. Create one: penstock keys create --app NAME --api API")
+
+
+@keys.command("rotate")
+def rotate_key(
+    id: str,
+    overlap: Annotated[int, typer.Option(help="Seconds for which the old key goes on.", min=0)] = 86_400,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Makes a successor; both hold during the overlap. Example: penstock keys rotate ID --overlap 3600"""
+    _shown_once(connect(url, token).post(f"/keys/{id}/rotate", {"overlap": overlap}), as_json)
+
+
+@keys.command("revoke")
+def revoke_key(id: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Ends a key at once, on every node. Example: penstock keys revoke ID"""
+    told = connect(url, token).delete(f"/keys/{id}")
+    output.as_json(told) if as_json else output.good(f"{id} is revoked.")
+
+
+@tokens.command("list")
+def list_tokens(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Lists admin tokens. Example: penstock tokens list"""
+    told = connect(url, token).get("/tokens")
+    if as_json:
+        output.as_json(told)
+    else:
+        output.table(told["items"], ["id", "name", "roles", "components", "ends", "revoked"], "None.")
+
+
+@tokens.command("create")
+def create_token(
+    name: str,
+    role: Annotated[list[str], typer.Option("--role", help="viewer, publisher, policy-editor, operator, admin")],
+    component: Annotated[list[str] | None, typer.Option("--component", help="Bind it to this component.")] = None,
+    ends: Annotated[str | None, typer.Option(help="Date or time at which it ends.")] = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Creates an admin token; it is shown once. Example: penstock tokens create ci --role publisher"""
+    body = {"name": name, "roles": role, "components": component or None, "ends": ends}
+    told = connect(url, token).post("/tokens", body)
+    _shown_once({"id": told["id"], "key": told["token"]}, False) if not as_json else output.as_json(told)
+
+
+@tokens.command("revoke")
+def revoke_token(id: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Ends an admin token at once. Example: penstock tokens revoke ID"""
+    told = connect(url, token).delete(f"/tokens/{id}")
+    output.as_json(told) if as_json else output.good(f"{id} is revoked.")

@@ -1,0 +1,76 @@
+"""`penstock`: parse, call, print. Each command file adds its own; this one composes them and maps failures to exits.
+
+Exit codes: 0 done · 1 refused · 2 wrong usage, or `plan` with changes · 3 no gateway answers.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import click
+import typer
+
+from gateway import __version__
+from gateway.cli import consumers, documents, looking, output, serving, stored
+from gateway.cli.client import Failed
+from gateway.core.errors import Problem
+from gateway.core.findings import DocumentsRefused
+
+app = typer.Typer(
+    name="penstock",
+    help="An API management gateway: one typed operation as REST, SOAP and OData, per version, under one chain.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        output.out.print(f"penstock {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
+) -> None:
+    """Talks to a gateway by its admin REST: --url, --token, PENSTOCK_URL, PENSTOCK_TOKEN, or ./var/context.json."""
+
+
+serving.add(app)
+documents.add(app)
+looking.add(app)
+for name, group in (*stored.groups(), *consumers.groups()):
+    app.add_typer(group, name=name)
+
+
+def main() -> None:
+    """The console script."""
+    try:
+        app(standalone_mode=False)
+    except Failed as failed:
+        _fail(str(failed), failed.code, failed.problem)
+    except DocumentsRefused as refused:
+        findings = "\n".join(f"  {finding}" for finding in refused.findings)
+        count = len(refused.findings)
+        _fail(f"{count} finding{'s' * (count > 1)}:\n{findings}", 1, {"title": str(refused)})
+    except Problem as problem:
+        _fail(problem.detail or problem.title, 1, {"title": problem.title, "detail": problem.detail})
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+
+
+def _fail(text: str, code: int, problem: dict[str, object]) -> None:
+    if "--json" in sys.argv:
+        output.as_json({"error": problem})
+    output.bad(text)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,44 @@
+"""Documents without a gateway: load, resolve and compile them here, with nothing stored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gateway.admin.changes import Resolver, change_set
+from gateway.admin.state import State
+from gateway.core.settings import Settings
+from gateway.manifest.transfer import gather
+from gateway.runtime.registry import Registry
+from gateway.server.environment import node_environment, reflecting
+from gateway.server.kinds import BACKEND_KINDS, POLICY_KINDS
+from gateway.snapshot.diff import diff
+from gateway.snapshot.explain import explain
+from gateway.snapshot.spec import Snapshot
+
+
+def compiled(paths: Sequence[Path], processes: Sequence[str], environment: Path | None) -> Snapshot:
+    """The snapshot that these documents alone would make. DocumentsRefused with every finding."""
+    here = node_environment(Settings(environment=environment))
+    values = here.values
+    resolver = Resolver(Registry.load(processes).described(), reflecting(here), values)
+    state = State()
+    changes = asyncio.run(change_set(gather(paths), state, resolver, now=0.0, actor="check"))
+    return state.candidate(changes.writes).compile(values, POLICY_KINDS, BACKEND_KINDS)
+
+
+def differences(before: Snapshot, after: Snapshot) -> list[dict[str, Any]]:
+    return [each.as_json() for each in diff(before, after)]
+
+
+def explained(
+    paths: Sequence[Path],
+    processes: Sequence[str],
+    environment: Path | None,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+) -> dict[str, Any]:
+    return explain(compiled(paths, processes, environment), method, url, headers, POLICY_KINDS).as_json()

@@ -1,0 +1,119 @@
+"""What the command line prints: tables and short sentences for people, JSON for programs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDE = 240  # columns where the output is no terminal: another program or a file reads it
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+UNBROKEN = {"name", "revision", "snapshot", "id", "at", "since", "url"}
+
+
+def as_json(value: Any) -> None:
+    sys.stdout.write(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], empty: str) -> None:
+    """One line a row. Columns whose name ends in `at`, `since`, `starts` or `ends` are times."""
+    found = list(rows)
+    if not found:
+        out.print(empty, style="dim")
+        return
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        made.add_column(column.replace("_", " ").upper(), overflow="fold", no_wrap=column in UNBROKEN)
+    for row in found:
+        made.add_row(*(Text(_cell(column, row.get(column))) for column in columns))
+    out.print(made)
+
+
+def fields(value: Mapping[str, Any]) -> None:
+    """One thing, a line a field."""
+    made = Table(box=None, pad_edge=False, show_header=False)
+    made.add_column(style="bold")
+    made.add_column(overflow="fold")
+    for name, each in value.items():
+        made.add_row(name.replace("_", " "), Text(_cell(name, each)))
+    out.print(made)
+
+
+def _cell(column: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float) and column in {"at", "since", "starts", "ends", "created", "revoked"}:
+        return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value) or "-"
+    if isinstance(value, dict | list):
+        return orjson.dumps(value).decode()
+    return str(value)
+
+
+def good(text: str) -> None:
+    out.print(Text(text, style="green"))
+
+
+def bad(text: str) -> None:
+    err.print(Text(text, style="red"))
+
+
+COLOURS = {"create": "green", "update": "yellow", "delete": "red", "unchanged": "dim"}
+SIGNS = {"create": "+", "update": "~", "delete": "-", "unchanged": " "}
+
+
+def plan(told: Mapping[str, Any]) -> None:
+    """What an apply does, or would do."""
+    for item in told["items"]:
+        line = f"{SIGNS[item['action']]} {item['kind']} {item['name']}"
+        line += f"  {item['detail']}" if item["detail"] else ""
+        out.print(Text(line, style=COLOURS[item["action"]]))
+    for finding in told["breaking"]:
+        out.print(Text(f"! breaking: {finding}", style="red"))
+
+
+def explanation(found: Mapping[str, Any]) -> None:
+    """One request as a tree."""
+    out.print(Text(f"{found['method']} {found['path']}", style="bold"))
+    out.print(f"  outcome   {found['outcome']}")
+    if found["version"]:
+        out.print(f"  version   {found['version']}, selected by {found['selected_by']} (revision {found['revision']})")
+    if found["candidates"]:
+        out.print("  candidates")
+        for each in found["candidates"]:
+            sign, style = ("✓", "green") if each["taken"] else ("·", "dim")
+            out.print(Text(f"    {sign} {each['what']}: {each['reason']}", style=style))
+    if found["steps"]:
+        out.print("  steps")
+        for number, step in enumerate(found["steps"], 1):
+            scope = f"  from {step['scope']}" if step["scope"] else ""
+            when = f"  when {orjson.dumps(step['when']).decode()}" if step["when"] else ""
+            place = f"  {step['place']}" if step["place"] else ""
+            name = step["use"] if step["id"] in {step["use"], "last", "decode"} else f"{step['id']} ({step['use']})"
+            out.print(Text(f"    {number:>2} {step['stage']:<4} {name}{scope}{when}{place}"))
+    if found["backend"]:
+        out.print(f"  backend   {found['backend']}")
+
+
+def differences(items: Sequence[Mapping[str, Any]]) -> None:
+    if not items:
+        out.print("No difference.", style="dim")
+    for item in items:
+        out.print(Text(item["path"], style="bold"))
+        if "before" in item:
+            out.print(Text(f"  - {orjson.dumps(item['before']).decode()}", style="red"))
+        if "after" in item:
+            out.print(Text(f"  + {orjson.dumps(item['after']).decode()}", style="green"))

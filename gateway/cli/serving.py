@@ -1,0 +1,121 @@
+"""Commands that run a gateway: serve and demo."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import ValidationError
+
+from gateway.cli import output
+from gateway.cli.client import USAGE, Failed
+from gateway.core.settings import PREFIX, Settings, from_environment
+from gateway.demo.tour import Tour
+from gateway.server.key_secret import KeySecretMissing
+from gateway.server.supervisor import NotStarted, Supervisor
+from gateway.store.embedded import EmbeddedStoreError
+
+
+def add(app: typer.Typer) -> None:
+    app.command()(serve)
+    app.command()(demo)
+
+
+def serve(
+    manifests: Annotated[Path | None, typer.Option(help="Folder of documents published at start.", exists=True)] = None,
+    policies: Annotated[Path | None, typer.Option(help="Folder of policies applied at start.", exists=True)] = None,
+    processes: Annotated[list[str] | None, typer.Option(help="Package whose processes run here.")] = None,
+    environment: Annotated[Path | None, typer.Option(help="Values and secrets of this node.", exists=True)] = None,
+    store: Annotated[str | None, typer.Option(help="redis://, rediss://, unix://, redis+cluster://")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of this node's files; default ./var.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address of the gateway's port; default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Default 8080.")] = None,
+    admin_host: Annotated[str | None, typer.Option(help="Default 127.0.0.1.")] = None,
+    admin_port: Annotated[int | None, typer.Option(help="Default 8081.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes; default 1.")] = None,
+    node: Annotated[str | None, typer.Option(help="This node's name.")] = None,
+    trusted_proxies: Annotated[list[str] | None, typer.Option(help="Network whose Forwarded is believed.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings; flags win.", exists=True)] = None,
+) -> None:
+    """Runs a gateway until SIGTERM or Ctrl-C. Every setting can stand in PENSTOCK_… or a file, too.
+
+    Example: penstock serve --manifests api_components --policies policies --processes gateway.demo
+    """
+    flags = {
+        "manifests": manifests,
+        "policies": policies,
+        "processes": tuple(processes) if processes else None,
+        "environment": environment,
+        "store": store,
+        "data": data,
+        "host": host,
+        "port": port,
+        "admin_host": admin_host,
+        "admin_port": admin_port,
+        "workers": workers,
+        "node": node,
+        "trusted_proxies": tuple(trusted_proxies) if trusted_proxies else None,
+    }
+    run(settings_of(flags, config), announce)
+
+
+def settings_of(flags: dict[str, Any], config: Path | None) -> Settings:
+    """Flags over variables over the file."""
+    from_file = _read(config) if config else {}
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings.model_validate({**from_file, **from_environment(os.environ), **given})
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
+        text = f"These settings cannot be used (flag, {PREFIX}… variable or file):\n" + "\n".join(lines)
+        raise Failed(text, USAGE) from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        found = YAML(typ="safe", pure=True).load(path.read_text())
+    except YAMLError as error:
+        raise Failed(f"{path} cannot be read: {error}", USAGE) from None
+    if not isinstance(found, dict):
+        raise Failed(f"{path} is no list of settings: write `name: value` lines.", USAGE)
+    return found
+
+
+def run(settings: Settings, announcing: Callable[[dict[str, Any]], None]) -> None:
+    try:
+        asyncio.run(Supervisor(settings, announcing).run())
+    except (NotStarted, KeySecretMissing, EmbeddedStoreError) as error:
+        raise Failed(str(error)) from None
+
+
+def announce(event: dict[str, Any]) -> None:
+    """What an operator sees at start."""
+    if event["event"] == "ready":
+        output.out.print(f"gateway  {event['url']}")
+        output.out.print(f"admin    {event['admin']}")
+        if event["token"]:
+            output.out.print(f"token    {event['token']}   (shown once; kept in the data folder's context.json)")
+    else:
+        output.bad(str(event.get("text", event)))
+
+
+def demo(
+    data: Annotated[Path, typer.Option(help="Folder of the demo's files.")] = Path("var"),
+    port: Annotated[int, typer.Option(help="The gateway's port.")] = 8080,
+    admin_port: Annotated[int, typer.Option(help="The admin's port.")] = 8081,
+    workers: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 2,
+) -> None:
+    """Runs the sample shop and prints calls that work. Ctrl-C ends it; its data stays.
+
+    Example: penstock demo --port 9080
+    """
+    tour = Tour(data, port, admin_port, workers)
+    with tour:
+        run(tour.settings, tour.announce)

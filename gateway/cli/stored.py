@@ -1,0 +1,94 @@
+"""Groups of what is kept under a name: policies, plans, topics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gateway.cli import output
+from gateway.cli.client import connect
+from gateway.cli.documents import said
+from gateway.cli.options import Json, Token, Url
+
+COLUMNS = {
+    "policies": ["name", "revision", "title"],
+    "plans": ["name", "title"],
+    "topics": ["name", "title", "max_length"],
+}
+
+
+def groups() -> Iterator[tuple[str, typer.Typer]]:
+    for name in COLUMNS:
+        group = _group(name)
+        if name == "policies":
+            group.command("kinds")(kinds)
+        if name == "topics":
+            group.command("dead-letters")(dead_letters)
+            group.command("redrive")(redrive)
+        yield name, group
+
+
+def _group(name: str) -> typer.Typer:
+    group = typer.Typer(help=f"List, show, apply and delete {name}.", no_args_is_help=True)
+
+    @group.command("list", help=f"Lists {name}. Example: penstock {name} list")
+    def list_(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+        told = connect(url, token).get(f"/{name}")
+        if as_json:
+            output.as_json(told)
+        else:
+            output.table(told["items"], COLUMNS[name], f"No {name} yet. Apply some: penstock {name} apply FILE")
+
+    @group.command("show", help=f"Shows one. Example: penstock {name} show NAME")
+    def show(each: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+        told = connect(url, token).get(f"/{name}/{each}")
+        output.as_json(told) if as_json else output.fields(told)
+
+    @group.command("apply", help=f"Applies documents. Example: penstock {name} apply FILE")
+    def apply(
+        paths: Annotated[list[Path], typer.Argument(exists=True)],
+        url: Url = None,
+        token: Token = None,
+        as_json: Json = False,
+    ) -> None:
+        told = connect(url, token).documents(paths)
+        if as_json:
+            output.as_json(told)
+            return
+        output.plan(told)
+        said(told)
+
+    @group.command("delete", help=f"Deletes one that nothing uses. Example: penstock {name} delete NAME")
+    def delete(each: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+        told = connect(url, token).delete(f"/{name}/{each}")
+        output.as_json(told) if as_json else output.good(f"{each} is deleted.")
+
+    return group
+
+
+def kinds(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Lists the policy kinds that steps can use. Example: penstock policies kinds"""
+    told = connect(url, token).get("/policy-kinds")
+    if as_json:
+        output.as_json(told)
+    else:
+        output.table(told["items"], ["name", "stage", "protects", "summary"], "None.")
+
+
+def dead_letters(topic: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Lists messages that no delivery could process, with the reason. Example: penstock topics dead-letters NAME"""
+    told = connect(url, token).get(f"/topics/{topic}/dead-letters")
+    if as_json:
+        output.as_json(told)
+    else:
+        columns = ["id", "listener", "attempts", "reason", "error", "at"]
+        output.table(told["items"], columns, "No dead letters.")
+
+
+def redrive(topic: str, listener: str, id: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Delivers a dead letter again. Example: penstock topics redrive order-events shop@v2/bill_order ID"""
+    told = connect(url, token).post(f"/topics/{topic}/dead-letters/{listener}/{id}/redrive")
+    output.as_json(told) if as_json else output.good(f"Delivered again as {told['id']}.")
