@@ -66,7 +66,7 @@ class Connection:
         except SQLAlchemyError as error:
             raise _mapped(error) from None
         except OSError as error:
-            log.error("the database cannot be reached: %s", type(error).__name__)  # noqa: TRY400 - may hold the URL
+            log.error("the database cannot be reached: %s", type(error).__name__)
             raise Unavailable("The database cannot be reached.") from None
 
     async def close(self) -> None:

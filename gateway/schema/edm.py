@@ -53,11 +53,11 @@ def edm_type(type_: Type, types: Types, namespace: str) -> EdmType:
         return EdmType(NAMES[type_.kind], _facets(type_))
     if isinstance(type_, Array):
         if isinstance(type_.item, Array):
-            raise ValueError("OData has no lists of lists; put the inner list into a record")  # noqa: TRY004
+            raise ValueError("OData has no lists of lists; put the inner list into a record")
         item = edm_type(type_.item, types, namespace)
         return EdmType(f"Collection({item.name})", item.facets)
     if isinstance(type_, AnyType):
-        raise ValueError("OData has no type for any JSON; name the type")  # noqa: TRY004
+        raise ValueError("OData has no type for any JSON; name the type")
     resolved = types.resolve(type_)
     if isinstance(resolved, Record | Enumeration):
         return EdmType(f"{namespace}.{resolved.name}")

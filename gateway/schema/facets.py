@@ -145,7 +145,7 @@ def digits(value: Decimal) -> tuple[int, int]:
     """How many digits stand before and behind the point, without zeros that say nothing."""
     _sign, figures, exponent = value.as_tuple()
     if not isinstance(exponent, int):
-        raise ValueError(EXPECTED["decimal"])  # noqa: TRY004 - NaN and infinities
+        raise ValueError(EXPECTED["decimal"])
     if not any(figures):
         return 0, 0
     zeros = next(count for count, figure in enumerate(reversed(figures)) if figure)

@@ -59,7 +59,7 @@ class EntitySet:
     ) -> None:
         record = types[spec.type]
         if not isinstance(record, Record):
-            raise ValueError(f"the type {spec.type} of the entity set {spec.name} is not a record")  # noqa: TRY004
+            raise ValueError(f"the type {spec.type} of the entity set {spec.name} is not a record")
         self._spec = spec
         self._record = record
         self._types = types
@@ -235,5 +235,5 @@ def _key_type(record: Record, name: str, types: Types) -> Scalar | Enumeration:
         raise ValueError(f"the key {name} is no property of {record.name}")
     type_ = types.resolve(record[name].type)
     if not isinstance(type_, Scalar | Enumeration):
-        raise ValueError(f"the key {name} of {record.name} is not a single value")  # noqa: TRY004
+        raise ValueError(f"the key {name} of {record.name} is not a single value")
     return type_
