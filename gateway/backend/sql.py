@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from dataclasses import dataclass
 from typing import Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, InterfaceError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.core.call import Backend, Call
 from gateway.core.durations import seconds
-from gateway.core.errors import BadGateway, BadRequest, GatewayTimeout, NotImplementedHere, Unavailable
+from gateway.core.errors import BadGateway, BadRequest, GatewayTimeout, NotImplementedHere, Problem, Unavailable
 from gateway.core.kinds import BackendKind, Services
 from gateway.manifest.documents import SqlBackend
 from gateway.query import columns
@@ -79,17 +80,24 @@ async def _run(connection: AsyncConnection, statements: Statements) -> tuple[lis
     return list(rows), count
 
 
-def _mapped(error: SQLAlchemyError) -> Exception:
-    """What a client may know of a driver's error. The log gets its text without the statement and its values."""
-    log.error("the database refused: %s", error.orig if isinstance(error, DBAPIError) else type(error).__name__)
-    if isinstance(error, sa.exc.DataError):
+_SQLITE_UNAVAILABLE: Final = ("unable to open", "locked", "disk I/O")
+
+
+def _mapped(error: SQLAlchemyError) -> Problem:
+    """What a client may know of a driver's error. The log gets neither the statement nor its values."""
+    origin = error.orig if isinstance(error, DBAPIError) else None
+    state = str(getattr(origin, "sqlstate", None) or getattr(origin, "pgcode", None) or "")
+    cause = getattr(origin, "__cause__", None)
+    text = str(origin) if isinstance(origin, sqlite3.Error) else ""
+    log.error("the database failed: %s %s%s", type(origin or error).__name__, state, text)
+    if state.startswith("22") or isinstance(cause, ValueError) or isinstance(error, DataError):
         return BadRequest("A value of the query is outside of what the database can hold.")
+    if state == "57014":
+        return GatewayTimeout("The database gave the query up.")
+    if state[:2] in ("08", "53", "57") or any(words in text for words in _SQLITE_UNAVAILABLE):
+        return Unavailable("The database cannot be reached.")
     if isinstance(error, InterfaceError) or (isinstance(error, DBAPIError) and error.connection_invalidated):
         return Unavailable("The database cannot be reached.")
-    if isinstance(error, OperationalError) and "unable to open" in str(error.orig):
-        return Unavailable("The database cannot be opened.")
-    if isinstance(error, OperationalError) and "locked" in str(error.orig):
-        return Unavailable("The database is locked by somebody else.")
     return BadGateway("The database refused the query.")
 
 

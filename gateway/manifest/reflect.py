@@ -27,8 +27,11 @@ TIMEOUT: Final = 30.0  # seconds for all of it
 
 
 async def reflect(url: str, table: str, schema: str | None = None, columns: Collection[str] | None = None) -> Table:
-    """The table or view. `columns` limits it to those, in the table's order. DocumentsRefused for a database that
-    cannot be reached (without its URL), a table or column that is not there, a column whose type nothing here has."""
+    """The table or view, `name` or `schema.name`. `columns` limits it to those, in the table's order. A column whose
+    type has no counterpart may hold anything (`{}`); in a key or among `columns` it is refused. DocumentsRefused for
+    that, for a database that cannot be reached (without its URL), for a table or column that is not there."""
+    if schema is None and "." in table:
+        schema, _, table = table.rpartition(".")
     try:
         engine, dialect = connect(url, 1)
     except ValueError as error:
@@ -79,7 +82,7 @@ def _read(
     return Table(
         name=table,
         schema_name=schema,
-        columns=tuple(_columns(table, _chosen(table, found, columns), keys, dialect)),
+        columns=tuple(_columns(table, _chosen(table, found, columns), keys, columns or keys, dialect)),
         foreign_keys=tuple(_foreign_key(one) for one in inspector.get_foreign_keys(table, schema)),
     )
 
@@ -96,17 +99,17 @@ def _chosen(table: str, found: list[Any], columns: Collection[str] | None) -> li
     return [column for column in found if column["name"] in columns]
 
 
-def _columns(table: str, found: list[Any], keys: list[str], dialect: Dialect) -> list[Column]:
+def _columns(table: str, found: list[Any], keys: list[str], needed: Collection[str], dialect: Dialect) -> list[Column]:
     made: list[Column] = []
     findings: list[Finding] = []
     for column in found:
         name, schema = column["name"], schema_of(column["type"], dialect)
         is_key = name in keys
-        if schema is None:
+        if schema is None and (is_key or name in needed):
             message = f"The column {name} of {table} has the type {column['type']!r}, which has no counterpart here."
-            findings.append(Finding(Place(), "column_type", message, "List the other columns under `columns:`."))
-            continue
-        made.append(Column(name=name, type=schema, nullable=column["nullable"] and not is_key, primary_key=is_key))
+            findings.append(Finding(Place(), "column_type", message, "Leave it out: list the others as `columns`."))
+        nullable = column["nullable"] and not is_key
+        made.append(Column(name=name, type=schema or {}, nullable=nullable, primary_key=is_key))
     if findings:
         raise DocumentsRefused(findings)
     return made

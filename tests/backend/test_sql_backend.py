@@ -8,6 +8,8 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from gateway.backend import sql
 from gateway.backend.sql import KIND, Connection
@@ -15,6 +17,7 @@ from gateway.core.call import Call, Context
 from gateway.core.errors import BadGateway, NotImplementedHere, Problem, Unavailable
 from gateway.core.kinds import Services
 from gateway.manifest.documents import SqlBackend
+from gateway.query.database import connect
 from gateway.query.odata_filter import parse_filter
 from gateway.query.plan import Query
 from gateway.schema.types import Enumeration, Field, Operation, Record, Ref, Scalar, Types
@@ -66,8 +69,8 @@ async def read(url: str, query: Query, patience: str = "10s") -> Any:
         await connection.close()
 
 
-def where(text: str) -> Query:
-    return Query(filter=parse_filter(text, THING, TYPES))
+def where(condition: str) -> Query:
+    return Query(filter=parse_filter(condition, THING, TYPES))
 
 
 async def test_values_come_back_canonical(tmp_path: Path) -> None:
@@ -81,7 +84,7 @@ async def test_values_come_back_canonical(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text",
+    "condition",
     [
         f"id eq {ID}",
         "level eq 'high'",
@@ -94,14 +97,14 @@ async def test_values_come_back_canonical(tmp_path: Path) -> None:
         "round(price mul 100) eq 10",
     ],
 )
-async def test_every_kind_is_compared(tmp_path: Path, text: str) -> None:
+async def test_every_kind_is_compared(tmp_path: Path, condition: str) -> None:
     url = make(
         tmp_path / "a.db",
         (ID.replace("-", "").upper(), "0.1", "1", "12:30:00", 2, b"\x00\xff", "2024-05-01"),
         ("00000000000000000000000000000001", None, None, None, None, None, None),
     )
-    assert len((await read(url, where(text))).rows) == 1
-    assert len((await read(url, where(f"not ({text})"))).rows) in (0, 1)
+    assert len((await read(url, where(condition))).rows) == 1
+    assert len((await read(url, where(f"not ({condition})"))).rows) in (0, 1)
 
 
 async def test_a_row_is_found_by_its_key_however_it_is_spelled(tmp_path: Path) -> None:
@@ -153,3 +156,36 @@ def test_a_driver_that_does_not_serve_is_refused_without_the_password() -> None:
 def test_operations_are_not_offered() -> None:
     with pytest.raises(NotImplementedHere, match="entity sets"):
         KIND.bind(None, None, Operation("f", "safe", Record("f", ())), TYPES, Services())
+
+
+class DriverError(Exception):
+    def __init__(self, sqlstate: str) -> None:
+        super().__init__("password hunter2")
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("state", "status"),
+    [("22003", 400), ("08006", 503), ("53300", 503), ("57014", 504), ("42P01", 502), ("28P01", 502)],
+)
+def test_states_of_postgresql_become_statuses(state: str, status: int, caplog: pytest.LogCaptureFixture) -> None:
+    problem = sql._mapped(DBAPIError("SELECT secret", {}, DriverError(state)))
+    assert problem.status == status
+    assert "hunter2" not in caplog.text + problem.detail
+    assert "SELECT" not in caplog.text + problem.detail
+
+
+async def test_nothing_can_be_written(tmp_path: Path) -> None:
+    engine, _ = connect(make(tmp_path / "a.db"), 1)
+    async with engine.connect() as connection:
+        with pytest.raises(OperationalError, match="readonly"):
+            await connection.execute(text("DELETE FROM things"))
+    await engine.dispose()
+
+
+def test_a_property_that_is_no_column_is_refused() -> None:
+    assert KIND.open is not None
+    connection: Connection = KIND.open(SqlBackend(url="sqlite+aiosqlite://"), Services())
+    table = TableSpec(name="things", columns=(ColumnSpec(name="id", schema_={}),))
+    with pytest.raises(ValueError, match="price"):
+        connection.entity_set(SPEC.model_copy(update={"table": table}), THING, TYPES)

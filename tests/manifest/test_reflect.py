@@ -89,10 +89,16 @@ async def test_a_missing_column_is_named(url: str) -> None:
         await reflect(url, "orders", columns=["id", "totl"])
 
 
-async def test_a_column_without_a_type_is_refused_with_the_way_out(url: str) -> None:
-    with pytest.raises(DocumentsRefused, match=r"anything of odd .*List the other columns"):
-        await reflect(url, "odd")
-    assert len((await reflect(url, "odd", columns=["id"])).columns) == 1
+async def test_a_column_without_a_counterpart_may_hold_anything_unless_it_is_asked_for(url: str) -> None:
+    columns = {column.name: column.type for column in (await reflect(url, "odd")).columns}
+    assert columns["anything"] == {}
+    with pytest.raises(DocumentsRefused, match=r"anything of odd .*Leave it out"):
+        await reflect(url, "odd", columns=["id", "anything"])
+
+
+async def test_a_schema_may_stand_before_the_name(url: str) -> None:
+    table = await reflect(url, "main.customers")
+    assert (table.schema_name, table.name) == ("main", "customers")
 
 
 @pytest.mark.parametrize(

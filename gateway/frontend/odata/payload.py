@@ -14,7 +14,7 @@ from gateway.frontend.odata.errors import VERSION
 from gateway.frontend.odata.negotiation import Format
 from gateway.schema.edm import edm_type, json_writer, to_base64url
 from gateway.schema.lexical import FORMATTERS
-from gateway.schema.types import Enumeration, Record, Scalar, Type, Types
+from gateway.schema.types import Enumeration, Field, Record, Scalar, Type, Types
 
 Write = Callable[[Any], Any]
 _NATIVE: Final = ("Edm.String", "Edm.Boolean", "Edm.Double")  # JSON shows these types by itself
@@ -27,6 +27,7 @@ class Writers:
     def __init__(self, record: Record, types: Types, namespace: str) -> None:
         self.names = tuple(part.name for part in record.fields)
         self._record = record
+        edm = {part.name: _edm_name(record, part, types, namespace) for part in record.fields}
         self._writers: Mapping[bool, dict[str, Write]] = {
             ieee754: {
                 part.name: json_writer(part.type, part.nullable or not part.required, types, ieee754)
@@ -35,9 +36,7 @@ class Writers:
             for ieee754 in (False, True)
         }
         self._annotations = {
-            part.name: annotation
-            for part in record.fields
-            if (annotation := _annotation(edm_type(part.type, types, namespace).name)) is not None
+            name: annotation for name, kind in edm.items() if (annotation := _annotation(kind)) is not None
         }
 
     def write(self, row: Mapping[str, Any], names: Sequence[str], format_: Format) -> dict[str, Any]:
@@ -55,6 +54,13 @@ class Writers:
             return write(value)
         except InternalError as error:
             raise InternalError(f"The property {name} of {self._record.name}: {error.detail}") from error
+
+
+def _edm_name(record: Record, part: Field, types: Types, namespace: str) -> str:
+    try:
+        return edm_type(part.type, types, namespace).name
+    except ValueError as error:
+        raise ValueError(f"the property {part.name} of {record.name}: {error}, or leave the property out") from None
 
 
 def _annotation(name: str) -> str | None:
