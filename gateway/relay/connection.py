@@ -20,7 +20,13 @@ _NEVER: Final = float("inf")
 class Receiver(Protocol):
     """Who sent the request. After `ended` or `failed` the connection is no longer its own."""
 
-    def replied(self, head: ReplyHead) -> None: ...
+    def whole(self, head: ReplyHead, body: bytes) -> None:
+        """The usual response: all of it came in one read. Nothing else follows."""
+        ...
+
+    def replied(self, head: ReplyHead) -> None:
+        """The head of one that goes on: `data` and `ended` follow."""
+        ...
 
     def data(self, data: bytes) -> None: ...
 
@@ -144,6 +150,10 @@ class Connection(asyncio.Protocol):
         end = 0 if head.scanner is None else head.scanner.feed(rest, pieces)
         if 0 <= end < len(rest):
             raise BadGateway("The upstream sent more than its response.")
+        if end >= 0 and head.scanner is not None:
+            self._finished()
+            receiver.whole(head, pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            return
         self._scanner = head.scanner
         receiver.replied(head)
         self._hand_over(receiver, pieces, end >= 0)
@@ -159,9 +169,10 @@ class Connection(asyncio.Protocol):
         if pieces and self._receiver is receiver:
             receiver.data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if complete and self._receiver is receiver:
-            self._end(receiver)
+            self._finished()
+            receiver.ended()
 
-    def _end(self, receiver: Receiver) -> None:
+    def _finished(self) -> None:
         """The response is complete: back to the pool first, as its receiver may want a connection at once."""
         self._receiver = None
         self._scanner = None
@@ -174,7 +185,6 @@ class Connection(asyncio.Protocol):
         else:
             self._pool.forget(self)
             self._transport.abort()
-        receiver.ended()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)

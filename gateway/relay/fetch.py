@@ -50,6 +50,12 @@ class Fetching(Sending):
     def replayable(self) -> bool:
         return True
 
+    def whole(self, head: ReplyHead, body: bytes) -> None:
+        self._connection = None
+        self._head = head
+        self.data(body)
+        self.ended()
+
     def replied(self, head: ReplyHead) -> None:
         self._head = head
 

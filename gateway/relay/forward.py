@@ -126,6 +126,16 @@ class Forwarding(Sending):
 
     # the response
 
+    def whole(self, head: ReplyHead, body: bytes) -> None:
+        chain = self._exchange.chain
+        self._connection = None
+        if chain.response_taps or chain.collect is not None:
+            self.replied(head)
+            self.data(body)
+            self.ended()
+            return
+        chains.answer(self._exchange, Reply(head.status, None, body, hygiene.reply_block(head.block, head.named)))
+
     def replied(self, head: ReplyHead) -> None:
         self._kept = None
         exchange = self._exchange

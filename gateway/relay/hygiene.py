@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Final
 
 from gateway.core import headers
-from gateway.core.exchange import Edits, Exchange, Peer
+from gateway.core.exchange import Edits, Exchange
 from gateway.core.framing import tokens
 
 _HOP: Final = (
@@ -53,7 +53,7 @@ def request_head(exchange: Exchange, target: bytes, authority: bytes, length: in
         target,
         authority,
         block,
-        forwarded(head.peer, head.host),
+        forwarded(head.peer.client, head.peer.address, head.peer.scheme, head.host),
         VIA,
         exchange.id.encode(),
         b"".join(edits.add),
@@ -102,16 +102,16 @@ def without(block: bytes, names: frozenset[bytes] | set[bytes]) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def forwarded(peer: Peer, host: bytes) -> bytes:
+def forwarded(client: str, address: str, scheme: str, host: bytes) -> bytes:
     """Forwarded (RFC 7239) and X-Forwarded-*: the believed client, then the proxy that named it."""
-    hops = [peer.client or "unknown"]
-    if peer.address and peer.address != peer.client:
-        hops.append(peer.address)
-    first = f"for={_node(hops[0])}" + (f';host="{host.decode()}"' if host else "") + f";proto={peer.scheme}"
+    hops = [client or "unknown"]
+    if address and address != client:
+        hops.append(address)
+    first = f"for={_node(hops[0])}" + (f';host="{host.decode()}"' if host else "") + f";proto={scheme}"
     lines = [
         ("Forwarded", ", ".join([first, *(f"for={_node(hop)}" for hop in hops[1:])])),
         ("X-Forwarded-For", ", ".join(hops)),
-        ("X-Forwarded-Proto", peer.scheme),
+        ("X-Forwarded-Proto", scheme),
         ("X-Forwarded-Host", host.decode()),
     ]
     return headers.block((name.encode(), value.encode()) for name, value in lines if value)

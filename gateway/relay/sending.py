@@ -125,6 +125,9 @@ class Sending(ABC):
         return True
 
     @abstractmethod
+    def whole(self, head: ReplyHead, body: bytes) -> None: ...
+
+    @abstractmethod
     def replied(self, head: ReplyHead) -> None: ...
 
     @abstractmethod

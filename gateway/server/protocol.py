@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import struct
-from enum import IntEnum
 from typing import Any, Final, cast
 
 from gateway.core.chain import fail, run
@@ -35,13 +34,13 @@ _NOT_LIVE: Final = (
 )
 
 
-class Phase(IntEnum):
-    HEAD = 0  # between messages, or within a head
-    BODY = 1  # an exchange runs, its body is arriving
-    BUSY = 2  # an exchange runs, its body is complete
-    DRAIN = 3  # answered; the rest of the body is dropped, then the next request
-    LINGER = 4  # answered and closing; what still arrives is dropped
-    CLOSED = 5
+# What a connection's bytes mean now; plain numbers, as they are compared for every read.
+HEAD: Final = 0  # between messages, or within a head
+BODY: Final = 1  # an exchange runs, its body is arriving
+BUSY: Final = 2  # an exchange runs, its body is complete
+DRAIN: Final = 3  # answered; the rest of the body is dropped, then the next request
+LINGERING: Final = 4  # answered and closing; what still arrives is dropped
+CLOSED: Final = 5
 
 
 class GatewayProtocol(asyncio.Protocol):
@@ -85,7 +84,7 @@ class GatewayProtocol(asyncio.Protocol):
         self._state = app_state
         self._server_state = server_state
         self._connections = server_state.connections
-        self._phase = Phase.HEAD
+        self._phase = HEAD
         self._ahead = b""
         self._exchange: Exchange | None = None
         self._intake: Intake | None = None
@@ -105,7 +104,7 @@ class GatewayProtocol(asyncio.Protocol):
         shared = Shared.of(self._state)
         if shared is None:
             self._transport.write(_NOT_LIVE)
-            self._phase = Phase.CLOSED
+            self._phase = CLOSED
             self._transport.close()
             return
         self._shared = shared
@@ -118,16 +117,16 @@ class GatewayProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
-        if phase is Phase.HEAD:
+        if phase == HEAD:
             if self._write_paused or self._taking:
                 self._later(data)
             else:
                 self._take(data)
-        elif phase is Phase.BODY or phase is Phase.DRAIN:
+        elif phase in (BODY, DRAIN):
             self._body(data)
-        elif phase is Phase.BUSY:
+        elif phase == BUSY:
             self._later(data)
-        elif phase is Phase.LINGER:
+        elif phase == LINGERING:
             self._dropped += len(data)
             if self._dropped > LINGERED:
                 self._transport.abort()
@@ -137,7 +136,7 @@ class GatewayProtocol(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._connections.discard(self)
-        self._phase = Phase.CLOSED
+        self._phase = CLOSED
         if hasattr(self, "_shared"):
             self._shared.deadlines.discard(self)
         exchange = self._exchange
@@ -165,14 +164,14 @@ class GatewayProtocol(asyncio.Protocol):
         self._write_by = _NEVER
         if self._exchange is not None and self._intake is not None and self._intake.sink is not None:
             self._intake.sink.resume()
-        elif self._phase is Phase.HEAD and not self._taking:
+        elif self._phase == HEAD and not self._taking:
             self._resume_reading()
             self._take_ahead()
 
     def shutdown(self) -> None:
         """uvicorn stops: an idle connection closes, the others after their reply."""
         self._closing = True
-        if self._phase is Phase.HEAD and self._exchange is None:
+        if self._phase == HEAD and self._exchange is None:
             self._hang_up()
 
     # requests
@@ -192,14 +191,14 @@ class GatewayProtocol(asyncio.Protocol):
                     self._await_head()
                     break
                 self._begin(framed, self._reader.data[framed.end :])
-                if self._phase is not Phase.HEAD or self._write_paused:
+                if self._phase != HEAD or self._write_paused:
                     return
                 data, self._ahead = self._ahead, b""
         except Problem as problem:
             self._refuse(problem)
         finally:
             self._taking = False
-        if self._phase is Phase.HEAD and not self._write_paused:
+        if self._phase == HEAD and not self._write_paused:
             self._resume_reading()
 
     def _await_head(self) -> None:
@@ -216,11 +215,11 @@ class GatewayProtocol(asyncio.Protocol):
         self._read_by = _NEVER
         self._exchange = exchange = begin(live, head, self)
         if head.length == 0:
-            self._phase = Phase.BUSY
+            self._phase = BUSY
             self._intake = self._scanner = None
             self._ahead = rest
         else:
-            self._phase = Phase.BODY
+            self._phase = BODY
             self._intake = Intake(exchange)
             self._scanner = _scanner(head, live.limits.extensions)
             if rest:
@@ -231,7 +230,7 @@ class GatewayProtocol(asyncio.Protocol):
     def _refuse(self, problem: Problem) -> None:
         """What arrives cannot be read as a message: answer, and close."""
         self._closing = True
-        self._phase = Phase.BODY
+        self._phase = BODY
         self._intake = self._scanner = None
         self._exchange = refused(self._shared.live, self)
         fail(self._exchange, problem)
@@ -256,7 +255,7 @@ class GatewayProtocol(asyncio.Protocol):
 
     def _deliver(self, exchange: Exchange, intake: Intake, pieces: list[bytes], complete: bool) -> None:
         if complete:
-            self._phase = Phase.BUSY
+            self._phase = BUSY
         elif intake.wanted:
             self._read_by = self._shared.deadlines.now + self._shared.live.limits.body_timeout
         if pieces:
@@ -275,7 +274,7 @@ class GatewayProtocol(asyncio.Protocol):
         if self._exchange is None:
             self._hang_up()
         else:
-            self._phase = Phase.BODY
+            self._phase = BODY
             fail(self._exchange, problem)
 
     def _later(self, data: bytes) -> None:
@@ -302,7 +301,7 @@ class GatewayProtocol(asyncio.Protocol):
         self._intake.pipe(sink)
 
     def _want_body(self) -> None:
-        if self._phase is not Phase.BODY:
+        if self._phase != BODY:
             return
         if self._expects:
             self._expects = False
@@ -314,7 +313,7 @@ class GatewayProtocol(asyncio.Protocol):
         self._pause_reading()
 
     def resume_body(self) -> None:
-        if self._phase is Phase.BODY:
+        if self._phase == BODY:
             self._read_by = self._shared.deadlines.now + self._shared.live.limits.body_timeout
         self._resume_reading()
 
@@ -333,7 +332,7 @@ class GatewayProtocol(asyncio.Protocol):
     def send(self, exchange: Exchange, reply: Reply) -> None:
         body = reply.body or b""
         head = self._head(exchange, reply, len(body))
-        if self._mode is _NOTHING:
+        if self._mode == _NOTHING:
             body = b""
         exchange.sent = len(body)
         self._transport.write(head + body)
@@ -345,13 +344,13 @@ class GatewayProtocol(asyncio.Protocol):
     def write(self, exchange: Exchange, data: bytes) -> None:
         if exchange.done or not data:
             return
-        if self._mode is _CHUNKS:
+        if self._mode == _CHUNKS:
             data = b"%x\r\n%b\r\n" % (size := len(data), data)
-        elif self._mode is _NOTHING:
+        elif self._mode == _NOTHING:
             return
         else:
             size = len(data)
-            if self._mode is _WHOLE:
+            if self._mode == _WHOLE:
                 self._left -= size
                 if self._left < 0:
                     self.abort(exchange)
@@ -362,10 +361,10 @@ class GatewayProtocol(asyncio.Protocol):
     def end(self, exchange: Exchange) -> None:
         if exchange.done:
             return
-        if self._mode is _WHOLE and self._left:
+        if self._mode == _WHOLE and self._left:
             self.abort(exchange)
             return
-        if self._mode is _CHUNKS:
+        if self._mode == _CHUNKS:
             self._transport.write(b"0\r\n\r\n")
         self._finish(exchange)
 
@@ -374,8 +373,8 @@ class GatewayProtocol(asyncio.Protocol):
             return
         finish(self._shared.live, exchange)
         self._exchange = None
-        self._phase = Phase.CLOSED
-        if self._mode is _UNTIL_CLOSE or self._write_paused:
+        self._phase = CLOSED
+        if self._mode == _UNTIL_CLOSE or self._write_paused:
             _reset(self._transport)
         else:
             self._write_by = self._shared.deadlines.now + LINGER
@@ -383,7 +382,7 @@ class GatewayProtocol(asyncio.Protocol):
 
     def _head(self, exchange: Exchange, reply: Reply, length: int | None) -> bytes:
         """The reply's head. Decides how its body ends and whether the connection goes on."""
-        if self._phase is Phase.BODY and not self._drainable():
+        if self._phase == BODY and not self._drainable():
             self._closing = True
         head = exchange.head
         if bodyless(head.method, reply.status):
@@ -414,15 +413,15 @@ class GatewayProtocol(asyncio.Protocol):
         self._server_state.total_requests += 1
         if self._closing:
             self._hang_up()
-        elif self._phase is Phase.BODY:
-            self._phase = Phase.DRAIN
+        elif self._phase == BODY:
+            self._phase = DRAIN
             self._read_by = self._shared.deadlines.now + LINGER
             self._resume_reading()
         else:
             self._next()
 
     def _next(self) -> None:
-        self._phase = Phase.HEAD
+        self._phase = HEAD
         self._scanner = None
         self._read_by = self._shared.deadlines.now + self._shared.live.limits.keep_alive
         if self._taking or self._write_paused:
@@ -436,12 +435,12 @@ class GatewayProtocol(asyncio.Protocol):
         self._write_by = self._shared.deadlines.now + LINGER
         self._read_by = _NEVER
         self._ahead = b""
-        if self._phase is Phase.BODY and self._transport.can_write_eof():
-            self._phase = Phase.LINGER
+        if self._phase == BODY and self._transport.can_write_eof():
+            self._phase = LINGERING
             self._resume_reading()
             self._transport.write_eof()
         else:
-            self._phase = Phase.CLOSED
+            self._phase = CLOSED
             self._transport.close()
 
     # deadlines
@@ -457,7 +456,7 @@ class GatewayProtocol(asyncio.Protocol):
     def _stalled(self, now: float) -> None:
         """The client reads nothing; one that reads slowly goes on."""
         unsent = self._transport.get_write_buffer_size()
-        if self._phase is not Phase.LINGER and 0 < unsent < self._unsent:
+        if self._phase != LINGERING and 0 < unsent < self._unsent:
             self._unsent = unsent
             self._write_by = now + self._shared.live.limits.body_timeout
             return
@@ -465,11 +464,11 @@ class GatewayProtocol(asyncio.Protocol):
         self._transport.abort()
 
     def _late(self) -> None:
-        if self._phase is Phase.BODY and self._exchange is not None:
+        if self._phase == BODY and self._exchange is not None:
             self._closing = True
             self._scanner = None
             fail(self._exchange, RequestTimeout("The request's body stopped arriving."))
-        elif self._phase is Phase.HEAD and self._reader.partial:
+        elif self._phase == HEAD and self._reader.partial:
             self._refuse(RequestTimeout("The request's head did not arrive in time."))
         elif self._transport.get_write_buffer_size():
             self._transport.abort()

@@ -11,6 +11,8 @@ from gateway.core.exchange import Exchange
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 CLASSES: Final = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
 
+KNOWN: Final = 8192  # chains whose numbers are found without their names
+
 Key = tuple[str, str, str]  # component, version, endpoint
 
 
@@ -35,17 +37,25 @@ class Series:
 
 
 class Counters:
-    """Of one worker. Nothing is allocated for a request but its key."""
+    """Of one worker. Nothing is allocated for a request."""
 
     def __init__(self) -> None:
         self._series: dict[Key, Series] = {}
+        self._known: dict[int, tuple[Mapping[str, str], Series]] = {}  # by the identity of a chain's facts
+
+    def _of(self, facts: Mapping[str, str]) -> Series:
+        """The numbers of a chain that was not seen before; publishing makes new chains of the same endpoints."""
+        if len(self._known) > KNOWN:
+            self._known.clear()
+        key = (facts.get("component", ""), facts.get("version", ""), facts.get("endpoint", ""))
+        series = self._series.setdefault(key, Series())
+        self._known[id(facts)] = (facts, series)
+        return series
 
     def count(self, exchange: Exchange) -> None:
         facts = exchange.chain.facts
-        key = (facts.get("component", ""), facts.get("version", ""), facts.get("endpoint", ""))
-        series = self._series.get(key)
-        if series is None:
-            series = self._series[key] = Series()
+        known = self._known.get(id(facts))
+        series = known[1] if known is not None else self._of(facts)
         seconds = exchange.ended_at - exchange.started_at
         kind = exchange.status // 100
         series.classes[kind if 0 < kind < 6 else 0] += 1

@@ -44,7 +44,7 @@ async def test_a_line_tells_the_exchange_and_no_secret(tmp_path: Path) -> None:
     text = (tmp_path / "log" / "access.log").read_bytes()
     assert b"hush" not in text
     assert orjson.loads(text) == {
-        "time": "2023-11-14T22:13:20.020+00:00",
+        "time": "2023-11-14T22:13:20.020Z",
         "id": "id-1",
         "client": "127.0.0.1",
         "method": "POST",
