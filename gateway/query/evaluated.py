@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from gateway.core.call import Backend, Call
 from gateway.core.errors import BadGateway
 from gateway.query.memory import evaluate
 from gateway.query.plan import Page, Query
 from gateway.schema.types import Record, Types
+
+MAX_INLINE: Final = 200  # rows; more are evaluated beside the loop, which then serves others meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,9 @@ class Evaluated:
         if not isinstance(rows, list):
             raise BadGateway("The operation behind this entity set did not answer a list.")
         query = call.query if isinstance(call.query, Query) else Query()
-        return evaluate(query, rows, self.record, self.types, self.max_rows)
+        if len(rows) <= MAX_INLINE:
+            return evaluate(query, rows, self.record, self.types, self.max_rows)
+        return await asyncio.to_thread(evaluate, query, rows, self.record, self.types, self.max_rows)
 
     async def close(self) -> None:
         await self.backend.close()

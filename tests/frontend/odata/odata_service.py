@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -11,8 +12,10 @@ from gateway.core.call import Backend, Call
 from gateway.core.errors import Problem
 from gateway.core.exchange import Exchange, Head, Reply
 from gateway.frontend.odata.mount import ODataMount
+from gateway.query.evaluated import Evaluated
 from gateway.schema.contract import read_operation
 from gateway.schema.json_schema import read_types
+from gateway.schema.types import Record
 from gateway.snapshot.spec import ColumnSpec, EntitySetSpec, ODataSpec, TableSpec
 
 ROOT = "https://api.example/shop/v2/odata"
@@ -149,3 +152,26 @@ class Service:
 
 def mount(odata: ODataSpec) -> ODataMount:
     return ODataMount("shop", "v2", odata, OPERATIONS, TYPES, lambda _exchange: ROOT + "/")
+
+
+class Fixed:
+    """Rows of both sets without a database."""
+
+    async def invoke(self, call: Call) -> Any:
+        if call.operation == "list_lines":
+            return [{"order": 1, "line": 1, "sku": "a"}, {"order": 1, "line": 2, "sku": "b"}]
+        when = datetime(2024, 5, 1, tzinfo=UTC)
+        row = {"customer": "Ada", "total": Decimal("1.50"), "placed": when, "state": "open", "paid": True}
+        return [{"id": number} | row for number in range(5)]
+
+    async def close(self) -> None: ...
+
+
+def fixed_service(rows: Fixed) -> Service:
+    odata = spec()
+    backends: dict[str, Backend] = dict.fromkeys(odata.operations, Operations())
+    for name, each in odata.entity_sets.items():
+        record = TYPES[each.type]
+        assert isinstance(record, Record)
+        backends[name] = Evaluated(rows, record, TYPES, 100)
+    return Service(mount(odata), backends)
