@@ -1,192 +1,254 @@
-"""`when:` of a step, compiled at publish time: a structured match over the request and who sent it.
+"""`when:` conditions: a structured match over the exchange, compiled to a function when it is published.
 
-All keys must hold: `method`, `path`, `header: {name: matcher}`, `query: {name: matcher}`, `claim: {name: matcher}`,
-`application`, `plan`; besides `any: [match, …]` and `not: match`. A matcher is a value (equals), a list (one of), or
-`{equals | in | prefix | pattern | present}`. A value that is absent matches only `{present: false}`.
+    when: {method: [POST, PUT], path: {prefix: /erp/}, header: {X-Mode: dry}, query: {debug: {present: false}}}
+    when: {any: [{application: partner}, {plan: {in: [gold, silver]}}], not: {claim: {role: guest}}}
+
+All keys of a mapping must hold. A matcher is a scalar (equals), a list (one of), or a mapping of `equals`, `in`,
+`prefix`, `pattern` (of the whole value) and `present`, of which all must hold. A value that is absent equals nothing;
+of a repeated header field, query parameter or a claim that is a list, one value has to match. Methods compare with
+case.
+Evaluation may raise a BadRequest (a query that cannot be decoded); what an error means is the chain's to decide.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 
+from pydantic_core import SchemaError, SchemaValidator, ValidationError, core_schema
+
+from gateway.core.errors import BadRequest
 from gateway.core.exchange import Exchange
-from gateway.core.headers import finder
+from gateway.core.headers import finder, line
 
 Condition = Callable[[Exchange], bool]
-Matcher = Callable[[str | None], bool]
-Read = Callable[[Exchange], "str | None"]
+Values = Callable[[Exchange], Sequence[str]]
+Match = Callable[[Sequence[str]], bool]
+Test = Callable[[str], bool]
 
-PATTERN_LIMIT: Final = 200
-# A quantifier over a group that itself repeats or chooses can take exponential time (CASES B56).
-_NESTED: Final = re.compile(r"\([^()]*(?:[*+|]|\{\d)[^()]*\)(?:[*+]|\{\d)")
-_BACKREFERENCE: Final = re.compile(r"\\[1-9]|\(\?P=|\(\?[=!<]")
-
-
-def compile_condition(spec: Mapping[str, Any]) -> Condition:
-    """The function of a condition. ValueError names the key that is wrong."""
-    if not spec:
-        raise ValueError("it is empty; leave `when` out for a step that always runs")
-    parts = [_part(key, value) for key, value in spec.items()]
-    if len(parts) == 1:
-        return parts[0]
-    return lambda exchange: all(part(exchange) for part in parts)
+_WORDS: Final = ("equals", "in", "prefix", "pattern", "present")
+_LONGEST_PATTERN: Final = 1000  # characters
+_bad_escape: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
 
 
-def _part(key: str, value: Any) -> Condition:
-    if key in _READERS:
-        return _single(_READERS[key], _matcher(value, key))
-    if key in _NAMED:
-        return _by_name(key, value)
-    if key == "any":
-        return _any(value)
-    if key == "not":
-        inner = compile_condition(_mapping(value, "not"))
-        return lambda exchange: not inner(exchange)
+def compile_condition(spec: Mapping[str, Any], path: str = "when") -> Condition:
+    """A function that tells whether the condition holds. ValueError names the key (`when.header.X-Mode`) and the way
+    out."""
+    if not isinstance(spec, Mapping) or not spec:
+        raise ValueError(f"{path}: write at least one of {', '.join(_KEYS)}")
+    parts: list[Condition] = []
+    for key, value in spec.items():
+        compile_key = _KEYS.get(key)
+        if compile_key is None:
+            raise ValueError(_unknown(path, str(key)))
+        parts.append(compile_key(value, f"{path}.{key}"))
+    return parts[0] if len(parts) == 1 else lambda exchange: all(part(exchange) for part in parts)
+
+
+def _unknown(path: str, key: str) -> str:
     if key == "cel":
-        raise ValueError("`cel` is not offered yet; write a structured match")
-    known = [*_READERS, *_NAMED, "any", "not"]
-    near = difflib.get_close_matches(key, known, 1)
-    hint = f"did you mean `{near[0]}`?" if near else f"it takes {', '.join(known)}"
-    raise ValueError(f"unknown key `{key}`; {hint}")
+        return f"{path}.cel: expressions are not offered yet; write the condition with {', '.join(_KEYS)}"
+    return f"{path}.{key}: no such key; there are {', '.join(_KEYS)}"
 
 
-def _any(value: Any) -> Condition:
-    if not isinstance(value, list) or not value:
-        raise ValueError("`any` is a list of matches")
-    inner = [compile_condition(_mapping(each, f"any[{index}]")) for index, each in enumerate(value)]
-    return lambda exchange: any(each(exchange) for each in inner)
+def _any(spec: Any, path: str) -> Condition:
+    if not isinstance(spec, list | tuple) or not spec:
+        raise ValueError(f"{path}: write a list of conditions")
+    parts = [compile_condition(each, f"{path}[{index}]") for index, each in enumerate(spec)]
+    return lambda exchange: any(part(exchange) for part in parts)
 
 
-def _mapping(value: Any, key: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise ValueError(f"`{key}` is a match such as {{method: GET}}")
-    return value
+def _not(spec: Any, path: str) -> Condition:
+    inner = compile_condition(spec, path)
+    return lambda exchange: not inner(exchange)
 
 
-def _single(read: Read, matches: Matcher) -> Condition:
-    return lambda exchange: matches(read(exchange))
+# what is looked at
 
 
-def _by_name(key: str, value: Any) -> Condition:
-    """`header: {name: matcher}` and the like; every name must match."""
-    parts = [_single(_NAMED[key](name), _matcher(each, f"{key}.{name}")) for name, each in _mapping(value, key).items()]
-    if not parts:
-        raise ValueError(f"`{key}` names nothing")
-    return lambda exchange: all(part(exchange) for part in parts)
+def _one(values: Values) -> Callable[[Any, str], Condition]:
+    """A key with one matcher: method, path, application, plan."""
+
+    def compile_one(spec: Any, path: str) -> Condition:
+        match = _matcher(spec, path)
+        return lambda exchange: match(values(exchange))
+
+    return compile_one
 
 
-# matchers
+def _named(values: Callable[[str], Values]) -> Callable[[Any, str], Condition]:
+    """A key with a matcher a name: header, query, claim."""
+
+    def compile_named(spec: Any, path: str) -> Condition:
+        if not isinstance(spec, Mapping) or not spec:
+            raise ValueError(f"{path}: write a mapping of names, such as {{X-Mode: dry}}")
+        parts = [_pair(values, str(name), each, f"{path}.{name}") for name, each in spec.items()]
+        return lambda exchange: all(part(exchange) for part in parts)
+
+    return compile_named
 
 
-def _matcher(value: Any, key: str) -> Matcher:
-    if isinstance(value, Mapping):
-        parts = [_operator(name, each, key) for name, each in value.items()]
-        if not parts:
-            raise ValueError(f"`{key}` says nothing; it takes equals, in, prefix, pattern, present")
-        return lambda text: all(part(text) for part in parts)
-    if isinstance(value, list):
-        return _operator("in", value, key)
-    return _operator("equals", value, key)
-
-
-def _operator(name: str, value: Any, key: str) -> Matcher:
-    if name == "equals":
-        wanted = _text(value, key)
-        return lambda text: text == wanted
-    if name == "in":
-        if not isinstance(value, list) or not value:
-            raise ValueError(f"`{key}.in` is a list")
-        several = frozenset(_text(each, key) for each in value)
-        return lambda text: text in several
-    if name == "prefix":
-        start = _text(value, key)
-        return lambda text: text is not None and text.startswith(start)
-    if name == "pattern":
-        search = _pattern(_text(value, key), key)
-        return lambda text: text is not None and search(text) is not None
-    if name == "present":
-        if not isinstance(value, bool):
-            raise ValueError(f"`{key}.present` is true or false")
-        return lambda text: (text is not None) is value
-    raise ValueError(f"unknown operator `{key}.{name}`; it takes equals, in, prefix, pattern, present")
-
-
-def _text(value: Any, key: str) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str | int | float):
-        return str(value)
-    raise ValueError(f"`{key}` compares with a text or a number, not with {type(value).__name__}")
-
-
-def _pattern(text: str, key: str) -> Callable[[str], Any]:
-    """The whole value must match. What could take more than linear time is refused."""
-    if len(text) > PATTERN_LIMIT:
-        raise ValueError(f"`{key}.pattern` is longer than {PATTERN_LIMIT} characters")
-    if _NESTED.search(text) or _BACKREFERENCE.search(text):
-        raise ValueError(f"`{key}.pattern` repeats a repetition, looks around or refers back: it could hang a request")
+def _pair(values: Callable[[str], Values], name: str, spec: Any, path: str) -> Condition:
     try:
-        return re.compile(text).fullmatch
-    except re.error as error:
-        raise ValueError(f"`{key}.pattern` is no regular expression: {error}") from None
+        read = values(name)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    match = _matcher(spec, path)
+    return lambda exchange: match(read(exchange))
 
 
-# readers
+def _method(exchange: Exchange) -> Sequence[str]:
+    return (exchange.head.method.decode("latin-1"),)
 
 
-def _header(name: str) -> Read:
-    find = finder(name.lower().encode("ascii"))
-
-    def read(exchange: Exchange) -> str | None:
-        values = find(exchange.head.block)
-        return b", ".join(values).decode("latin-1") if values else None
-
-    return read
+def _path(exchange: Exchange) -> Sequence[str]:
+    """The raw path: what is matched is what is forwarded."""
+    return (exchange.head.path.decode("latin-1"),)
 
 
-def _query(name: str) -> Read:
-    def read(exchange: Exchange) -> str | None:
-        if not exchange.head.query:
-            return None
-        pairs = parse_qsl(exchange.head.query.decode("ascii"), keep_blank_values=True, errors="strict")
-        return next((value for key, value in pairs if key == name), None)
-
-    return read
+def _header(name: str) -> Values:
+    raw = name.encode()
+    line(raw, b"")
+    find = finder(raw.lower())
+    return lambda exchange: [value.decode("latin-1") for value in find(exchange.head.block)]
 
 
-def _claim(name: str) -> Read:
-    def read(exchange: Exchange) -> str | None:
-        identity = exchange.identity
-        value = identity.claims.get(name) if identity is not None else None
-        return None if value is None else _text(value, f"claim.{name}")
+def _query(name: str) -> Values:
+    def values(exchange: Exchange) -> Sequence[str]:
+        found = []
+        for pair in exchange.head.query.split(b"&"):
+            key, _, value = pair.partition(b"=")
+            if pair and decoded(key) == name:
+                found.append(decoded(value))
+        return found
 
-    return read
-
-
-def _method(exchange: Exchange) -> str | None:
-    return exchange.head.method.decode("ascii")
-
-
-def _path(exchange: Exchange) -> str | None:
-    return exchange.head.path.decode("ascii")
+    return values
 
 
-def _application(exchange: Exchange) -> str | None:
-    return exchange.identity.application if exchange.identity is not None else None
+def decoded(text: bytes) -> str:
+    """A query's name or value (WHATWG URL, application/x-www-form-urlencoded). BadRequest when it is not UTF-8."""
+    if _bad_escape(text) is not None:
+        raise BadRequest("The query holds a % without two hexadecimal digits.")
+    try:
+        return unquote_to_bytes(text.replace(b"+", b" ")).decode()
+    except UnicodeDecodeError:
+        raise BadRequest("The query's percent escapes are not UTF-8.") from None
 
 
-def _plan(exchange: Exchange) -> str | None:
-    return exchange.identity.plan if exchange.identity is not None else None
+def _claim(name: str) -> Values:
+    def values(exchange: Exchange) -> Sequence[str]:
+        value = None if exchange.identity is None else exchange.identity.claims.get(name)
+        if isinstance(value, list | tuple | set | frozenset):
+            return [_text(each) for each in value]
+        return () if value is None else (_text(value),)
+
+    return values
 
 
-_READERS: Final[Mapping[str, Read]] = {
-    "method": _method,
-    "path": _path,
-    "application": _application,
-    "plan": _plan,
+def _application(exchange: Exchange) -> Sequence[str]:
+    identity = exchange.identity
+    return () if identity is None or identity.application is None else (identity.application,)
+
+
+def _plan(exchange: Exchange) -> Sequence[str]:
+    identity = exchange.identity
+    return () if identity is None or identity.plan is None else (identity.plan,)
+
+
+# how it is matched
+
+
+def _matcher(spec: Any, path: str) -> Match:
+    if isinstance(spec, Mapping):
+        return _worded(spec, path)
+    if isinstance(spec, list | tuple):
+        return _some(_in(spec, path))
+    return _some(_equals(spec, path))
+
+
+def _worded(spec: Mapping[str, Any], path: str) -> Match:
+    for word in spec:
+        if word not in _WORDS:
+            raise ValueError(f"{path}.{word}: no such matcher; there are {', '.join(_WORDS)}")
+    if not spec:
+        raise ValueError(f"{path}: write at least one of {', '.join(_WORDS)}")
+    present = spec.get("present", True)
+    if not isinstance(present, bool):
+        raise ValueError(f"{path}.present: write true or false")
+    tests = [_TESTS[word](value, f"{path}.{word}") for word, value in spec.items() if word != "present"]
+    if not present:
+        if tests:
+            raise ValueError(f"{path}: what is absent has no value; remove present: false or the other matchers")
+        return lambda values: not values
+    return lambda values: any(all(test(value) for test in tests) for value in values)
+
+
+def _some(test: Test) -> Match:
+    return lambda values: any(test(value) for value in values)
+
+
+def _equals(spec: Any, path: str) -> Test:
+    return _scalar(spec, path).__eq__
+
+
+def _in(spec: Any, path: str) -> Test:
+    if not isinstance(spec, list | tuple) or not spec:
+        raise ValueError(f"{path}: write a list of values")
+    return frozenset(_scalar(each, f"{path}[{index}]") for index, each in enumerate(spec)).__contains__
+
+
+def _prefix(spec: Any, path: str) -> Test:
+    start = _scalar(spec, path)
+    if not start:
+        raise ValueError(f"{path}: an empty prefix always matches; write present: true if that is meant")
+    return lambda value: value.startswith(start)
+
+
+def _pattern(spec: Any, path: str) -> Test:
+    """Matched by the engine in pydantic-core, in linear time: it has neither look-around nor back-references."""
+    if not isinstance(spec, str) or len(spec) > _LONGEST_PATTERN:
+        raise ValueError(f"{path}: write a pattern as text of at most {_LONGEST_PATTERN} characters")
+    try:
+        match = SchemaValidator(core_schema.str_schema(pattern=rf"\A(?:{spec})\z", strict=True)).isinstance_python
+        SchemaValidator(core_schema.str_schema(pattern=spec))  # alone, so that no parenthesis closes ours
+        match("")
+    except (SchemaError, ValidationError):
+        raise ValueError(
+            f"{path}: the pattern {spec!r} is malformed or cannot be matched in linear time; "
+            "write it without look-around and back-references"
+        ) from None
+    return match
+
+
+_TESTS: Final[Mapping[str, Callable[[Any, str], Test]]] = {
+    "equals": _equals,
+    "in": _in,
+    "prefix": _prefix,
+    "pattern": _pattern,
 }
-_NAMED: Final[Mapping[str, Callable[[str], Read]]] = {"header": _header, "query": _query, "claim": _claim}
+
+
+def _scalar(spec: Any, path: str) -> str:
+    if isinstance(spec, str | int | float):
+        return _text(spec)
+    raise ValueError(f"{path}: write text, a number, true or false, not {type(spec).__name__}")
+
+
+def _text(value: Any) -> str:
+    """As JSON spells it, so that a claim `true` equals `true` in a document."""
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+_KEYS: Final[Mapping[str, Callable[[Any, str], Condition]]] = {
+    "method": _one(_method),
+    "path": _one(_path),
+    "header": _named(_header),
+    "query": _named(_query),
+    "claim": _named(_claim),
+    "application": _one(_application),
+    "plan": _one(_plan),
+    "any": _any,
+    "not": _not,
+}

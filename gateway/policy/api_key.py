@@ -6,15 +6,16 @@ in the directory; known and unknown ones take the same path (CASES C40). It neve
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 from urllib.parse import parse_qsl, unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core import headers
 from gateway.core.clock import Clock
-from gateway.core.errors import BadRequest, Forbidden, StoreUnavailable, Unauthorized
+from gateway.core.errors import BadRequest, Forbidden, Problem, StoreUnavailable, Unauthorized
 from gateway.core.exchange import Exchange, Switch
 from gateway.core.identity import Identity
 from gateway.core.kinds import Built, Kind, Site
@@ -22,8 +23,13 @@ from gateway.core.secrets import KeyHasher
 from gateway.policy.admit import admit
 from gateway.policy.fields import names
 
+log: Final = logging.getLogger("gateway.auth")
+
 LONGEST = 512  # bytes of a credential
 SAME_TEXT = "The API key is not valid."
+TEXTS: Final = {"expired": "The API key has expired.", "not yet valid": "The API key is not valid yet."}
+
+Challenge = tuple[tuple[bytes, bytes], ...]
 
 
 class Key(Protocol):
@@ -75,20 +81,21 @@ def build(config: ApiKey, site: Site) -> Built:
     drop = frozenset(names([*config.forward.values(), *filter(None, [config.header])]))
     query_names = frozenset({config.query.encode()} if config.query else ())
     forward = _forwarder(config.forward)
+    missing = f"Send an API key in {_where(config)}."
     challenge = ((b"WWW-Authenticate", f'ApiKey realm="{site.component}"'.encode()),)
 
     def authenticate(exchange: Exchange) -> Switch | None:
         presented = read(exchange)
         if presented is None:
-            raise Unauthorized("Send an API key.", headers=challenge)
+            raise Unauthorized(missing, headers=challenge)
         now = clock.time()
         key = directory.find(hasher.digest(presented))
         if directory.undecidable(now):
-            raise StoreUnavailable("The keys known here are too old to decide by.")
-        if key is None or key.refusal(now) is not None:
-            raise Unauthorized(SAME_TEXT, headers=challenge)
-        if key.api != site.component:
-            raise Forbidden(f"The API key is not subscribed to {site.component}.")
+            raise StoreUnavailable("The keys known here are too old to decide by.", headers=[(b"Retry-After", b"5")])
+        reason = _refusal(key, site.component, now)
+        if key is None or reason is not None:
+            log.info("request %s: api key refused: %s, key %s", exchange.id, reason, "-" if key is None else key.id)
+            raise _problem(reason, challenge)
         exchange.edits.drop |= drop
         if query_names:
             _drop_query(exchange, query_names)
@@ -99,6 +106,27 @@ def build(config: ApiKey, site: Site) -> Built:
         return admit(exchange, identity)
 
     return Built(step=authenticate)
+
+
+def _where(config: ApiKey) -> str:
+    places = [f"the header {config.header}" if config.header else "", config.query and f"the query as {config.query}"]
+    return " or ".join(filter(None, places))
+
+
+def _refusal(key: Key | None, api: str, now: float) -> str | None:
+    """A short reason for the log; None: the key opens the API."""
+    if key is None:
+        return "unknown"
+    if key.api != api:
+        return "of another API"
+    return key.refusal(now)
+
+
+def _problem(reason: str | None, challenge: Challenge) -> Problem:
+    """Unknown, revoked and other APIs' keys read the same, so that nobody learns which keys exist."""
+    if reason == "no subscription":
+        return Forbidden("The application has no subscription to this API.")
+    return Unauthorized(TEXTS.get(reason or "", SAME_TEXT), headers=challenge)
 
 
 def _reader(config: ApiKey) -> Callable[[Exchange], bytes | None]:

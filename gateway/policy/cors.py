@@ -16,6 +16,14 @@ from gateway.core.kinds import Built, Kind, Site
 
 SIMPLE = frozenset((b"accept", b"accept-language", b"content-language", b"content-type"))
 
+OURS = frozenset(
+    b"access-control-" + name
+    for name in (
+        b"allow-credentials", b"allow-headers", b"allow-methods", b"allow-origin", b"expose-headers", b"max-age"
+    )
+)  # fmt: skip
+_drop_ours = headers.dropper(OURS)
+
 
 class Cors(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -60,15 +68,27 @@ def build(config: Cors, _site: Site) -> Built:
     star = config.origins == ["*"]
 
     def after(exchange: Exchange, reply: Reply) -> None:
+        _forget(reply)
         if not star:
-            reply.headers.append((b"Vary", b"Origin"))
+            _vary(reply)
         origin = exchange.head.get(b"origin")
         if origin is not None and allows(origin):
-            reply.remove(b"access-control-allow-origin")
             reply.headers.append((b"Access-Control-Allow-Origin", b"*" if star else origin))
             reply.headers.extend(fields)
 
     return Built(after=after, preflight=_preflight(config, allows, star))
+
+
+def _forget(reply: Reply) -> None:
+    """What an upstream says of CORS would open more than this step does."""
+    reply.headers = [field for field in reply.headers if field[0].lower() not in OURS]
+    reply.block = _drop_ours(reply.block)
+
+
+def _vary(reply: Reply) -> None:
+    told = reply.get(b"vary") or b""
+    if not {b"origin", b"*"} & {name.strip().lower() for name in told.split(b",")}:
+        reply.headers.append((b"Vary", b"Origin"))
 
 
 def _allowed(config: Cors) -> Callable[[bytes], bool]:

@@ -13,7 +13,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core import headers
-from gateway.core.exchange import Exchange, Reply, Step
+from gateway.core.exchange import Edits, Exchange, Reply, Step
 from gateway.core.kinds import Built, Kind, Site
 from gateway.policy.fields import Fields, checked, names
 
@@ -73,16 +73,24 @@ def _request_step(edit: Edit) -> Step:
         lines = [headers.line(name, value) for name, value in (*checked(edit.set), *checked(edit.add))]
 
         def edit_constant(exchange: Exchange) -> None:
-            exchange.edits.drop |= dropped
+            _drop(exchange.edits, dropped)
             exchange.edits.add += lines
 
         return edit_constant
 
     def edit_request(exchange: Exchange) -> None:
-        exchange.edits.drop |= dropped
+        _drop(exchange.edits, dropped)
         exchange.edits.add += [headers.line(name, value(exchange)) for name, value in pairs]
 
     return edit_request
+
+
+def _drop(edits: Edits, dropped: frozenset[bytes]) -> None:
+    """The client's fields, and those that an earlier step added."""
+    edits.drop |= dropped
+    if edits.add and dropped:
+        keep = headers.dropper(dropped)
+        edits.add = [line for line in edits.add if keep(line)]
 
 
 def _response_after(edit: Edit) -> Callable[[Exchange, Reply], None]:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_network
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gateway.core.durations import seconds
 from gateway.core.errors import StoreUnavailable, TooManyRequests
 from gateway.core.exchange import Exchange, Reply, StepResult, Wait
-from gateway.core.headers import finder
+from gateway.core.headers import finder, line
 from gateway.core.kinds import Built, Kind, Site
 from gateway.store.counters import Counters, Rule, Verdict
 
@@ -55,6 +57,17 @@ class RateLimit(BaseModel):
         rate(text)
         return text
 
+    @model_validator(mode="after")
+    def _possible(self) -> RateLimit:
+        if self.burst is not None and self.algorithm == "fixed":
+            raise ValueError("`burst` belongs to gcra; remove it, or write algorithm: gcra")
+        most = self.burst or rate(self.limit)[0]
+        if self.cost > most:
+            raise ValueError(f"a request costs {self.cost} and at most {most} fit; none would ever pass")
+        if isinstance(self.by, ByHeader):
+            line(self.by.header.encode("ascii", "replace"), b"")
+        return self
+
 
 def rate(text: str) -> tuple[int, float]:
     """`100/1m` → (100, 60.0 seconds). ValueError says how to write it."""
@@ -74,18 +87,19 @@ def build(config: RateLimit, site: Site) -> Built:
     cost, closed, told = config.cost, config.on_store_loss == "closed", config.headers
 
     def take(exchange: Exchange) -> StepResult:
-        wait = Wait(exchange, decide)
-        counters.take(prefix + subject(exchange), rules, cost, wait.deliver)
+        key = prefix + subject(exchange)  # kept: a later step may change who the caller is
+        wait = Wait(exchange, lambda exchange, verdict: decide(exchange, verdict, key))
+        counters.take(key, rules, cost, wait.deliver)
         return wait
 
-    def decide(exchange: Exchange, verdict: Verdict | None) -> StepResult:
+    def decide(exchange: Exchange, verdict: Verdict | None, key: str) -> StepResult:
         if verdict is None:
             if closed:
                 raise StoreUnavailable("The rate limit cannot be decided now.", headers=[(b"Retry-After", b"1")])
             return None
         if not verdict.allowed:
             raise _too_many(verdict, policy, site.step, told)
-        exchange.on_refusal(lambda: counters.give(prefix + subject(exchange), rules, cost))
+        exchange.on_refusal(lambda: counters.give(key, rules, cost))
         exchange.note(take, _left(site.step, verdict))
         return None
 
@@ -124,7 +138,20 @@ def _subject(config: RateLimit, site: Site) -> Subject:
 
 
 def _client(exchange: Exchange) -> str:
-    return f"ip:{exchange.head.peer.client}"
+    return f"ip:{network(exchange.head.peer.client)}"
+
+
+@lru_cache(maxsize=65_536)
+def network(client: str) -> str:
+    """The address that is counted: IPv4 as it is, also when mapped into IPv6; of IPv6 the /64 that one site holds."""
+    if ":" not in client:
+        return client
+    try:
+        address = IPv6Address(client.partition("%")[0])
+    except ValueError:
+        return client
+    mapped = address.ipv4_mapped
+    return str(mapped) if mapped is not None else str(ip_network((int(address), 64), strict=False))
 
 
 def _by_identity(field: str) -> Subject:

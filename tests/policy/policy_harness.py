@@ -1,0 +1,96 @@
+"""A chain of built steps over the in-memory wire; its last step tells what an upstream would be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from gateway.consumers.current import CurrentDirectory
+from gateway.core.chain import Chain
+from gateway.core.clock import ManualClock
+from gateway.core.exchange import Exchange, Head, Peer, Reply
+from gateway.core.ids import id_source
+from gateway.core.kinds import Built, Kind, Services, Site
+from gateway.core.live import LiveCell
+from gateway.core.memory_wire import PEER, Answer, MemoryWire
+from gateway.core.secrets import KeyHasher, Secret
+from gateway.frontend.rest.problems import render
+from gateway.store.memory_counters import MemoryCounters
+from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS
+
+Fields = Sequence[tuple[bytes, bytes]]
+MAX_STALE = 86_400.0
+
+
+class OneChain:
+    """A router that knows one chain."""
+
+    def __init__(self, chain: Chain) -> None:
+        self.chain = chain
+
+    def find(self, head: Head) -> tuple[Chain, tuple[bytes, ...]]:
+        return self.chain, ()
+
+    def enter(self) -> None: ...
+
+    def leave(self) -> None: ...
+
+
+class Gateway:
+    """The services that steps are built with, and a way to run a chain of them."""
+
+    def __init__(self) -> None:
+        self.clock = ManualClock()
+        self.hasher = KeyHasher(Secret("of the cluster"))
+        self.directory = CurrentDirectory(MAX_STALE)
+        self.directory.current.as_of = self.clock.time()
+        self.counters: Any = MemoryCounters(self.clock)
+        self.seen: list[Exchange] = []
+
+    def site(self, step: str = "step", scope: str = "shop@v2") -> Site:
+        services = Services(self.hasher, directory=self.directory, counters=self.counters, clock=self.clock)
+        return Site("shop", "v2", "GET /orders/{id}", scope, step, services)
+
+    def build(self, kind: Kind[Any], config: Mapping[str, Any] | None = None, step: str = "step") -> Built:
+        return kind.build(kind.config.model_validate(config or {}), self.site(step))
+
+    def chain(self, *built: Built, last: Callable[[Exchange], Reply] | None = None, **more: Any) -> Chain:
+        steps = [each.step or _pass for each in built]
+        afters = [(index, each.after) for index, each in enumerate(built) if each.after is not None]
+        return Chain("test", (*steps, last or self.upstream), render, tuple(reversed(afters)), **more)
+
+    def upstream(self, exchange: Exchange) -> Reply:
+        self.seen.append(exchange)
+        identity = exchange.identity
+        told = {
+            "identity": None if identity is None else [identity.application, identity.plan, identity.credential],
+            "drop": sorted(name.decode() for name in exchange.edits.drop),
+            "add": [line.decode() for line in exchange.edits.add],
+            "query": None if exchange.edits.query is None else exchange.edits.query.decode(),
+        }
+        return Reply(200, [(b"server", b"upstream"), (b"access-control-allow-origin", b"upstream")], orjson.dumps(told))
+
+    async def request(
+        self, chain: Chain, headers: Fields = (), target: str = "/orders/1", method: str = "GET", client: str = ""
+    ) -> Answer:
+        live = LiveCell(OneChain(chain), id_source("id"), self.clock)
+        peer = Peer(client, 0, "http", client) if client else PEER
+        return await MemoryWire.request(live, method, target, headers, peer=peer)
+
+    def add_key(self, credential: bytes, id: str = "k1", api: str = "shop", **fields: Any) -> None:
+        directory = self.directory.current
+        directory.put(APPLICATIONS, "partner", {})
+        directory.put(SUBSCRIPTIONS, "partner/shop", {"plan": "gold"})
+        directory.put(SUBSCRIPTIONS, "partner/other", {"plan": "gold"})
+        record = {"digest": self.hasher.digest(credential).hex(), "application": "partner", "api": api}
+        directory.put(KEYS, id, record | fields)
+
+
+def _pass(_exchange: Exchange) -> None:
+    """A step that has only an after."""
+
+
+def json_of(answer: Answer) -> Any:
+    return orjson.loads(answer.body)

@@ -1,0 +1,131 @@
+"""The policy kind `api-key`."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import ValidationError
+
+from gateway.policy import anonymous, api_key, respond
+from gateway.store.store import SUBSCRIPTIONS
+from tests.policy.policy_harness import MAX_STALE, Gateway, json_of
+
+KEY = b"pk_right"
+WITH_KEY = [(b"X-API-KEY", KEY)]
+
+
+async def test_a_key_of_a_subscribed_application_opens_the_api(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    answer = await gateway.request(gateway.chain(gateway.build(api_key.KIND)), WITH_KEY)
+    assert answer.status == 200
+    assert json_of(answer)["identity"] == ["partner", "gold", "k1"]
+
+
+async def test_the_key_does_not_go_upstream(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    chain = gateway.chain(gateway.build(api_key.KIND, {"header": "X-K", "query": "key"}))
+    answer = await gateway.request(chain, target="/orders/1?a=%31&key=pk_right&b")
+    assert json_of(answer)["query"] == "a=%31&b"
+    assert json_of(answer)["drop"] == ["x-k"]
+
+
+async def test_a_call_without_a_key_is_told_where_to_send_it(gateway: Gateway) -> None:
+    answer = await gateway.request(gateway.chain(gateway.build(api_key.KIND)))
+    assert answer.status == 401
+    assert answer.get(b"www-authenticate") == b'ApiKey realm="shop"'
+    assert "X-API-KEY" in json_of(answer)["detail"]
+
+
+@pytest.mark.parametrize("target", ["/orders/1?key=pk_right", "/orders/1?%6bey=pk_right"])
+async def test_a_key_in_two_places_is_a_bad_request(gateway: Gateway, target: str) -> None:
+    """CASES C41"""
+    gateway.add_key(KEY)
+    chain = gateway.chain(gateway.build(api_key.KIND, {"query": "key"}))
+    assert (await gateway.request(chain, WITH_KEY, target)).status == 400
+    assert (await gateway.request(chain, [*WITH_KEY, *WITH_KEY])).status == 400
+
+
+async def test_unknown_revoked_and_foreign_keys_read_the_same(gateway: Gateway) -> None:
+    chain = gateway.chain(gateway.build(api_key.KIND))
+    gateway.add_key(b"revoked", "k2", revoked=1.0)
+    gateway.add_key(b"foreign", "k3", api="other")
+    texts = set()
+    for credential in (b"unknown", b"revoked", b"foreign"):
+        answer = await gateway.request(chain, [(b"X-API-KEY", credential)])
+        assert answer.status == 401
+        texts.add((json_of(answer)["code"], json_of(answer)["detail"]))
+    assert len(texts) == 1
+
+
+@pytest.mark.parametrize(("bound", "word"), [({"starts": 10.0}, "not valid yet"), ({"ends": 0.0}, "expired")])
+async def test_a_key_outside_of_its_time_is_refused(gateway: Gateway, bound: dict[str, float], word: str) -> None:
+    gateway.add_key(KEY, **{name: gateway.clock.time() + value for name, value in bound.items()})
+    answer = await gateway.request(gateway.chain(gateway.build(api_key.KIND)), WITH_KEY)
+    assert answer.status == 401
+    assert word in json_of(answer)["detail"]
+
+
+async def test_a_key_whose_subscription_ended_is_not_allowed(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    gateway.directory.current.put(SUBSCRIPTIONS, "partner/shop", None)
+    assert (await gateway.request(gateway.chain(gateway.build(api_key.KIND)), WITH_KEY)).status == 403
+
+
+async def test_two_keys_are_valid_while_they_overlap(gateway: Gateway) -> None:
+    """CASES C42"""
+    chain = gateway.chain(gateway.build(api_key.KIND))
+    gateway.add_key(b"old", "k1", ends=gateway.clock.time() + 10)
+    gateway.add_key(b"new", "k2")
+    both = [(await gateway.request(chain, [(b"X-API-KEY", key)])).status for key in (b"old", b"new")]
+    gateway.clock.advance(10)
+    later = [(await gateway.request(chain, [(b"X-API-KEY", key)])).status for key in (b"old", b"new")]
+    assert (both, later) == ([200, 200], [401, 200])
+
+
+async def test_a_directory_that_is_too_old_decides_nothing(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    gateway.clock.advance(MAX_STALE + 1)
+    answer = await gateway.request(gateway.chain(gateway.build(api_key.KIND)), WITH_KEY)
+    assert answer.status == 503
+    assert json_of(answer)["code"] == "store_unavailable"
+
+
+async def test_no_key_is_ever_logged(gateway: Gateway, caplog: pytest.LogCaptureFixture) -> None:
+    """CASES C41"""
+    caplog.set_level("DEBUG")
+    answer = await gateway.request(gateway.chain(gateway.build(api_key.KIND)), [(b"X-API-KEY", b"pk_secret")])
+    assert "unknown" in caplog.text
+    assert "pk_secret" not in caplog.text + answer.body.decode()
+
+
+async def test_the_upstream_is_told_who_calls_and_never_by_the_client(gateway: Gateway) -> None:
+    """CASES H33"""
+    gateway.add_key(KEY)
+    chain = gateway.chain(gateway.build(api_key.KIND, {"forward": {"application": "X-Consumer"}}))
+    told = json_of(await gateway.request(chain, [*WITH_KEY, (b"X-Consumer", b"admin")]))
+    assert told["add"] == ["\r\nX-Consumer: partner"]
+    assert "x-consumer" in told["drop"]
+
+
+async def test_a_plan_with_a_chain_of_its_own_goes_on_in_it(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    keys = gateway.build(api_key.KIND)
+    variant = gateway.chain(keys, gateway.build(respond.KIND, {"body": "gold"}))
+    answer = await gateway.request(gateway.chain(keys, plans={"gold": variant}), WITH_KEY)
+    assert answer.body == b"gold"
+
+
+async def test_an_anonymous_endpoint_is_open_and_may_have_a_plan(gateway: Gateway) -> None:
+    answer = await gateway.request(gateway.chain(gateway.build(anonymous.KIND, {"plan": "trial"})))
+    assert json_of(answer)["identity"] == [None, "trial", None]
+
+
+async def test_anonymous_keeps_whom_an_earlier_step_identified(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    chain = gateway.chain(gateway.build(api_key.KIND), gateway.build(anonymous.KIND))
+    assert json_of(await gateway.request(chain, WITH_KEY))["identity"] == ["partner", "gold", "k1"]
+
+
+@pytest.mark.parametrize("name", ["Connection", "content-length", "X Y", "X-Ü", "Host"])
+def test_header_names_that_belong_to_the_wire_are_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        api_key.KIND.config.model_validate({"forward": {"application": name}})
