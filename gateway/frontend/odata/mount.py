@@ -14,10 +14,10 @@ import orjson
 from gateway.core.errors import MethodNotAllowed, NotFound, NotImplementedHere, Problem
 from gateway.core.exchange import Exchange, Reply
 from gateway.frontend.frontend import Document, TypedEndpoint
-from gateway.frontend.odata import csdl, errors, url
+from gateway.frontend.odata import csdl, csdl_json, errors, url
 from gateway.frontend.odata.entities import EntitySet
 from gateway.frontend.odata.errors import VERSION
-from gateway.frontend.odata.negotiation import check_version, json_format, require_type
+from gateway.frontend.odata.negotiation import check_version, json_format, require_type, takes
 from gateway.frontend.odata.operations import OperationImport
 from gateway.query.names import nearest
 from gateway.schema.types import Operation, Types
@@ -58,8 +58,7 @@ class ODataMount:
         place = (component, version, odata.namespace, types, address)
         self._sets = {name: EntitySet(spec, *place) for name, spec in odata.entity_sets.items()}
         self._imports = {name: OperationImport(operation, *place) for name, operation in offered.items()}
-        self._metadata = csdl.document(odata, offered, types)
-        self._etag = b'"' + hashlib.sha256(self._metadata).hexdigest()[:16].encode() + b'"'
+        self._metadata = _metadata(csdl.document(odata, offered, types))
         self._root = address
         self._rest_path = rest_path
         self.endpoints: Mapping[str, TypedEndpoint] = {
@@ -112,11 +111,29 @@ class ODataMount:
         return Reply(200, headers, orjson.dumps(document))
 
     def _csdl(self, exchange: Exchange) -> Reply:
+        """XML unless a client rules it out; CSDL JSON is of 4.01 (Protocol, section 11.1.2)."""
         check_version(exchange.head)
         given, _ = url.query_options(exchange.head.query)
-        require_type(exchange.head, given.get("$format"), "application/xml")
-        headers = [(b"etag", self._etag), VERSION]
+        option = given.get("$format")
+        as_xml = takes(exchange.head, option, "application/xml")
+        if not as_xml:
+            require_type(exchange.head, option, "application/json")
+        kind, body, etag, version = self._metadata["xml" if as_xml else "json"]
+        headers = [(b"etag", etag), (b"vary", b"Accept"), (b"odata-version", version)]
         asked = (exchange.head.get(b"if-none-match") or b"").replace(b"W/", b"")
-        if asked.strip() == b"*" or self._etag in (one.strip() for one in asked.split(b",")):
+        if asked.strip() == b"*" or etag in (one.strip() for one in asked.split(b",")):
             return Reply(304, headers)
-        return Reply(200, [(b"content-type", b"application/xml;charset=utf-8"), *headers], self._metadata)
+        return Reply(200, [(b"content-type", kind), *headers], body)
+
+
+def _metadata(xml: bytes) -> dict[str, tuple[bytes, bytes, bytes, bytes]]:
+    """Per form: media type, body, entity tag, OData-Version."""
+    json = csdl_json.document(xml)
+    return {
+        "xml": (b"application/xml;charset=utf-8", xml, _tag(xml), b"4.0"),
+        "json": (b"application/json;charset=utf-8", json, _tag(json), b"4.01"),
+    }
+
+
+def _tag(body: bytes) -> bytes:
+    return b'"' + hashlib.sha256(body).hexdigest()[:16].encode() + b'"'

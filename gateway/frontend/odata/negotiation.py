@@ -65,12 +65,15 @@ def json_format(head: Head, option: str | None) -> Format:
     return found
 
 
+def takes(head: Head, option: str | None, media_type: str) -> bool:
+    """Whether a client takes `media_type`."""
+    fitting = (media_type, media_type.partition("/")[0] + "/*", "*/*")
+    return any(kind in fitting and quality > 0 for kind, quality, _ in _ranges(_asked(head, option)))
+
+
 def require_type(head: Head, option: str | None, media_type: str) -> None:
     """NotAcceptable when a client rules `media_type` out."""
-    main = media_type.split("/", maxsplit=1)[0]
-    if not any(
-        kind in (media_type, f"{main}/*", "*/*") and quality > 0 for kind, quality, _ in _ranges(_asked(head, option))
-    ):
+    if not takes(head, option, media_type):
         raise NotAcceptable(f"This resource answers {media_type}.", target="$format" if option else "Accept")
 
 

@@ -95,14 +95,14 @@ async def test_metadata_is_cached_by_its_tag(service: Any) -> None:
 @pytest.mark.parametrize(
     ("headers", "query", "status"),
     [
-        ({"Accept": "application/json"}, "", 406),
+        ({"Accept": "text/html"}, "", 406),
         ({"Accept": "application/json"}, "$format=xml", 200),
         ({"Accept": "application/atomsvc+xml;q=0.8, application/xml;q=0.7"}, "", 200),
-        ({}, "$format=json", 406),
+        ({}, "$format=atom", 406),
         ({"OData_MaxVersion": "2.0"}, "", 400),
     ],
 )
-async def test_metadata_is_xml(service: Any, headers: dict[str, str], query: str, status: int) -> None:
+async def test_metadata_is_xml_where_it_may(service: Any, headers: dict[str, str], query: str, status: int) -> None:
     problem_or_document = await service.get("$metadata", query, **headers)
     assert problem_or_document[0] == status
 
@@ -121,3 +121,21 @@ def test_any_json_has_no_place_in_odata() -> None:
     record = {"type": "object", "properties": {"a": {"type": "string"}, "b": {}}, "required": ["a"]}
     with pytest.raises(ValueError, match="any JSON"):
         build({"Thing": record}, Things=EntitySetSpec(name="Things", type="Thing", key=("a",)))
+
+
+async def test_metadata_is_json_where_it_is_asked_for(service: Any) -> None:
+    """PROTOCOLS O2."""
+    for query, headers in (("$format=json", {}), ("", {"Accept": "application/json"})):
+        status, body, reply = await service.get("$metadata", query, **headers)
+        assert (status, reply.get(b"odata-version")) == (200, b"4.01")
+    assert (body["$Version"], body["$EntityContainer"]) == ("4.01", "Example.Shop.Container")
+    schema = body["Example.Shop"]
+    assert schema["Order"]["$Key"] == ["id"]
+    assert schema["Order"]["total"] == {"$Type": "Edm.Decimal", "$Precision": 12, "$Scale": 2}
+    assert schema["Order"]["customer"] == {"$MaxLength": 40}
+    assert schema["Order"]["placed"]["$Nullable"] is True
+    assert schema["State"] == {"$Kind": "EnumType", "open": 0, "shipped": 1}
+    assert schema["find_tax"][0]["$ReturnType"] == {"$Type": "Example.Shop.Tax"}
+    assert schema["find_tax"][0]["$Parameter"][1]["@Org.OData.Core.V1.OptionalParameter"] is True
+    assert schema["Container"]["create_order"] == {"$Action": "Example.Shop.create_order"}
+    assert schema["Container"]["Orders"]["@Org.OData.Capabilities.V1.SearchRestrictions"] == {"Searchable": False}
