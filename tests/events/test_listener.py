@@ -496,3 +496,37 @@ async def test_every_message_ends_delivered_or_buried_and_never_runs_too_often(s
     runs = Counter(call.input["order"] for backend in backends for call in backend.calls)
     assert runs == {number: min(number % 7 + 1, 4) for number in range(42)}
     assert len(await streams.dead_letters("orders", GROUP)) == 18
+
+
+async def test_work_that_lost_its_lease_ends_without_harm(streams: Streams) -> None:
+    """CASES Q81: its late acknowledgement is refused, and the message stays with the one that has it now."""
+    gate, stolen, refused = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    extend = streams.extend
+
+    async def unlucky(*arguments: Any) -> None:
+        if not stolen.is_set():
+            raise StoreUnavailable("gone for a moment")
+        try:
+            await extend(*arguments)
+        except Conflict:
+            refused.set()
+            raise
+
+    streams.extend = unlucky  # type: ignore[method-assign, assignment]
+
+    async def answer(_call: Call) -> None:
+        await gate.wait()
+
+    slow = Recorder(answer)
+    async with running(listener(streams, slow, lease=0.1)):
+        id = await publish(streams)
+        await slow.reached()
+        (taken,) = await streams.read("orders", GROUP, "other", block_seconds=30)
+        stolen.set()
+        async with asyncio.timeout(30):
+            await refused.wait()
+        gate.set()
+    assert await streams.status("orders", id) == {GROUP: "pending"}
+    await streams.ack("orders", GROUP, id, taken.attempt)
+    assert await streams.status("orders", id) == {GROUP: "delivered"}
+    assert len(slow.calls) == 1
