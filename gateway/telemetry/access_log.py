@@ -109,11 +109,10 @@ def _second(seconds: int) -> str:
 def _line(row: Row, offset: float) -> bytes:
     """`offset` makes wall-clock time of the row's monotonic one."""
     ended, seconds, id, client, method, path, status, received, sent, facts, operation, application, lane_ = row
-    wall = ended + offset
-    whole = int(wall)
+    second, millisecond = divmod(round((ended + offset) * 1000), 1000)
     return orjson.dumps(
         {
-            "time": f"{_second(whole)}.{int((wall - whole) * 1000):03d}Z",
+            "time": f"{_second(second)}.{millisecond:03d}Z",
             "id": id,
             "client": client,
             "method": method.decode("latin-1"),
