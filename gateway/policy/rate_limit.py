@@ -133,7 +133,8 @@ def _subject(config: RateLimit, site: Site) -> Subject:
     if by == "ip":
         return _client
     if by == "endpoint":
-        return lambda _exchange: site.endpoint
+        endpoint = f"endpoint:{site.component}@{site.version} {site.endpoint}"  # a gateway's limit sees them all
+        return lambda _exchange: endpoint
     return _by_identity("application" if by == "application" else "credential")
 
 

@@ -28,6 +28,8 @@ class Respond(BaseModel):
         if self.body is not None and self.status in NO_BODY:
             raise ValueError(f"a {self.status} has no body (RFC 9110)")
         checked(self.headers)
+        if any(name.lower() == "content-type" for name in self.headers):
+            raise ValueError("write Content-Type as `content_type`, beside `headers`")
         if self.content_type is not None:
             headers.line(b"content-type", self.content_type.encode("latin-1"))
         return self

@@ -91,3 +91,15 @@ def test_what_is_not_understood_is_refused_with_its_place(spec: dict[str, Any], 
     with pytest.raises(ValueError) as refused:
         compile_condition(spec)
     assert str(refused.value).startswith(place)
+
+
+@pytest.mark.parametrize("pattern", ["((a+))+", "(a|a)*", "a*a*a*a*a*a*a*a*"])
+def test_no_pattern_takes_more_than_linear_time(pattern: str) -> None:
+    """CASES B56: with a backtracking engine this would not end."""
+    condition = compile_condition({"query": {"a": {"pattern": pattern}}})
+    assert not condition(exchange(b"a=" + b"a" * 5000 + b"!"))
+    assert condition(exchange(b"a=" + b"a" * 5000))
+
+
+def test_a_repeated_parameter_cannot_hide_a_value() -> None:
+    assert compile_condition({"query": {"mode": "admin"}})(exchange(b"mode=user&mode=admin"))

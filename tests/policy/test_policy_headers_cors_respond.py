@@ -140,9 +140,28 @@ async def test_respond_answers_at_once(gateway: Gateway) -> None:
     assert gateway.seen == []
 
 
-def test_a_body_where_there_is_none_is_refused() -> None:
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"status": 204, "body": "x"},
+        {"status": 101},
+        {"headers": {"content-type": "text/css"}, "body": "x"},
+        {"headers": {"X": "a\nb"}},
+        {"headers": {"Content-Length": "3"}},
+        {"content_type": "a\rb"},
+        {"code": 200},
+    ],
+)
+def test_an_answer_that_cannot_be_sent_is_refused(config: dict[str, Any]) -> None:
+    """CASES F22"""
     with pytest.raises(ValidationError):
-        respond.KIND.config.model_validate({"status": 204, "body": "x"})
+        respond.KIND.config.model_validate(config)
+
+
+async def test_two_requests_get_answers_of_their_own(gateway: Gateway) -> None:
+    edits = gateway.build(headers.KIND, {"response": {"add": {"X-A": "1"}}})
+    chain = gateway.chain(edits, gateway.build(respond.KIND, {"headers": {"X-B": "2"}}))
+    assert [(await gateway.request(chain)).all(b"x-a") for _ in range(2)] == [[b"1"], [b"1"]]
 
 
 async def test_what_an_upstream_says_of_cors_opens_nothing(gateway: Gateway) -> None:

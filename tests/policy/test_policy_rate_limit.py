@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -12,8 +13,12 @@ from gateway.core.exchange import Exchange, Reply
 from gateway.core.kinds import Built
 from gateway.policy import api_key, rate_limit
 from gateway.policy.rate_limit import network, rate
+from gateway.store.connect import connect_counters
 from gateway.store.counters import Deliver, Rule
 from tests.policy.policy_harness import Gateway, json_of
+from tests.servers import prefix, valkey
+
+__all__ = ["prefix", "valkey"]
 
 
 class LostCounters:
@@ -144,3 +149,22 @@ def test_an_ipv6_client_is_its_network_and_a_mapped_address_is_ipv4() -> None:
     """CASES H35"""
     assert network("2001:db8::1") == network("2001:db8::ffff:2") == "2001:db8::/64"
     assert network("::ffff:192.0.2.1") == network("192.0.2.1") == "192.0.2.1"
+
+
+async def test_two_workers_admit_exactly_the_limit_together(gateway: Gateway, valkey: str, prefix: str) -> None:
+    workers = [await connect_counters(valkey, prefix) for _ in range(2)]
+    try:
+        chains = []
+        for worker in workers:
+            gateway.counters = worker
+            chains.append(gateway.chain(limit(gateway, limit="7/1h")))
+        answers = await asyncio.gather(*[gateway.request(chains[number % 2]) for number in range(30)])
+        assert sorted(answer.status for answer in answers) == [200] * 7 + [429] * 23
+    finally:
+        for counters in workers:
+            await counters.close()
+
+
+async def test_an_endpoint_is_counted_for_all_of_its_callers(gateway: Gateway) -> None:
+    chain = gateway.chain(limit(gateway, limit="1/1m", by="endpoint"))
+    assert [(await gateway.request(chain, client=client)).status for client in ("192.0.2.1", "192.0.2.2")] == [200, 429]
