@@ -146,13 +146,15 @@ class Delivery:
                 return None
 
     async def _hold(self, message: Message) -> None:
-        """Extends the lease while work goes on; an outage is tried again after a third of it."""
+        """Extends the lease while work goes on; soon again when the store is away, before others may take it."""
+        wait = third = self._lease / 3
         while True:
-            await asyncio.sleep(self._lease / 3)
+            await asyncio.sleep(wait)
+            wait = third
             try:
                 await self._streams.extend(self._spec.topic, self._name, message.id, message.attempt, self._lease)
             except StoreUnavailable:
-                log.warning("%s: the lease of message %s could not be extended", self._name, message.id)
+                wait = min(third, 0.5)
             except (Conflict, NotFound):
                 return
 

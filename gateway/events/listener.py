@@ -45,7 +45,7 @@ class Listener:
         clock: Clock,
         consumer: str,
         *,
-        lease_seconds: float = 30.0,
+        lease_seconds: float = 15.0,
         block_seconds: float = 1.0,
     ) -> None:
         if spec.body is not None and spec.body not in operation.input:
@@ -65,25 +65,15 @@ class Listener:
         self._ended = asyncio.Event()
         self._ended.set()
         self._reading: asyncio.Task[list[Message]] | None = None
+        self._waits = pauses()
+        self._trouble = ""
 
     async def run(self) -> None:
         """Until `drain`. An outage of the store is waited for, with pauses that grow to seconds."""
         self._ended.clear()
         try:
-            waits = pauses()
-            subscribed = False
             while not self._stopping.is_set():
-                try:
-                    subscribed = subscribed or await self._subscribe()
-                    await self._take()
-                    waits = pauses()
-                except StoreUnavailable as error:
-                    log.warning("%s waits for the store: %s", self.name, error)
-                    await self._pause(next(waits))
-                except NotFound as error:  # its subscription was dropped, or the topic deleted
-                    log.warning("%s subscribes again: %s", self.name, error)
-                    subscribed = False
-                    await self._pause(next(waits))
+                await self._until_trouble()
         finally:
             self._ended.set()
 
@@ -102,9 +92,21 @@ class Listener:
         await self._ended.wait()
         await self._give_back()
 
-    async def _subscribe(self) -> bool:
-        await self._streams.create_group(self.spec.topic, self.name, "beginning")
-        return True
+    async def _until_trouble(self) -> None:
+        """Subscribes and reads. Returns after the pause that the store's outage, or the loss of the subscription,
+        asks for; each trouble is logged once."""
+        try:
+            await self._streams.create_group(self.spec.topic, self.name, "beginning")
+            while not self._stopping.is_set():
+                await self._take()
+                if self._trouble:
+                    log.info("%s goes on", self.name)
+                self._trouble, self._waits = "", pauses()
+        except (StoreUnavailable, NotFound) as error:  # NotFound: the subscription was dropped, the topic deleted
+            if error.code != self._trouble:
+                self._trouble = error.code
+                log.warning("%s waits for the store: %s", self.name, error)
+            await self._pause(next(self._waits))
 
     async def _take(self) -> None:
         """Starts as many messages as may run; waits for one to end when all do."""

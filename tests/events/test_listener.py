@@ -530,3 +530,25 @@ async def test_work_that_lost_its_lease_ends_without_harm(streams: Streams) -> N
     await streams.ack("orders", GROUP, id, taken.attempt)
     assert await streams.status("orders", id) == {GROUP: "delivered"}
     assert len(slow.calls) == 1
+
+
+async def test_an_outage_is_logged_once_and_its_end_too(streams: Streams, caplog: pytest.LogCaptureFixture) -> None:
+    """No busy loop, no flood of lines."""
+    read, failures, back = streams.read, 4, asyncio.Event()
+
+    async def away(*arguments: Any, **named: Any) -> Any:
+        nonlocal failures
+        failures -= 1
+        if failures >= 0:
+            raise StoreUnavailable("connection refused")
+        back.set()
+        return await read(*arguments, **named)
+
+    streams.read = away  # type: ignore[method-assign, assignment]
+    with caplog.at_level("INFO", "gateway.events"):
+        async with running(listener(streams, Recorder())):
+            async with asyncio.timeout(30):
+                await back.wait()
+            await becomes(streams, await publish(streams), "delivered")
+    said = [record.getMessage() for record in caplog.records]
+    assert said == [f"{GROUP} waits for the store: connection refused", f"{GROUP} goes on"]
