@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from gateway.core.call import Backend
 from gateway.core.clock import Clock
+from gateway.core.errors import StoreUnavailable
 from gateway.core.findings import DocumentsRefused
 from gateway.events.delivery import pauses
 from gateway.events.listener import Listener
@@ -68,6 +69,7 @@ class Listeners:
         self._numbers = itertools.count(1)
         self._running: dict[str, _Running] = {}
         self._draining: set[asyncio.Task[None]] = set()
+        self._warning: asyncio.Task[None] | None = None
 
     def serve(self, live: Live) -> None:
         """Runs the listeners of these versions and no others; called on the loop's thread at each swap. What goes on
@@ -80,12 +82,16 @@ class Listeners:
         for name, (version, spec) in wanted.items():
             if name not in self._running:
                 self._start(name, version, spec)
+        if self._running and self._warning is None:
+            self._warning = asyncio.create_task(_warn(self._streams))
 
     async def drain(self, seconds: float = DRAIN_SECONDS) -> None:
         """For shutdown: everything in flight finishes and is acknowledged, or is given back after `seconds`."""
         for running in self._running.values():
             self._retire(running, seconds)
         self._running.clear()
+        if self._warning is not None:
+            self._warning.cancel()
         if self._draining:
             await asyncio.wait(self._draining)
 
@@ -119,6 +125,20 @@ def _declared(live: Live) -> Iterator[tuple[str, Version, ListenerSpec]]:
     for version in live.versions.values():
         for name, spec in version.spec.listeners.items():
             yield f"{version.spec.name}/{name}", version, spec
+
+
+async def _warn(streams: Streams) -> None:
+    """Says once why the store could lose messages that it accepted (CASES Q76)."""
+    waits = pauses()
+    while True:
+        try:
+            hazards = await streams.hazards()
+        except StoreUnavailable:
+            await asyncio.sleep(next(waits))
+        else:
+            break
+    for hazard in hazards:
+        log.warning("messages are not safe: %s", hazard)
 
 
 async def _keep(listener: Listener) -> None:

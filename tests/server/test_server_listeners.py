@@ -151,7 +151,21 @@ async def test_a_listener_that_cannot_run_does_not_stop_the_others(
     listeners.serve(live(version(calls, bill=LISTENER, **wrong)))
     await publish(streams, 1)
     assert await calls.order() == 1
-    assert {record.args for record in caplog.records} == {("shop@v1/odd",), ("shop@v1/lost",)}
+    refused = {record.args for record in caplog.records if record.levelno == logging.ERROR}
+    assert refused == {("shop@v1/odd",), ("shop@v1/lost",)}
+
+
+async def test_a_store_that_could_lose_messages_is_warned_of_once(
+    listeners: Listeners, streams: MemoryStreams, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CASES Q76."""
+    calls = Calls()
+    for _ in range(2):
+        listeners.serve(live(version(calls, bill=LISTENER)))
+    await publish(streams, 1)
+    await calls.order()
+    await listeners.drain(10)
+    assert caplog.text.count("messages are not safe: Messages in memory end with the process") == 1
 
 
 async def test_a_crashed_listener_is_logged_and_started_again(
