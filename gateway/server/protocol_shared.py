@@ -10,6 +10,7 @@ from gateway.core.live import LiveCell
 from gateway.server.protocol_peer import Trust
 
 _KEY: Final = "penstock.shared"
+SERVER: Final = b"\r\nServer: penstock"
 
 
 class Shared:
@@ -37,5 +38,5 @@ class Shared:
         if not 0.0 <= now - self._dated < 1.0:
             self._dated = now
             date = formatdate(self.live.clock.time(), usegmt=True).encode()
-            self._common = b"\r\nServer: penstock\r\nDate: " + date
+            self._common = SERVER + b"\r\nDate: " + date
         return self._common
