@@ -1,6 +1,6 @@
 """Starts one gateway worker, loads it row by row, and prints CPU per request (user and system time of the worker).
 
-The worker and its store are pinned to one core, load and upstream to another. Ratios within one run are what counts: the
+The worker and its store are pinned to one core, load and upstream to another. Ratios within one run count: the
 machine drifts. Nothing here is asserted.
 """
 
@@ -137,8 +137,8 @@ def main() -> None:
     lines = [
         "# Results",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}; one worker, {CONNECTIONS} connections, medians of {REPEATS} runs of "
-        f"{SECONDS:g} s; access log and metrics on.",
+        f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}; one worker, {CONNECTIONS} connections, medians of {REPEATS} "
+        f"runs of {SECONDS:g} s; access log and metrics on.",
         "",
         "| row | CPU µs/request | requests/s | p50 ms | p99 ms |",
         "|---|---|---|---|---|",

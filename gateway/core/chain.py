@@ -33,6 +33,7 @@ class Chain:
     collect: int | None = None  # an after needs the reply's body: the relay collects up to so many bytes
     facts: Mapping[str, str] = field(default_factory=dict)
     plans: Mapping[str, Chain] = field(default_factory=dict)  # the same chain with a plan's steps
+    plan: str | None = None  # whose variant this is
 
 
 _tasks: set[asyncio.Task[None]] = set()

@@ -143,12 +143,10 @@ class _ChainBuilder:
         def chain(slots: tuple[Slot, ...]) -> Chain:
             return endpoint_chain(f"{self.spec.name} {endpoint.key}", slots, ending, self.frame, render, facts)
 
-        slots = self._slots(endpoint)
-        for slot in slots:
+        for slot in self._slots(endpoint):
             if slot.built.preflight is not None:
                 self.live.preflights[endpoint.key] = slot.built.preflight
-        variants = {plan: chain(self._slots(endpoint, plan)) for plan in self.plans}
-        return replace(chain(slots), plans=variants)
+        return self._with_plans(chain, endpoint)
 
     def _relay(self, endpoint: EndpointSpec) -> Ending:
         upstream = self.live.connections[endpoint.relay]
@@ -184,27 +182,54 @@ class _ChainBuilder:
             yield "odata", ODataMount(spec.component, spec.version, spec.odata, chosen, live.types, _odata_root)
 
     def _mount(self, protocol: str, mount: Mount) -> None:
+        """The mount's chain leads to its endpoints' chains, each plan's variant to theirs."""
         endpoints = {_name(each): each for each in self.spec.endpoints if each.protocol == protocol}
         base = {name: self._slots(each) for name, each in endpoints.items()}
         shared = common(list(base.values()))
-        chain = self._mounted(protocol, mount, shared, base)
+        own = self._endings(protocol, mount)
         variants = {}
         for plan in self.plans:
             slots = {name: self._slots(each, plan) for name, each in endpoints.items()}
-            variants[plan] = self._mounted(protocol, mount, shared, slots)
-        self.live.mounts[protocol] = replace(chain, plans=variants)
-
-    def _mounted(self, protocol: str, mount: Mount, shared: int, slots: Mapping[str, tuple[Slot, ...]]) -> Chain:
-        chains = {}
-        for name, own in slots.items():
-            typed = mount.endpoints[name]
-            last = call(name, self._backend(protocol, name), typed.encode)
-            ending = Ending(last, typed.decode, typed.needs_body)
-            facts = self._facts(f"{protocol} {name}", protocol, "call")
-            chains[name] = mounted_chain(
-                f"{self.spec.name} {protocol} {name}", shared, own, ending, self.frame, mount, facts
+            chains = {name: self._mounted(protocol, mount, name, own[name], shared, slots[name]) for name in endpoints}
+            variants[plan] = {name: replace(chain, plan=plan) for name, chain in chains.items()}
+        chains = {
+            name: replace(
+                self._mounted(protocol, mount, name, own[name], shared, base[name]),
+                plans={plan: variants[plan][name] for plan in self.plans},
             )
-        first = next(iter(slots.values()), ())
+            for name in endpoints
+        }
+        plans = {
+            plan: replace(self._dispatching(protocol, mount, shared, endpoints, variants[plan], plan), plan=plan)
+            for plan in self.plans
+        }
+        self.live.mounts[protocol] = replace(
+            self._dispatching(protocol, mount, shared, endpoints, chains, None), plans=plans
+        )
+
+    def _endings(self, protocol: str, mount: Mount) -> dict[str, Ending]:
+        return {
+            name: Ending(call(name, self._backend(protocol, name), typed.encode), typed.decode, typed.needs_body)
+            for name, typed in mount.endpoints.items()
+        }
+
+    def _mounted(
+        self, protocol: str, mount: Mount, name: str, ending: Ending, shared: int, slots: tuple[Slot, ...]
+    ) -> Chain:
+        key = f"{protocol} {name}"
+        facts = self._facts(key, protocol, "call")
+        return mounted_chain(f"{self.spec.name} {key}", shared, slots, ending, self.frame, mount, facts)
+
+    def _dispatching(
+        self,
+        protocol: str,
+        mount: Mount,
+        shared: int,
+        endpoints: Mapping[str, EndpointSpec],
+        chains: Mapping[str, Chain],
+        plan: str | None,
+    ) -> Chain:
+        first = next((self._slots(each, plan) for each in endpoints.values()), ())
         facts = self._facts(protocol, protocol, "call")
         return mount_chain(f"{self.spec.name} {protocol}", first[:shared], chains, self.frame, mount, facts)
 
@@ -226,16 +251,18 @@ class _ChainBuilder:
             return document(exchange)
 
         facts = self._facts(endpoint.key, "document", "call")
-        slots = self._slots(endpoint)
         name = f"{self.spec.name} {endpoint.key}"
-        chain = endpoint_chain(name, slots, Ending(last), self.frame, renderer, facts)
-        plans = {
-            plan: endpoint_chain(name, self._slots(endpoint, plan), Ending(last), self.frame, renderer, facts)
-            for plan in self.plans
-        }
-        return replace(chain, plans=plans)
+
+        def chain(slots: tuple[Slot, ...]) -> Chain:
+            return endpoint_chain(name, slots, Ending(last), self.frame, renderer, facts)
+
+        return self._with_plans(chain, endpoint)
 
     # shared
+
+    def _with_plans(self, chain: Callable[[tuple[Slot, ...]], Chain], endpoint: EndpointSpec) -> Chain:
+        plans = {plan: replace(chain(self._slots(endpoint, plan)), plan=plan) for plan in self.plans}
+        return replace(chain(self._slots(endpoint)), plans=plans)
 
     def _slots(self, endpoint: EndpointSpec, plan: str | None = None) -> tuple[Slot, ...]:
         steps: tuple[StepSpec, ...] = endpoint.steps

@@ -76,6 +76,8 @@ def _trie(version: LiveVersion) -> Trie:
     trie = Trie()
     for segments, offers in by_shape.items():
         trie.add(segments, _methods(version.spec, offers))
+    if "odata" in version.mounts:  # a service root is written with its slash, too (OData URL conventions, section 2)
+        trie.add((*segments_of(ODATA_PATH), ""), _methods(version.spec, by_shape[segments_of(ODATA_PATH)]))
     return trie
 
 
@@ -88,7 +90,6 @@ def _offers(version: LiveVersion) -> Iterable[_Offer]:
         yield _Offer(SOAP_PATH, "POST", version.mounts["soap"])
     if "odata" in version.mounts:
         yield _Offer(f"{ODATA_PATH}/**", "", version.mounts["odata"])
-        yield _Offer(f"{ODATA_PATH}/", "GET", version.chains[f"GET {ODATA_PATH}"])
 
 
 def _methods(version: VersionSpec, offers: list[_Offer]) -> Methods:

@@ -19,8 +19,14 @@ def odata_spec(bundle: Bundle, findings: list[Finding]) -> ODataSpec:
         made = _table_set(bundle, name, each) if each.table else _operation_set(bundle, name, each, findings)
         if made is not None:
             sets[name] = made
-    namespace = declared.namespace or f"{bundle.component}.{bundle.version}".replace("-", "_")
+    namespace = declared.namespace or f"{_name(bundle.component)}.{_name(bundle.version)}"
     return ODataSpec(namespace=namespace, entity_sets=sets, operations=tuple(declared.operations))
+
+
+def _name(text: str) -> str:
+    """A part of a CSDL namespace (SimpleIdentifier): `2.1-rc` → `v2_1_rc`."""
+    plain = "".join(char if char.isalnum() else "_" for char in text)
+    return f"v{plain}" if plain[:1].isdigit() else plain
 
 
 def _table_set(bundle: Bundle, name: str, declared: EntitySet) -> EntitySetSpec | None:

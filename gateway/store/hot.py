@@ -248,6 +248,8 @@ class HotConnection:
 
     def _context(self) -> ssl.SSLContext:
         context = ssl.create_default_context(cafile=self._options.get("ssl_ca_certs"))
+        if self._options.get("ssl_cert_reqs") == "none":  # as redis-py reads the URL
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         if certificate := self._options.get("ssl_certfile"):
             context.load_cert_chain(certificate, self._options.get("ssl_keyfile"))
         return context

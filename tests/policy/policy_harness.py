@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -56,10 +57,18 @@ class Gateway:
     def build(self, kind: Kind[Any], config: Mapping[str, Any] | None = None, step: str = "step") -> Built:
         return kind.build(kind.config.model_validate(config or {}), self.site(step))
 
-    def chain(self, *built: Built, last: Callable[[Exchange], Reply] | None = None, **more: Any) -> Chain:
+    def chain(
+        self,
+        *built: Built,
+        last: Callable[[Exchange], Reply] | None = None,
+        plans: Mapping[str, Chain] | None = None,
+        known: Sequence[str] = ("gold", "trial"),
+    ) -> Chain:
+        """The plans that the gateway knows have a variant without steps of their own, unless `plans` says otherwise."""
         steps = [each.step or _pass for each in built]
         afters = [(index, each.after) for index, each in enumerate(built) if each.after is not None]
-        return Chain("test", (*steps, last or self.upstream), render, tuple(reversed(afters)), **more)
+        chain = Chain("test", (*steps, last or self.upstream), render, tuple(reversed(afters)))
+        return replace(chain, plans={plan: replace(chain, plan=plan) for plan in known} | dict(plans or {}))
 
     def upstream(self, exchange: Exchange) -> Reply:
         self.seen.append(exchange)

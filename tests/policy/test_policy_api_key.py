@@ -114,6 +114,13 @@ async def test_a_plan_with_a_chain_of_its_own_goes_on_in_it(gateway: Gateway) ->
     assert answer.body == b"gold"
 
 
+async def test_a_plan_that_the_gateway_does_not_know_lets_nobody_pass_without_its_limits(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    answer = await gateway.request(gateway.chain(gateway.build(api_key.KIND), known=()), WITH_KEY)
+    assert answer.status == 503
+    assert not gateway.seen
+
+
 async def test_an_anonymous_endpoint_is_open_and_may_have_a_plan(gateway: Gateway) -> None:
     answer = await gateway.request(gateway.chain(gateway.build(anonymous.KIND, {"plan": "trial"})))
     assert json_of(answer)["identity"] == [None, "trial", None]

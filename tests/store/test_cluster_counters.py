@@ -29,7 +29,10 @@ async def test_subjects_spread_over_the_primaries(cluster: str, prefix: str) -> 
     for number in range(60):
         await take(counters, f"s{number}")
     ports = [address[1] for address in counters._nodes]
-    held = [sum(1 for _ in redis.Redis(port=port).scan_iter(f"{prefix}:c:*")) for port in ports]
+    held = []
+    for port in ports:
+        with redis.Redis(port=port) as client:
+            held.append(sum(1 for _ in client.scan_iter(f"{prefix}:c:*")))
     assert sum(held) == 60
     assert min(held) > 0
     await counters.close()
