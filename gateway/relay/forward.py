@@ -26,18 +26,18 @@ class Forwarding(Sending):
         "_done_request",
         "_exchange",
         "_kept",
-        "_path",
         "_piped",
         "_reply",
         "_size",
         "_tap",
+        "_target",
         "_up",
     )
 
-    def __init__(self, exchange: Exchange, rotation: Rotation, path: bytes) -> None:
+    def __init__(self, exchange: Exchange, rotation: Rotation, target: bytes) -> None:
         super().__init__(rotation, exchange.head.method)
         self._exchange = exchange
-        self._path = path
+        self._target = target
         self._up = tapped(exchange, exchange.chain.request_taps)
         self._tap: Pieces | None = None
         self._reply: Reply | None = None
@@ -53,8 +53,7 @@ class Forwarding(Sending):
         exchange = self._exchange
         exchange.upstream_at = self._pool.clock.monotonic()
         length = self._length()
-        target = prefix + hygiene.target_of(self._path, exchange.head.query, exchange.edits)
-        head = hygiene.request_head(exchange, target, target_authority, length)
+        head = hygiene.request_head(exchange, prefix + self._target, target_authority, length)
         connection.begin(self, self._method, head, length < 0)
         if not self._piped:
             self._piped = True

@@ -16,7 +16,7 @@ from functools import lru_cache
 from typing import Final
 
 from gateway.core import headers
-from gateway.core.exchange import Edits, Exchange
+from gateway.core.exchange import Exchange
 from gateway.core.framing import tokens
 
 _HOP: Final = (
@@ -59,15 +59,6 @@ def request_head(exchange: Exchange, target: bytes, authority: bytes, length: in
         b"".join(edits.add),
         body_line(head.method, length),
     )
-
-
-def target_of(path: bytes, query: bytes, edits: Edits) -> bytes:
-    """The request target, with what steps changed of it."""
-    if edits.path is not None:
-        path = edits.path
-    if edits.query is not None:
-        query = edits.query
-    return path + b"?" + query if query else path
 
 
 def body_line(method: bytes, length: int) -> bytes:

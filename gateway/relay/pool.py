@@ -10,6 +10,7 @@ from typing import Any, Final
 from gateway.core import target as targets_
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.deadlines import Deadlines
+from gateway.core.errors import BadRequest
 from gateway.core.exchange import Exchange, Step, Wait
 from gateway.relay.fetch import Fetching
 from gateway.relay.forward import Forwarding
@@ -19,6 +20,7 @@ from gateway.relay.upstream import Fetched, Upstream
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VISIBLE: Final = re.compile(rb"/[!-\"$-~]*")
+_QUERY: Final = re.compile(rb"[!-\"$-~]*")
 _PART: Final = re.compile(r"\{([^{}]+)\}|(\*\*)")
 
 
@@ -59,7 +61,7 @@ class HttpUpstream:
         rotation = self._rotation
 
         def relay(exchange: Exchange) -> Wait:
-            forwarding = Forwarding(exchange, rotation, path_of(exchange))
+            forwarding = Forwarding(exchange, rotation, _target(exchange, path_of))
             forwarding.go()
             return Wait(exchange, _answered)
 
@@ -86,6 +88,21 @@ class HttpUpstream:
     async def close(self) -> None:
         for pool in self._rotation.pools:
             await pool.close()
+
+
+def _target(exchange: Exchange, path_of: Callable[[Exchange], bytes]) -> bytes:
+    """The request target for the upstream. What a step rewrote obeys the rules of what a client sends (CASES P30)."""
+    edits, query = exchange.edits, exchange.head.query
+    if edits.path is None:
+        path = path_of(exchange)
+    else:
+        path = edits.path
+        targets_.check(path)
+    if edits.query is not None:
+        query = edits.query
+        if _QUERY.fullmatch(query) is None:
+            raise BadRequest("A step wrote a query that must be percent-encoded.")
+    return path + b"?" + query if query else path
 
 
 def compile_template(template: str | None, parameters: tuple[str, ...]) -> Callable[[Exchange], bytes]:

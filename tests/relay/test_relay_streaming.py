@@ -126,6 +126,22 @@ async def test_edits_of_path_and_query_are_applied() -> None:
     assert recording.received[0].target == b"/other?y=2"
 
 
+@pytest.mark.parametrize(
+    ("path", "query"),
+    [(b"/a/../b", None), (b"/a HTTP/1.1\r\nX: y", None), (b"a", None), (None, b"x y"), (None, b"x\r\n")],
+)
+async def test_a_step_cannot_write_what_a_client_may_not_send(path: bytes | None, query: bytes | None) -> None:
+    """CASES F22, P30"""
+
+    def edit(exchange: Exchange) -> None:
+        exchange.edits.path, exchange.edits.query = path, query
+
+    async with relaying(None, edit) as (client, recording):
+        client.send(GET)
+        assert (await client.answer())[0] == 400
+    assert recording.received == []
+
+
 async def test_a_response_comes_back_with_its_fields_and_without_those_of_the_hop() -> None:
     response = (
         b"HTTP/1.1 404 Gone Away\r\nServer: x\r\nKeep-Alive: 5\r\nConnection: X-Hop\r\nX-Hop: 1\r\nDate: then\r\n"
