@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Protocol
 
 from gateway.admin.changes import ChangeSet, Resolver, active_bundle, change_set
 from gateway.admin.publishing import Node, Publisher
-from gateway.admin.state import State, read_bundle
+from gateway.admin.state import State, expectations, read_bundle
 from gateway.core.clock import Clock
-from gateway.core.errors import Conflict, Detail, InvalidInput, NotFound, Problem
+from gateway.core.errors import Conflict, Detail, InvalidInput, NotFound, PreconditionFailed, Problem
 from gateway.core.findings import DocumentsRefused, Finding
 from gateway.core.kinds import BackendKinds, Kinds
 from gateway.core.secrets import KeyHasher
@@ -25,6 +26,10 @@ from gateway.store.store import ACTIVE, PLANS, POLICIES, REVISIONS, TOPICS, Stor
 from gateway.store.streams import Streams
 
 Audit = dict[str, Any]
+Places = Mapping[str, Mapping[str, str]]  # of bundles, by component@version
+Rehearse = Callable[[Snapshot, Places], Sequence[Finding]]
+SINGULAR: Final = {ACTIVE: "live version", POLICIES: "policy", PLANS: "plan", TOPICS: "topic"}
+TRIES: Final = 5  # of a change that nobody pinned to a version, when other nodes were faster
 
 
 class Refused(InvalidInput):
@@ -49,9 +54,19 @@ def refused(findings: Sequence[Finding]) -> Refused:
     return Refused(f"{count} finding{'s' * (count > 1)}: {findings[0]}", details=details)
 
 
+def _expected(state: State, expect: Mapping[tuple[str, str], int]) -> None:
+    """PreconditionFailed when a record is not at the version that the client read; 0 is none."""
+    for (table, key), version in expect.items():
+        record = state.rows(table).get(key)
+        there = record.version if record else 0
+        if there != version:
+            now = f"its ETag is now {there}" if there else "it is not there"
+            raise PreconditionFailed(f"{key} is not what If-Match says: {now}. Read it again, then write.")
+
+
 @dataclass
 class Service:
-    """One per control process."""
+    """One per control process. `rehearse` builds a snapshot for its findings alone (`live.dry`)."""
 
     node: LocalNode
     store: Store
@@ -62,6 +77,8 @@ class Service:
     backend_kinds: BackendKinds
     hasher: KeyHasher
     clock: Clock
+    rehearse: Rehearse = lambda _snapshot, _places: ()
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # documents
 
@@ -87,17 +104,39 @@ class Service:
         activate: bool = True,
         force: bool = False,
         may: Any = None,
+        expect: Mapping[tuple[str, str], int] | None = None,
     ) -> dict[str, Any]:
-        """All documents or none. `may(kind, name)` raises for what the actor may not touch."""
+        """All documents or none. `may(kind, name)` raises for what the actor may not touch; `expect` has the versions
+        that records, by table and key, must have (PreconditionFailed)."""
         for each in loaded:
             if may is not None:
                 may(each.kind, each.name)
+        async with self._writing:
+            for last in range(TRIES):
+                try:
+                    return await self._apply(loaded, actor, dry_run, activate, force, expect or {})
+                except PreconditionFailed:
+                    if expect or last == TRIES - 1:
+                        raise
+        raise AssertionError
+
+    async def _apply(
+        self,
+        loaded: Sequence[Loaded],
+        actor: str,
+        dry_run: bool,
+        activate: bool,
+        force: bool,
+        expect: Mapping[tuple[str, str], int],
+    ) -> dict[str, Any]:
         await self.node.follow()
+        before = self.node.state.candidate(())  # what is read here is what the commit expects to find
+        _expected(before, expect)
         try:
             changes = await change_set(
-                loaded, self.node.state, self.resolver, now=self.clock.time(), actor=actor, activate=activate
+                loaded, before, self.resolver, now=self.clock.time(), actor=actor, activate=activate
             )
-            snapshot = self.node.compile(self.node.state.candidate(changes.writes))
+            snapshot = await self._compiled(before, changes.writes)
         except DocumentsRefused as error:
             raise refused(error.findings) from None
         if changes.breaking and not force:
@@ -108,8 +147,17 @@ class Service:
         subject = ", ".join(f"{item.kind} {item.name}" for item in changes.items if item.action != "unchanged")
         audit = {"actor": actor, "action": "apply", "subject": subject, "forced": bool(changes.breaking)}
         gated = any(write.table in {ACTIVE, POLICIES, PLANS, TOPICS} for write in changes.writes)
-        done = await self.publisher.publish(changes.writes, audit, gated=gated)
+        done = await self.publisher.publish(expectations(before, changes.writes), audit, gated=gated)
         return self._told(changes, snapshot, done.sequence, done.live)
+
+    async def _compiled(self, before: State, writes: Sequence[Write]) -> Snapshot:
+        """What would be served after the writes. DocumentsRefused with every finding, those of building too."""
+        after = before.candidate(writes)
+        snapshot = self.node.compile(after)
+        places = {bundle.name: bundle.places for bundle in after.source().bundles}
+        if findings := await asyncio.to_thread(self.rehearse, snapshot, places):
+            raise DocumentsRefused(findings)
+        return snapshot
 
     def _told(
         self, changes: ChangeSet, snapshot: Snapshot, sequence: int | None, live: Sequence[str]
@@ -186,48 +234,60 @@ class Service:
         self, name: str, actor: str, *, to: str | None = None, with_policies: bool = False
     ) -> dict[str, Any]:
         """Points a version at an earlier revision; by default the one before."""
-        await self.node.follow()
-        record = self._active(name)
-        history = list(record.get("history", []))
-        target = to or (history[-1] if history else None)
-        if target is None:
-            raise Conflict(f"{name} has no earlier revision to go back to.")
-        bundle = await self.revision(target)
-        if bundle.name != name:
-            raise InvalidInput(f"Revision {target} is one of {bundle.name}, not of {name}.", target="to")
-        current = str(record["revision"])
-        pins = dict(bundle.policies) if with_policies else {}
-        pointer = {
-            "revision": target,
-            "since": self.clock.time(),
-            "actor": actor,
-            "history": [*history, current] if target not in history[-1:] else history[:-1],
-            "pins": pins,
-        }
-        content = {"bundle": bundle.content(), "at": self.clock.time(), "actor": actor, "name": name}
-        stored = await self.store.get(REVISIONS, target)
-        writes = [Write(ACTIVE, name, pointer)]
-        if stored is None:
-            writes.append(Write(REVISIONS, target, content))
-        self.node.state.revisions.setdefault(target, bundle)
-        audit = {"actor": actor, "action": "rollback", "subject": name, "from": current, "to": target, "pins": pins}
-        done = await self._gated(writes, audit)
-        return {"name": name, "from": current, "to": target, "pins": pins, **done}
+        async with self._writing:
+            await self.node.follow()
+            before = self.node.state.candidate(())
+            record = self._active(name)
+            history = list(record.get("history", []))
+            target = to or (history[-1] if history else None)
+            if target is None:
+                raise Conflict(f"{name} has no earlier revision to go back to.")
+            bundle = await self.revision(target)
+            if bundle.name != name:
+                raise InvalidInput(f"Revision {target} is one of {bundle.name}, not of {name}.", target="to")
+            current = str(record["revision"])
+            pins = dict(bundle.policies) if with_policies else {}
+            pointer = {
+                "revision": target,
+                "since": self.clock.time(),
+                "actor": actor,
+                "history": [*history, current][-50:] if target not in history[-1:] else history[:-1],
+                "pins": pins,
+            }
+            writes = [await self._revision_write(bundle, target, actor), Write(ACTIVE, name, pointer)]
+            audit = {"actor": actor, "action": "rollback", "subject": name, "from": current, "to": target, "pins": pins}
+            return {
+                "name": name,
+                "from": current,
+                "to": target,
+                "pins": pins,
+                **await self._publish(before, writes, audit),
+            }
 
-    async def remove(self, table: str, name: str, actor: str) -> dict[str, Any]:
+    async def _revision_write(self, bundle: Bundle, revision: str, actor: str) -> Write:
+        """The revision as it is stored, once more: nodes that do not hold it read it from the proposal."""
+        stored = await self.store.get(REVISIONS, revision)
+        content = {"bundle": bundle.content(), "at": self.clock.time(), "actor": actor, "name": bundle.name}
+        return Write(REVISIONS, revision, stored.value if stored else content)
+
+    async def remove(self, table: str, name: str, actor: str, expect: int | None = None) -> dict[str, Any]:
         """Takes a policy, plan, topic or live version away, when nothing needs it any more."""
-        await self.node.follow()
-        if name not in self.node.state.rows(table):
-            raise NotFound(f"There is no {table.rstrip('s')} {name}.")
-        audit = {"actor": actor, "action": f"{table}.delete", "subject": name}
-        return await self._gated([Write(table, name, None)], audit)
+        async with self._writing:
+            await self.node.follow()
+            before = self.node.state.candidate(())
+            if name not in before.rows(table):
+                raise NotFound(f"There is no {SINGULAR[table]} {name}.")
+            if expect is not None:
+                _expected(before, {(table, name): expect})
+            audit = {"actor": actor, "action": f"{table}.delete", "subject": name}
+            return {"deleted": name, **await self._publish(before, [Write(table, name, None)], audit)}
 
-    async def _gated(self, writes: list[Write], audit: Audit) -> dict[str, Any]:
+    async def _publish(self, before: State, writes: list[Write], audit: Audit) -> dict[str, Any]:
         try:
-            self.node.compile(self.node.state.candidate(writes))
+            await self._compiled(before, writes)
         except DocumentsRefused as error:
             raise refused(error.findings) from None
-        done = await self.publisher.publish(writes, audit)
+        done = await self.publisher.publish(expectations(before, writes), audit)
         return {"sequence": done.sequence, "live": list(done.live)}
 
     # looking
@@ -268,7 +328,7 @@ class Service:
     def stored_one(self, table: str, name: str) -> tuple[dict[str, Any], int]:
         record = self.node.state.rows(table).get(name)
         if record is None:
-            raise NotFound(f"There is no {table.rstrip('s')} {name}.")
+            raise NotFound(f"There is no {SINGULAR[table]} {name}.")
         return {"name": name, **record.value}, record.version
 
     async def nodes(self) -> list[dict[str, Any]]:

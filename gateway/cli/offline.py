@@ -9,7 +9,9 @@ from typing import Any
 
 from gateway.admin.changes import Resolver, change_set
 from gateway.admin.state import State
+from gateway.core.findings import DocumentsRefused
 from gateway.core.settings import Settings
+from gateway.live.dry import dry_build
 from gateway.manifest.transfer import gather
 from gateway.runtime.registry import Registry
 from gateway.server.environment import node_environment, reflecting
@@ -26,7 +28,12 @@ def compiled(paths: Sequence[Path], processes: Sequence[str], environment: Path 
     resolver = Resolver(Registry.load(processes).described(), reflecting(here), values)
     state = State()
     changes = asyncio.run(change_set(gather(paths), state, resolver, now=0.0, actor="check"))
-    return state.candidate(changes.writes).compile(values, POLICY_KINDS, BACKEND_KINDS)
+    after = state.candidate(changes.writes)
+    snapshot = after.compile(values, POLICY_KINDS, BACKEND_KINDS)
+    places = {bundle.name: bundle.places for bundle in after.source().bundles}
+    if findings := dry_build(snapshot, places, POLICY_KINDS, BACKEND_KINDS, here.secrets if environment else None):
+        raise DocumentsRefused(findings)
+    return snapshot
 
 
 def differences(before: Snapshot, after: Snapshot) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.errors import Conflict, Problem, StoreUnavailable
 from gateway.core.findings import DocumentsRefused
 from gateway.core.secrets import KeyHasher
+from gateway.live.dry import dry_build
 from gateway.manifest.transfer import gather
 from gateway.runtime.registry import Registry
 from gateway.server import launch
@@ -80,6 +81,9 @@ class ControlProcess:
             backend_kinds=BACKEND_KINDS,
             hasher=self.hasher,
             clock=self.clock,
+            rehearse=lambda snapshot, places: dry_build(
+                snapshot, places, POLICY_KINDS, BACKEND_KINDS, environment.secrets
+            ),
         )
 
     @property
