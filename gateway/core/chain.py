@@ -189,7 +189,10 @@ def _render(exchange: Exchange, error: Exception) -> Reply:
 def _give_back(exchange: Exchange) -> None:
     undo, exchange.undo = exchange.undo, None
     for give in undo or ():
-        give()
+        try:
+            give()
+        except Exception:
+            log.exception("request %s: something could not be given back", exchange.id)
 
 
 def close(exchange: Exchange) -> None:

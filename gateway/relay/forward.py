@@ -50,6 +50,12 @@ class Forwarding(Sending):
     # the request
 
     def transmit(self, connection: Connection, target_authority: bytes, prefix: bytes) -> None:
+        try:
+            self._transmit(connection, target_authority, prefix)
+        except Exception as error:  # what a step left on the exchange is no request: the pool must not suffer
+            chains.fail(self._exchange, error)
+
+    def _transmit(self, connection: Connection, target_authority: bytes, prefix: bytes) -> None:
         exchange = self._exchange
         exchange.upstream_at = self._pool.clock.monotonic()
         length = self._length()

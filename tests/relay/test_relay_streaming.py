@@ -142,6 +142,18 @@ async def test_a_step_cannot_write_what_a_client_may_not_send(path: bytes | None
     assert recording.received == []
 
 
+async def test_a_step_that_leaves_nonsense_fails_its_own_request_alone() -> None:
+    def edit(exchange: Exchange) -> None:
+        if exchange.head.path == b"/bad":
+            exchange.edits.add.append(7)  # type: ignore[arg-type]
+
+    async with relaying(None, edit) as (client, recording):
+        for path, status in ((b"/bad", 500), (b"/good", 200)):
+            client.send(b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await client.answer())[0] == status
+    assert [received.target for received in recording.received] == [b"/good"]
+
+
 async def test_a_response_comes_back_with_its_fields_and_without_those_of_the_hop() -> None:
     response = (
         b"HTTP/1.1 404 Gone Away\r\nServer: x\r\nKeep-Alive: 5\r\nConnection: X-Hop\r\nX-Hop: 1\r\nDate: then\r\n"
