@@ -555,3 +555,18 @@ async def test_a_response_too_large_to_collect_is_502() -> None:
     async with relaying(always(response), lambda _: None, parts=parts) as (client, _):
         client.send(GET)
         assert (await client.answer())[0] == 502
+
+
+@pytest.mark.parametrize(
+    ("method", "status", "told"), [(b"HEAD", b"200 OK", True), (b"GET", b"304 Not Modified", True)]
+)
+async def test_a_response_without_a_body_keeps_its_length_and_both_connections(
+    method: bytes, status: bytes, told: bool
+) -> None:
+    response = b"HTTP/1.1 " + status + b"\r\nContent-Length: 42\r\n\r\n"
+    async with relaying(always(response)) as (client, recording):
+        for _ in range(2):
+            client.send(method + b" / HTTP/1.1\r\nHost: a\r\n\r\n")
+            answered, fields, _ = await client.answer(method)
+            assert (answered, fields.get(b"content-length") == b"42") == (int(status[:3]), told)
+    assert recording.connections == 1
