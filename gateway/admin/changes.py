@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from gateway.admin.state import State
+from gateway.admin.state import State, expectations
 from gateway.core.findings import DocumentsRefused, Finding, Place
 from gateway.manifest.bundle import Bundle
 from gateway.manifest.check import check
@@ -63,7 +63,9 @@ async def change_set(
     actor: str,
     activate: bool = True,
 ) -> ChangeSet:
-    """The documents are complete: files are included where they are gathered. DocumentsRefused with every finding."""
+    """The documents are complete: files are included where they are gathered. DocumentsRefused with every finding.
+    Each write expects what the state has now: whoever commits in between makes the commit of these fail."""
+    state = state.candidate(())  # the caller's goes on following the store while this resolves
     changes = ChangeSet()
     findings: list[Finding] = []
     for each in loaded:
@@ -84,6 +86,7 @@ async def change_set(
     components = [each for each in loaded if each.kind == "ApiComponent"]
     if components:
         await _components(components, state, resolver, changes, now, actor, activate)
+    changes.writes = expectations(state, changes.writes)
     return changes
 
 

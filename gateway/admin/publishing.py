@@ -7,17 +7,23 @@ and then awaited and probed. One failure before the commit leaves the old state;
 from __future__ import annotations
 
 import asyncio
+import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from gateway.admin.state import State, expectations
 from gateway.core.clock import Clock
-from gateway.core.errors import Problem, Unavailable
-from gateway.store.store import PROPOSALS, Store, Write
+from gateway.core.errors import PreconditionFailed, Problem, StoreUnavailable, Unavailable
+from gateway.store.store import PROPOSALS, REVISIONS, Store, Value, Write
 
+log: Final = logging.getLogger("gateway.control")
 POLL: Final = 0.05  # seconds between looks at the nodes' heartbeats
+STALE: Final = 120.0  # seconds after which a proposal's publisher must have died
+
+
+Answer = Callable[[Mapping[str, Any]], str | None]
 
 
 class NotPublished(Problem):
@@ -34,13 +40,16 @@ class Published:
 
 
 class Node(Protocol):
-    """This node, as the publisher sees it."""
+    """This node, as the publisher sees it. `run` tells this process from earlier ones of the same node."""
 
     @property
     def state(self) -> State: ...
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def run(self) -> str: ...
 
     async def follow(self) -> None:
         """Reads the change log now."""
@@ -58,10 +67,11 @@ class Publisher:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     async def publish(self, writes: Sequence[Write], audit: Mapping[str, Any], *, gated: bool = True) -> Published:
-        """`gated` changes alter what is served: every live node prepares and probes them. Others are committed."""
+        """`gated` changes alter what is served: every live node prepares and probes them. Others are committed.
+        PreconditionFailed when a record has changed since the caller looked at this node's state."""
+        expecting = expectations(self.node.state, writes)
         async with self.lock:
             await self.node.follow()
-            expecting = expectations(self.node.state, writes)
             if not gated:
                 sequence = await self.store.commit(expecting, audit)
                 await self.node.follow()
@@ -69,50 +79,75 @@ class Publisher:
             return await self._gated(expecting, audit)
 
     async def _gated(self, writes: list[Write], audit: Mapping[str, Any]) -> Published:
+        before = await self._before(writes)
         proposal = uuid.uuid4().hex
-        body = {"writes": [[w.table, w.key, w.value] for w in writes], "at": self.clock.time()}
-        await self.store.commit([Write(PROPOSALS, proposal, body, 0)])
+        await self.store.commit([Write(PROPOSALS, proposal, self._proposal(writes), 0)])
         try:
             await self.node.follow()
             await self._prepared(proposal)
-            sequence = await self.store.commit([*writes, Write(PROPOSALS, proposal, None)], audit)
+            sequence = await self._commit(proposal, writes, audit)
         except BaseException as error:
-            await self._withdraw(proposal, audit, error)
+            await asyncio.shield(self._withdraw(proposal, audit, error))
             raise
         try:
             await self.node.follow()
             return Published(sequence, await self._live(sequence))
         except BaseException as error:
-            await self._bring_back(writes, audit, error)
+            await asyncio.shield(self._bring_back(before, sequence, audit, error))
             raise
+
+    def _proposal(self, writes: Sequence[Write]) -> Value:
+        listed = [[w.table, w.key, w.value] for w in writes]
+        return {"writes": listed, "at": self.clock.time(), "node": self.node.name, "run": self.node.run}
+
+    async def _before(self, writes: Sequence[Write]) -> list[Write]:
+        """Writes that undo these. A new revision stays: nothing points to it then."""
+        old = []
+        for write in writes:
+            if write.table != REVISIONS:
+                record = await self.store.get(write.table, write.key)
+                old.append(Write(write.table, write.key, record.value if record else None))
+        return old
+
+    async def _commit(self, proposal: str, writes: Sequence[Write], audit: Mapping[str, Any]) -> int:
+        """The commit takes the proposal away, too: when its answer is lost, that tells whether it was made."""
+        try:
+            return await self.store.commit([*writes, Write(PROPOSALS, proposal, None)], audit)
+        except StoreUnavailable:
+            if await self.store.get(PROPOSALS, proposal) is not None:
+                raise
+            return await self.store.sequence()
 
     async def _withdraw(self, proposal: str, audit: Mapping[str, Any], error: BaseException) -> None:
         failed = {**audit, "outcome": "refused", "error": _text(error)}
-        await asyncio.shield(self.store.commit([Write(PROPOSALS, proposal, None)], failed))
-        await self.node.follow()
+        try:
+            await self.store.commit([Write(PROPOSALS, proposal, None)], failed)
+            await self.node.follow()
+        except StoreUnavailable:
+            log.warning("a refused proposal stays in the store until it is swept: %s", _text(error))
 
-    async def _bring_back(self, writes: Sequence[Write], audit: Mapping[str, Any], error: BaseException) -> None:
-        """Writes that were new stay as revisions that nothing points to; every pointer gets its old value."""
-        before = self._before
-        old = [Write(w.table, w.key, before.get((w.table, w.key))) for w in writes if w.table != "revisions"]
+    async def _bring_back(
+        self, before: Sequence[Write], sequence: int, audit: Mapping[str, Any], error: BaseException
+    ) -> None:
+        """Every record gets its old value, unless somebody wrote one of them since."""
         failed = {**audit, "outcome": "rolled back", "error": _text(error)}
-        await asyncio.shield(self.store.commit(old, failed))
-        await self.node.follow()
+        old = [Write(write.table, write.key, write.value, sequence) for write in before]
+        try:
+            await self.store.commit(old, failed)
+            await self.node.follow()
+        except PreconditionFailed as newer:
+            await self.store.commit([], {**failed, "outcome": "overtaken", "by": _text(newer)})
+        except StoreUnavailable:
+            log.error("sequence %s could not be taken back, as the store is away: %s", sequence, _text(error))
 
     # what the nodes say
 
     async def _prepared(self, proposal: str) -> None:
-        self._before = {
-            (table, key): record.value for table, rows in self.node.state.tables.items() for key, record in rows.items()
-        }
-
         def answer(state: Mapping[str, Any]) -> str | None:
             found = state.get("prepared", {}).get(proposal)
             return None if found is None else str(found)
 
-        for node, said in (await self._everybody(answer)).items():
-            if said != "ok":
-                raise NotPublished(f"Node {node} cannot serve it: {said} Nothing was changed.")
+        _all_well(await self._everybody(answer), "cannot serve it", "Nothing was changed.")
 
     async def _live(self, sequence: int) -> tuple[str, ...]:
         def answer(state: Mapping[str, Any]) -> str | None:
@@ -121,25 +156,28 @@ class Publisher:
             return str(state.get("error") or "ok")
 
         found = await self._everybody(answer)
-        for node, said in found.items():
-            if said != "ok":
-                raise NotPublished(f"Node {node} could not serve it: {said} The old state is back.")
+        _all_well(found, "could not serve it", "The old state is back.")
         return tuple(sorted(found))
 
-    async def _everybody(self, answer: Any) -> dict[str, str]:
+    async def _everybody(self, answer: Answer) -> dict[str, str]:
         """Waits until every live node has answered. A node whose heartbeat ends meanwhile is no longer waited for."""
         deadline = self.clock.monotonic() + self.timeout
         while True:
             nodes = await self.store.nodes()
             answers = {name: answer(state) for name, state in nodes.items()}
-            if answers and all(said is not None for said in answers.values()):
-                return answers
+            said = {name: text for name, text in answers.items() if text is not None}
+            if self.node.name in said and len(said) == len(answers):
+                return said
             if self.clock.monotonic() > deadline:
-                silent = ", ".join(sorted(name for name, said in answers.items() if said is None)) or "this node"
+                silent = ", ".join(sorted(({self.node.name} | set(answers)) - set(said)))
                 raise Unavailable(f"No answer from {silent} within {self.timeout:g} s.")
             await asyncio.sleep(POLL)
 
-    _before: dict[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+
+def _all_well(found: Mapping[str, str], what: str, now: str) -> None:
+    wrong = [f"Node {node} {what}: {said}" for node, said in sorted(found.items()) if said != "ok"]
+    if wrong:
+        raise NotPublished(" ".join([*wrong, now]))
 
 
 def _text(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from gateway.manifest.documents import Plan, Steps, Topic
 from gateway.snapshot.compile import Source, compile
 from gateway.snapshot.order import NamedPolicy
 from gateway.snapshot.spec import Snapshot
-from gateway.store.store import ACTIVE, PLANS, POLICIES, REVISIONS, TOPICS, Change, Record, Store, Write
+from gateway.store.store import ACTIVE, PLANS, POLICIES, REVISIONS, TOPICS, Change, Gap, Record, Store, Write
 
 STEPS: Final[TypeAdapter[Steps]] = TypeAdapter(Steps)
 FOLLOWED: Final = (ACTIVE, POLICIES, PLANS, TOPICS)
@@ -65,6 +65,11 @@ class State:
         wanted = {str(record.value["revision"]) for record in self.rows(ACTIVE).values()}
         return sorted(wanted - self.revisions.keys())
 
+    def drop_unused_revisions(self) -> None:
+        """What no active pointer names is read again when somebody asks for it."""
+        wanted = {str(record.value["revision"]) for record in self.rows(ACTIVE).values()}
+        self.revisions = {key: bundle for key, bundle in self.revisions.items() if key in wanted}
+
     def source(self) -> Source:
         active = self.rows(ACTIVE)
         return Source(
@@ -81,13 +86,19 @@ class State:
 
 
 async def load(store: Store) -> State:
-    """Everything, read at one sequence or later; changes after `sequence` may be in it already and apply again."""
-    state = State(sequence=await store.sequence())
-    for table in FOLLOWED:
-        async for key, record in store.scan(table):
-            state.tables[table][key] = record
-    await fetch_revisions(store, state)
-    return state
+    """Everything as of one sequence: what is committed while the tables are read is applied, too."""
+    while True:
+        state = State(sequence=await store.sequence())
+        for table in FOLLOWED:
+            async for key, record in store.scan(table):
+                state.tables[table][key] = record
+        try:
+            for change in await store.changes(state.sequence):
+                state.apply(change)
+        except Gap:
+            continue
+        await fetch_revisions(store, state)
+        return state
 
 
 async def fetch_revisions(store: Store, state: State) -> None:

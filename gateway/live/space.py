@@ -43,6 +43,11 @@ def build_router(versions: Iterable[LiveVersion]) -> LiveRouter:
     return router
 
 
+def refusing_router(name: str, problem: Callable[[Exchange], Problem]) -> LiveRouter:
+    """For a gateway that has nothing to serve: every request gets the same refusal."""
+    return LiveRouter(_refusing(name, problem))
+
+
 def _place_of_versions(router: LiveRouter, siblings: list[VersionSpec], version: VersionSpec) -> None:
     """Where versions stand in the path, a wrong one is told apart from a wrong path."""
     segments = segments_of(version.base_path)

@@ -9,11 +9,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.admin.publishing import STALE
 from gateway.admin.state import FOLLOWED, State, Values, fetch_revisions, load
 from gateway.consumers.directory import TABLES, Directory, load_directory
 from gateway.core.clock import Clock
@@ -23,17 +25,19 @@ from gateway.core.kinds import BackendKinds, Kinds
 from gateway.server.crew import Crew
 from gateway.server.last_known_good import Shelf
 from gateway.snapshot.spec import Snapshot, VersionSpec
-from gateway.store.store import PROPOSALS, Change, Gap, Store, Write
+from gateway.store.store import PROPOSALS, Change, Gap, Store, Value, Write
 
 log: Final = logging.getLogger("gateway.control")
 BEAT: Final = 1.0  # seconds between heartbeats
 TTL: Final = 5.0  # seconds after which a silent node is forgotten
 RETRY: Final = 0.5
+AGAIN: Final = 5.0  # seconds until what could not be served is tried again
+MARK: Final = 10.0  # seconds between two notes on disk of when the store was heard
 
 
 @dataclass
 class Served:
-    """What this node serves: up to which sequence, and what went wrong last."""
+    """What this node serves: up to which sequence, and what went wrong last. `prepared` answers open proposals."""
 
     snapshot: Snapshot = field(default_factory=Snapshot)
     hash: str = ""
@@ -60,6 +64,7 @@ class Control:
         facts: Mapping[str, Any],
     ) -> None:
         self.name = name
+        self.run = uuid.uuid4().hex
         self.store = store
         self.crew = crew
         self.shelf = shelf
@@ -74,34 +79,54 @@ class Control:
         self.served = Served()
         self.store_up = False
         self._loaded = False
-        self._unwritten = False
-        self._known = False
+        self._known = False  # the directory is worth telling
+        self._unwritten = False  # the directory has changes that are not on disk
+        self._unserved = False  # the state has changes that are not served, or could not be
+        self._again = 0.0
+        self._marked = 0.0
+        self._proposals: dict[str, Value] = {}
+        self._candidates: dict[str, str] = {}  # proposal: hash of what was prepared for it
+        self._dropped: set[str] = set()  # hashes of proposals that are gone
         self._following = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Loads what the store has, or the last known good; then follows and beats until `close`."""
         try:
-            await self._load()
+            async with self._following:
+                await self._load()
+                await self._settle()
         except StoreUnavailable as error:
             log.warning("%s Serving the last known good.", error)
-            await self._restore()
+            self._restore_directory()
+        if not self.served.hash:
+            await self._restore_snapshot()
+        if not self.served.hash:
+            self.crew.idle()
         self._tasks = [asyncio.create_task(self._follow_forever()), asyncio.create_task(self._beat_forever())]
 
     async def close(self) -> None:
+        """Leaves its last state on disk, and the list of nodes at once instead of when its heartbeat ends."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        with contextlib.suppress(OSError):
+            self._keep(now=True)
+        with contextlib.suppress(StoreUnavailable):
+            await self.store.beat(self.name, {}, 0.001)
 
     # loading
 
     async def _load(self) -> None:
-        self.state = await load(self.store)
-        self.directory = await load_directory(self.store, self.clock)
-        self.store_up = self._known = True
+        """Everything the store has, and which proposals wait for this node."""
+        state = await load(self.store)
+        directory = await load_directory(self.store, self.clock)
+        proposals = {key: record.value async for key, record in self.store.scan(PROPOSALS)}
+        for id in set(self._proposals) - set(proposals):
+            self._withdrawn(id)
+        self.state, self.directory, self._proposals = state, directory, proposals
+        self.store_up = self._known = self._loaded = self._unserved = True
         self.crew.directory(self.write_directory())
-        self._loaded = True
-        await self._serve(self.state.sequence)
 
     def current_directory(self) -> Path | None:
         """For a worker that connects; None while nothing is known, so that the last known good stays untouched."""
@@ -109,29 +134,34 @@ class Control:
 
     def write_directory(self) -> Path:
         """The directory as it is now, on disk: for a worker that connects, and as the last known good."""
+        path = self.shelf.put_directory(self.directory.dump())
         self._unwritten = False
-        return self.shelf.put_directory(self.directory.dump())
+        return path
 
-    async def _restore(self) -> None:
+    def _restore_directory(self) -> None:
         kept = self.shelf.read()
-        if kept is None:
-            log.warning("This node has no last known good: it serves nothing until its store answers.")
-            return
-        if kept.directory is not None:
-            self.directory = Directory.load(kept.directory)
+        if kept is not None and kept.directory is not None:
+            self.directory = kept.directory
             self._known = True
             self.crew.directory(self.write_directory())
+
+    async def _restore_snapshot(self) -> None:
+        kept = self.shelf.read()
+        if kept is None:
+            log.warning("This node has no last known good: it serves nothing until it can follow its store.")
+            return
+        error = self.served.error
         await self._activate(kept.snapshot, kept.sequence, kept.at)
+        if error:
+            self.served.error, self.served.sequence = error, self.state.sequence
 
     # following
 
     async def _follow_forever(self) -> None:
         while True:
             try:
-                if not self._loaded:
-                    async with self._following:
-                        await self._load()
-                await self.store.wait(self.state.sequence, BEAT)
+                if self._loaded:
+                    await self.store.wait(self.state.sequence, BEAT)
                 await self.follow()
             except StoreUnavailable as error:
                 self._lost(error)
@@ -146,53 +176,89 @@ class Control:
         self.store_up = False
 
     async def follow(self) -> None:
-        """Reads the change log now, and serves what it says."""
+        """Reads the change log now, and serves what it says. StoreUnavailable; what was read is served later then."""
         async with self._following:
-            try:
-                changes = await self.store.changes(self.state.sequence)
-            except Gap:
-                await self._load()
-                return
-            self.store_up = True
-            now = self.clock.time()
-            self.directory.as_of = now
-            self.crew.heard(now)
-            if changes:
-                await self._apply(changes)
+            await self._read()
+            await self._settle()
 
-    async def _apply(self, changes: list[Change]) -> None:
-        for change in changes:
-            self.state.apply(change)
-            self.directory.apply(change)
-            if change.table in TABLES:
-                self.crew.change(change)
-                self._unwritten = True
-        if any(change.table in FOLLOWED for change in changes):
-            await fetch_revisions(self.store, self.state)
-            await self._serve(self.state.sequence)
-        else:
-            self.served.sequence = self.state.sequence
-        for change in changes:
-            if change.table == PROPOSALS:
-                await self._proposal(change)
-        await self._beat()
-
-    async def _proposal(self, change: Change) -> None:
-        """Builds what a proposal would make of this node, and says whether it could serve it."""
-        if change.value is None:
-            self.served.prepared.pop(change.key, None)
+    async def _read(self) -> None:
+        if not self._loaded:
+            await self._load()
             return
-        writes = [Write(table, key, value) for table, key, value in change.value["writes"]]
         try:
-            snapshot = self.compile(self.state.candidate(writes))
+            changes = await self.store.changes(self.state.sequence)
+        except Gap:
+            await self._load()
+            return
+        if not self.store_up:
+            log.info("the store is back")
+        self.store_up = True
+        now = self.clock.time()
+        self.directory.as_of = now
+        self.crew.heard(now)
+        for change in changes:
+            self._take(change)
+
+    def _take(self, change: Change) -> None:
+        self.state.apply(change)
+        self.directory.apply(change)
+        if change.table in TABLES:
+            self.crew.change(change)
+            self._unwritten = True
+        elif change.table in FOLLOWED:
+            self._unserved = True
+        elif change.table == PROPOSALS and change.value is None:
+            self._proposals.pop(change.key, None)
+            self._withdrawn(change.key)
+        elif change.table == PROPOSALS and change.value is not None:
+            self._proposals[change.key] = change.value
+
+    async def _settle(self) -> None:
+        """Serves what was read and answers proposals. What fails for the store's sake stays to be done."""
+        retry = bool(self.served.error) and self.clock.monotonic() >= self._again
+        told = (self.served.sequence, len(self.served.prepared))
+        if self._unserved or retry:
+            await fetch_revisions(self.store, self.state)
+            self.state.drop_unused_revisions()
+            await self._serve(self.state.sequence)
+            self._unserved = False
+        self.served.sequence = self.state.sequence
+        self._forget()
+        for id in self._proposals.keys() - self.served.prepared.keys():
+            await self._prepare(id, self._proposals[id])
+        if told != (self.served.sequence, len(self.served.prepared)):
+            await self._beat()
+
+    def _withdrawn(self, id: str) -> None:
+        self.served.prepared.pop(id, None)
+        hash = self._candidates.pop(id, "")
+        if hash:
+            self._dropped.add(hash)
+
+    def _forget(self) -> None:
+        """After serving, as what was prepared may just have been activated."""
+        for hash in self._dropped - set(self._candidates.values()):
+            self.crew.forget(hash)
+        self._dropped.clear()
+
+    async def _prepare(self, id: str, proposal: Value) -> None:
+        """Builds what a proposal would make of this node, and says whether it could serve it."""
+        try:
+            writes = [Write(table, key, value) for table, key, value in proposal["writes"]]
+            candidate = self.state.candidate(writes)
+            await fetch_revisions(self.store, candidate)
+            snapshot = self.compile(candidate)
             hash, path = self.shelf.put(snapshot)
+            self._candidates[id] = hash
             await self.crew.prepare(hash, path)
-            self.served.prepared[change.key] = "ok"
+            self.served.prepared[id] = "ok"
+        except StoreUnavailable:
+            raise
         except (DocumentsRefused, Problem) as error:
-            self.served.prepared[change.key] = str(error)
+            self.served.prepared[id] = str(error)
         except Exception as error:
             log.exception("a proposal could not be built")
-            self.served.prepared[change.key] = f"{type(error).__name__}: {error}"
+            self.served.prepared[id] = f"{type(error).__name__}: {error}"
 
     def compile(self, state: State) -> Snapshot:
         """What this node would serve of a state. DocumentsRefused with every finding."""
@@ -201,25 +267,36 @@ class Control:
     async def _serve(self, sequence: int) -> None:
         try:
             snapshot = self.compile(self.state)
-        except DocumentsRefused as error:
-            log.error("sequence %s cannot be served here, the old snapshot goes on: %s", sequence, error)
-            self.served.error, self.served.sequence = str(error), sequence
+        except Exception as error:
+            self._cannot(error, sequence)
             return
         await self._activate(snapshot, sequence, self.clock.time())
 
     async def _activate(self, snapshot: Snapshot, sequence: int, at: float) -> None:
-        hash, path = self.shelf.put(snapshot)
-        if hash != self.served.hash:
-            try:
+        try:
+            hash, path = self.shelf.put(snapshot)
+            if hash != self.served.hash:
                 await self._put_in_place(snapshot, hash, path)
-            except Problem as error:
-                log.error("snapshot %s cannot be served here, the old one goes on: %s", hash, error)
-                self.served.error, self.served.sequence = str(error), sequence
-                return
-            self.served.snapshot, self.served.hash = snapshot, hash
-            log.info("snapshot %s serves: %s", hash, ", ".join(each.name for each in snapshot.versions) or "nothing")
+                self.served.snapshot, self.served.hash = snapshot, hash
+                names = ", ".join(each.name for each in snapshot.versions)
+                log.info("snapshot %s serves: %s", hash, names or "nothing")
+            if self._unwritten:
+                self.write_directory()  # a mark says that all of the shelf is current
+            self.shelf.mark(hash, sequence, at)
+        except Exception as error:
+            self._cannot(error, sequence)
+            return
         self.served.error, self.served.sequence = "", sequence
-        self.shelf.mark(hash, sequence, at)
+
+    def _cannot(self, error: Exception, sequence: int) -> None:
+        """The old snapshot goes on. It is tried again, as the reason may be a passing one."""
+        expected = isinstance(error, (DocumentsRefused, Problem))
+        text = str(error) if expected else f"{type(error).__name__}: {error}"
+        if text != self.served.error:
+            log.error("sequence %s cannot be served here, the old snapshot goes on: %s", sequence, text)
+            log.debug("the reason", exc_info=error)
+        self.served.error, self.served.sequence = text, sequence
+        self._again = self.clock.monotonic() + AGAIN
 
     async def _put_in_place(self, snapshot: Snapshot, hash: str, path: Path) -> None:
         """Workers swap, then the gateway's own port is asked for what changed; a refusal brings the old one back."""
@@ -231,23 +308,49 @@ class Control:
         changed = [version for version in snapshot.versions if known.get(version.name) != version]
         try:
             await self.probe(changed)
-        except BaseException:
-            if old:
-                await self.crew.activate(old, self.shelf.path(old))
+        except Exception as error:
+            if not old:  # there is nothing better to go back to: a start, or a new control process
+                log.error("%s", error)
+                return
+            await self.crew.activate(old, self.shelf.path(old))
             raise
 
     # heartbeats
 
     async def _beat_forever(self) -> None:
         while True:
-            with contextlib.suppress(StoreUnavailable):
+            try:
+                self._keep()
                 await self._beat()
-            if self._unwritten:
-                self.write_directory()
+                await self._sweep()
+            except StoreUnavailable:
+                pass
+            except Exception:
+                log.exception("this node's heartbeat failed; trying again")
             await asyncio.sleep(BEAT)
+
+    def _keep(self, *, now: bool = False) -> None:
+        """The last known good: the directory when it changed, and now and then how fresh all of it is."""
+        if self._unwritten:
+            self.write_directory()
+        heard, mark = self.directory.as_of, self.clock.monotonic()
+        if self._known and self.served.hash and self.store_up and (now or mark - self._marked > MARK):
+            self.shelf.mark(self.served.hash, self.served.sequence, heard)
+            self._marked = mark
 
     async def _beat(self) -> None:
         await self.store.beat(self.name, self.heartbeat(), TTL)
+
+    async def _sweep(self) -> None:
+        """Takes away proposals of publishers that died: those of this node's earlier runs, and old ones of others."""
+        now = self.clock.time()
+        dead = [
+            id
+            for id, proposal in self._proposals.items()
+            if now - float(proposal["at"]) > STALE or (proposal["node"] == self.name and proposal["run"] != self.run)
+        ]
+        if dead:
+            await self.store.commit([Write(PROPOSALS, id, None) for id in dead])
 
     def heartbeat(self) -> dict[str, Any]:
         return {

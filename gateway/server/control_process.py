@@ -44,6 +44,11 @@ from gateway.store.store import TOKENS
 
 BEAT: Final = 0.5
 CREW: Final = 30.0  # seconds to wait for the first worker
+AGAIN: Final = 0.5  # seconds between looks for a store that is away
+
+
+class NodeFailed(Exception):
+    """This node cannot start; the text says why."""
 
 
 class ControlProcess:
@@ -58,7 +63,7 @@ class ControlProcess:
         self.streams = open_streams(given.store_url)
         registry = Registry.load(settings.processes)
         environment = node_environment(settings)
-        self.crew = Crew(given.control_socket, self._directory)
+        self.crew = Crew(given.control_socket, self._directory, given.run)
         self.control = Control(
             name=given.node,
             store=self.store,
@@ -71,6 +76,7 @@ class ControlProcess:
             probe=self._probe,
             facts={"url": self.url, "version": __version__, "pid": os.getpid()},
         )
+        self.later: asyncio.Task[None] | None = None
         self.service = Service(
             node=self.control,
             store=self.store,
@@ -129,20 +135,52 @@ class ControlProcess:
         write(path, orjson.dumps(context) + b"\n")
 
     async def apply_folders(self) -> str | None:
-        """Publishes the documents given at start. What is wrong with them, or None."""
+        """Publishes the documents given at start. What is wrong with them, or None. StoreUnavailable."""
         settings = self.given.settings
         paths = [path for path in (settings.policies, settings.manifests) if path is not None]
-        if not paths:
+        if not paths or not self.given.first:
             return None
         try:
             await self.service.apply(gather(paths), "serve", force=True)
         except DocumentsRefused as error:
             return str(error)
+        except StoreUnavailable:
+            raise
         except Problem as error:
             return "\n".join([error.detail, *(f"  {each.target}: {each.message}" for each in error.details)])
         return None
 
+    async def settle(self) -> str | None:
+        """What a start does in the store: the first token, which is returned when it was made now, and the folders.
+        NodeFailed when the documents are refused and nothing else is live."""
+        token = await self.first_token()
+        self.write_context(token)
+        wrong = await self.apply_folders()
+        if wrong is not None:
+            live = [each.name for each in self.control.served.snapshot.versions]
+            if not live:
+                raise NodeFailed(f"The documents were refused, and nothing else is live:\n{wrong}")
+            _tell("refused", text=f"The documents were refused; {', '.join(live)} as before:\n{wrong}")
+        return token if self.given.settings.admin_token is None else None
+
+    async def settle_later(self) -> None:
+        """The store was away at start: what a start does there is done when it is back."""
+        while True:
+            await asyncio.sleep(AGAIN)
+            try:
+                token = await self.settle()
+            except StoreUnavailable:
+                continue
+            except NodeFailed as error:
+                _tell("refused", text=str(error))
+                return
+            if token is not None:
+                _tell("token", token=token, text=f"token    {token}   (shown once)")
+            return
+
     async def close(self) -> None:
+        if self.later is not None:
+            self.later.cancel()
         await self.control.close()
         await self.crew.close()
         await self.streams.close()
@@ -163,21 +201,21 @@ async def _beat(descriptor: int) -> None:
 
 
 async def _start(process: ControlProcess) -> None:
+    """Returns when the node is ready; NodeFailed says why it cannot be."""
     await process.crew.start()
-    async with asyncio.timeout(CREW):
-        await process.crew.joined.wait()
+    try:
+        await process.crew.until(1, CREW)
+    except TimeoutError:
+        raise NodeFailed(f"No worker came up within {CREW:g} s; the log above says why.") from None
     await process.control.start()
     token = None
     try:
-        token = await process.first_token()
+        token = await process.settle()
     except StoreUnavailable:
         _tell("warning", text="The store is away: the admin REST answers 503 until it is back.")
-    process.write_context(token)
-    wrong = await process.apply_folders()
-    if wrong is not None:
-        _tell("refused", text=wrong, serving=[each.name for each in process.control.served.snapshot.versions])
-    made = token if process.given.settings.admin_token is None else None
-    _tell("ready", url=process.url, admin=process.admin_url, token=made, node=process.given.node)
+        process.write_context(None)
+        process.later = asyncio.create_task(process.settle_later())
+    _tell("ready", url=process.url, admin=process.admin_url, token=token, node=process.given.node)
 
 
 async def serve(given: launch.Launch) -> None:
@@ -212,7 +250,12 @@ async def serve(given: launch.Launch) -> None:
 def main() -> None:
     given = launch.read()
     configure("control")
-    uvloop.run(serve(given))
+    launch.end_with_supervisor(given.settings.grace + 5)  # after the workers
+    try:
+        uvloop.run(serve(given))
+    except (NodeFailed, DocumentsRefused, Problem) as error:
+        _tell("failed", text=str(error))
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +13,10 @@ from typing import Any, Final
 from gateway.core.errors import Unavailable
 from gateway.server.link import LINE_LIMIT, Link
 from gateway.store.store import Change
+from gateway.telemetry.counters import total
 
 log: Final = logging.getLogger("gateway.control")
+TRIES: Final = 2  # of a preparation during which a worker ended
 
 
 class NotServed(Unavailable):
@@ -21,29 +24,44 @@ class NotServed(Unavailable):
 
 
 class _Worker:
+    """`asked` are the questions that it has not answered; an answer is an error's text, empty for none, None when the
+    worker ended before it answered."""
+
     def __init__(self, link: Link, pid: int) -> None:
         self.link = link
         self.pid = pid
         self.metrics: dict[str, Any] = {}
+        self.draining = False
+        self.asked: dict[int, asyncio.Future[str | None]] = {}
+
+    def answer(self, number: int, error: str | None) -> None:
+        answer = self.asked.pop(number, None)
+        if answer is not None and not answer.done():
+            answer.set_result(error)
 
 
 class Crew:
-    """Serves the node's control socket. A worker that connects gets the directory and the current snapshot first."""
+    """Serves the node's control socket. A worker that connects gets the directory and the current snapshot first.
+    `run` is this node's: a worker that outlived another supervisor is turned away."""
 
-    def __init__(self, path: Path, directory: Callable[[], Path | None], timeout: float = 20.0) -> None:
+    def __init__(self, path: Path, directory: Callable[[], Path | None], run: str = "", timeout: float = 20.0) -> None:
         """`directory` writes the directory to a file, as it is now, for a worker that connects."""
         self._path = path
         self._directory = directory
+        self._run = run
         self._timeout = timeout
         self._workers: set[_Worker] = set()
         self._server: asyncio.Server | None = None
         self._current: tuple[str, Path] | None = None
-        self._answers: dict[tuple[_Worker, str, str], asyncio.Future[str]] = {}
-        self.joined = asyncio.Event()
+        self._idle = False
+        self._numbers = itertools.count(1)
+        self._arrival = asyncio.Event()
+        self._ended: dict[str, Any] = {}
 
     @property
     def size(self) -> int:
-        return len(self._workers)
+        """How many workers take requests."""
+        return sum(not worker.draining for worker in self._workers)
 
     async def start(self) -> None:
         self._path.unlink(missing_ok=True)
@@ -56,16 +74,27 @@ class Crew:
         for worker in list(self._workers):
             await worker.link.close()
 
+    async def until(self, count: int, seconds: float) -> None:
+        """Waits until so many workers are there. TimeoutError."""
+        async with asyncio.timeout(seconds):
+            while self.size < count:
+                self._arrival.clear()
+                await self._arrival.wait()
+
+    # what the workers say
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         link = Link(reader, writer)
         worker: _Worker | None = None
         try:
             async for message in link.messages():
-                if message["say"] == "hello":
+                if worker is not None:
+                    self._heard(worker, message)
+                elif message["say"] != "hello" or message["run"] != self._run:
+                    break
+                else:
                     worker = _Worker(link, int(message["pid"]))
                     self._welcome(worker)
-                elif worker is not None:
-                    self._heard(worker, message)
         finally:
             if worker is not None:
                 self._left(worker)
@@ -79,80 +108,101 @@ class Crew:
             worker.link.send({"do": "directory", "path": str(path)})
         if self._current is not None:
             hash, file = self._current
-            worker.link.send({"do": "activate", "hash": hash, "path": str(file)})
-        self.joined.set()
+            worker.link.send({"do": "activate", "ask": 0, "hash": hash, "path": str(file)})
+        elif self._idle:
+            worker.link.send({"do": "idle"})
+        self._arrival.set()
 
     def _left(self, worker: _Worker) -> None:
         self._workers.discard(worker)
-        for key in [key for key in self._answers if key[0] is worker]:
-            answer = self._answers.pop(key)
-            if not answer.done():
-                answer.set_result("")  # its successor is told when it connects
+        if worker.metrics:
+            self._ended = total([each for each in (self._ended, worker.metrics) if each])
+        for number in list(worker.asked):
+            worker.answer(number, None)
 
     def _heard(self, worker: _Worker, message: dict[str, Any]) -> None:
         if message["say"] == "metrics":
             worker.metrics = message["metrics"]
-        elif message["say"] in {"prepared", "activated"}:
-            answer = self._answers.pop((worker, message["say"], message["hash"]), None)
-            if answer is not None and not answer.done():
-                answer.set_result(str(message.get("error") or ""))
+        elif message["say"] == "draining":
+            worker.draining = True
+        elif message["say"] == "done":
+            worker.answer(int(message["ask"]), str(message.get("error") or ""))
 
     # what the workers are told
+
+    def idle(self) -> None:
+        """There is nothing to serve: workers take requests and refuse them, until there is."""
+        self._idle = True
+        self._tell({"do": "idle"})
 
     def directory(self, path: Path) -> None:
         """A whole new one: the change log did not reach back."""
         self._tell({"do": "directory", "path": str(path)})
 
     def change(self, change: Change) -> None:
-        self._tell(
-            {
-                "do": "change",
-                "sequence": change.sequence,
-                "table": change.table,
-                "key": change.key,
-                "value": change.value,
-            }
-        )
+        told = {"sequence": change.sequence, "table": change.table, "key": change.key, "value": change.value}
+        self._tell({"do": "change", **told})
 
     def heard(self, at: float) -> None:
         """The store answered at that time: the directory is as fresh as that."""
         self._tell({"do": "heard", "at": at})
+
+    def forget(self, hash: str) -> None:
+        """What was prepared will not be activated."""
+        self._tell({"do": "forget", "hash": hash})
 
     def _tell(self, message: dict[str, Any]) -> None:
         for worker in self._workers:
             worker.link.send(message)
 
     async def prepare(self, hash: str, path: Path) -> None:
-        """Every worker builds the snapshot beside the running one. NotServed when one cannot."""
-        await self._ask("prepare", "prepared", hash, path)
+        """Every worker builds the snapshot beside the running one. NotServed when one cannot. One that ends meanwhile
+        may have been killed, or may have ended of it: its successor is asked, once."""
+        for _ in range(TRIES):
+            wanted = self.size
+            if not await self._ask("prepare", hash, path):
+                return
+            with contextlib.suppress(TimeoutError):
+                await self.until(wanted, self._timeout)
+        raise NotServed("Workers ended while they built it; the node's log says why.")
 
     async def activate(self, hash: str, path: Path) -> None:
         """Every worker serves the snapshot, and those that connect later. NotServed when one cannot: then the old one
         is back everywhere."""
         before, self._current = self._current, (hash, path)
         try:
-            await self._ask("activate", "activated", hash, path)
+            await self._ask("activate", hash, path)
         except BaseException:
             self._current = before
             if before is not None:
-                self._tell({"do": "activate", "hash": before[0], "path": str(before[1])})
+                self._tell({"do": "activate", "ask": 0, "hash": before[0], "path": str(before[1])})
             raise
 
-    async def _ask(self, do: str, said: str, hash: str, path: Path) -> None:
-        loop = asyncio.get_running_loop()
-        answers = {}
-        for worker in self._workers:
-            answers[worker] = loop.create_future()
-            self._answers[worker, said, hash] = answers[worker]
-            worker.link.send({"do": do, "hash": hash, "path": str(path)})
+    async def _ask(self, do: str, hash: str, path: Path) -> int:
+        """How many ended before they answered."""
+        number = next(self._numbers)
+        asked = [worker for worker in self._workers if not worker.draining]
+        answers = []
+        for worker in asked:
+            answer = worker.asked[number] = asyncio.get_running_loop().create_future()
+            answers.append(answer)
+            worker.link.send({"do": do, "ask": number, "hash": hash, "path": str(path)})
         if not answers:
-            return
-        done, late = await asyncio.wait(answers.values(), timeout=self._timeout)
+            return 0
+        try:
+            done, late = await asyncio.wait(answers, timeout=self._timeout)
+        finally:
+            for worker in asked:
+                worker.asked.pop(number, None)
         if late:
             raise NotServed(f"{len(late)} of {len(answers)} workers did not answer within {self._timeout:g} s.")
-        errors = sorted({future.result() for future in done} - {""})
+        said = [future.result() for future in done]
+        errors = sorted({error for error in said if error})
         if errors:
             raise NotServed(" ".join(errors))
+        return said.count(None)
 
     def metrics(self) -> list[dict[str, Any]]:
-        return [worker.metrics for worker in self._workers if worker.metrics]
+        """Of each worker, and of those that ended: a counter never goes down."""
+        living = [worker.metrics for worker in self._workers if worker.metrics]
+        return [self._ended, *living] if self._ended else living

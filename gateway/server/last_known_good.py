@@ -6,16 +6,19 @@ heard. Every file is written beside its place and renamed, so that a reader neve
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
+from gateway.consumers.directory import Directory
 from gateway.snapshot.spec import Snapshot, load
 
-KEPT = 5  # snapshots that stay on disk
+log: Final = logging.getLogger("gateway.control")
+KEPT: Final = 5  # snapshots that stay on disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class LastKnownGood:
     snapshot: Snapshot
     sequence: int
     at: float  # seconds since 1970: when the store was last heard
-    directory: bytes | None
+    directory: Directory | None  # as of `at`
 
 
 class Shelf:
@@ -32,6 +35,8 @@ class Shelf:
     def __init__(self, data: Path) -> None:
         self.folder = data / "snapshot"
         self.folder.mkdir(parents=True, exist_ok=True)
+        for torn in self.folder.glob(".*"):
+            torn.unlink(missing_ok=True)
 
     def path(self, hash: str) -> Path:
         return self.folder / f"{hash}.json"
@@ -45,12 +50,14 @@ class Shelf:
         data = snapshot.dump()
         hash = snapshot.hash
         path = self.path(hash)
-        if not path.exists():
+        if path.exists():
+            os.utime(path)  # the oldest are swept
+        else:
             write(path, data)
         return hash, path
 
     def mark(self, hash: str, sequence: int, at: float) -> None:
-        """This snapshot serves now."""
+        """This snapshot serves now, and what is on the shelf was current at that time."""
         write(self.folder / "current.json", orjson.dumps({"hash": hash, "sequence": sequence, "at": at}))
         self._sweep(hash)
 
@@ -59,14 +66,28 @@ class Shelf:
         return self.directory_path
 
     def read(self) -> LastKnownGood | None:
-        """None when this node has never served anything."""
+        """None when this node has never served anything, or another release wrote what is there."""
         try:
             current: dict[str, Any] = orjson.loads((self.folder / "current.json").read_bytes())
             snapshot = load(self.path(current["hash"]).read_bytes())
+            sequence, at = int(current["sequence"]), float(current["at"])
         except FileNotFoundError:
             return None
-        directory = self.directory_path.read_bytes() if self.directory_path.exists() else None
-        return LastKnownGood(snapshot, int(current["sequence"]), float(current["at"]), directory)
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("the last known good in %s cannot be read: %s", self.folder, error)
+            return None
+        return LastKnownGood(snapshot, sequence, at, self._directory(at))
+
+    def _directory(self, at: float) -> Directory | None:
+        try:
+            directory = Directory.load(self.directory_path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("%s cannot be read: %s", self.directory_path, error)
+            return None
+        directory.as_of = max(directory.as_of, at)
+        return directory
 
     def _sweep(self, hash: str) -> None:
         others = [path for path in self.folder.glob("*.json") if path.stem not in {hash, "current"}]

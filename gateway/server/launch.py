@@ -3,7 +3,11 @@ its environment."""
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +19,15 @@ from gateway.core.settings import Settings
 
 
 class Launch(BaseModel):
-    """`gateway_fd`, `admin_fd` are inherited listening sockets; `beat_fd` is the pipe on which a worker's loop tells
-    that it turns."""
+    """`gateway_fd`, `admin_fd` are inherited listening sockets; `beat_fd` is the pipe on which a child's loop tells
+    that it turns. `run` is made anew by each supervisor: a worker that outlived its own is told from one of this node.
+    `first` is False for a control process that replaces another."""
 
     model_config = ConfigDict(frozen=True)
 
     settings: Settings
+    run: str = ""
+    first: bool = True
     store_url: str
     data: Path
     control_socket: Path
@@ -49,9 +56,26 @@ def _revealed(launch: Launch) -> bytes:
     return orjson.dumps(extra) + b"\n"
 
 
+def end_with_supervisor(grace: float) -> None:
+    """Ends this process when its supervisor is gone, however that happened: standard input is a pipe that only the
+    supervisor holds. A thread, so that a blocked loop cannot keep a process alive; `grace` in seconds."""
+
+    def watch() -> None:
+        while os.read(0, 4096):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(grace)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="end-with-supervisor", daemon=True).start()
+
+
 def read() -> Launch:
     """What the supervisor wrote to this process."""
-    plain = orjson.loads(sys.stdin.buffer.readline())
+    first = sys.stdin.buffer.readline()
+    if not first:
+        sys.exit("This process is started by a supervisor: penstock serve.")
+    plain = orjson.loads(first)
     extra = orjson.loads(sys.stdin.buffer.readline())
     token = extra["admin_token"]
     settings = Settings.model_validate({**extra["settings"], "admin_token": token and Secret(token)})

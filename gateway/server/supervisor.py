@@ -1,7 +1,8 @@
 """The supervisor: owns the sockets and the children of a node (DESIGN, section 8).
 
-It starts the embedded store if there is one, the control process and the workers; it replaces what died or hangs, and
-on SIGTERM lets the workers drain before it ends the rest, in that order.
+It starts the embedded store if there is one, the control process and the workers; it replaces what died or hangs. On
+SIGTERM or SIGINT the workers drain first, then the rest ends; a second signal ends everything at once. Should the
+supervisor itself be killed, its children end by themselves (`launch.end_with_supervisor`).
 """
 
 from __future__ import annotations
@@ -10,27 +11,26 @@ import asyncio
 import contextlib
 import logging
 import os
+import secrets
 import signal
 import socket
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
-
 from gateway.core.settings import Settings
+from gateway.server.child import SILENCE, STARTUP, Child
 from gateway.server.key_secret import key_secret
 from gateway.server.launch import Launch
-from gateway.server.place import private_folder, socket_path
-from gateway.store.embedded import EmbeddedStore
+from gateway.server.logs import configure
+from gateway.server.place import PlaceUnusable, hold, private_folder, socket_path
+from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 
 log: Final = logging.getLogger("gateway.supervisor")
-SILENCE: Final = 5.0  # seconds without a sign of life after which a worker counts as stuck
-LOOK: Final = 0.5
-BACKOFF: Final = 0.2
-STARTUP: Final = 60.0
+LOOK: Final = 0.5  # seconds between looks at the children
+CONTROL_END: Final = 5.0
+AGAIN: Final = 1.0  # seconds between two starts of a store that does not start
 
 Announce = Callable[[dict[str, Any]], None]
 
@@ -39,192 +39,183 @@ class NotStarted(Exception):
     """The node could not start; the text says why and what to do."""
 
 
-@dataclass(eq=False)
-class Child:
-    """One child process. `heard` is when a worker last told that its loop turns."""
-
-    name: str
-    module: str
-    process: asyncio.subprocess.Process
-    pipe: int = -1
-    heard: float = 0.0
-    watching: asyncio.Task[None] | None = None
-    telling: asyncio.Task[None] | None = None
-
-
-@dataclass
 class Supervisor:
-    """`announce` hears of each event of the control process: `{"event": "ready", …}`."""
+    """`announce` hears of the node's events: `{"event": "ready", …}` once, then what else has to be told, as `text`."""
 
-    settings: Settings
-    announce: Announce
-    children: dict[str, Child] = field(default_factory=dict)
-    stopping: bool = False
+    def __init__(self, settings: Settings, announce: Announce) -> None:
+        self.settings = settings
+        self.announce = announce
+        self._children: dict[Child, asyncio.Task[None]] = {}
+        self._sockets: list[socket.socket] = []
+        self._store: EmbeddedStore | None = None
+        self._is_ready = False
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. NotStarted when the node cannot come up."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
+        configure("supervisor")
+        self._stop, self._force = asyncio.Event(), asyncio.Event()
+        self._outcome: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        self._ready = asyncio.Event()
-        store: EmbeddedStore | None = None
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+        watching: list[asyncio.Task[None]] = []
+        lock = -1
         try:
             data = private_folder(self.settings.data)
-            self._bind()
-            url = self.settings.store
-            if url is None:
-                store = EmbeddedStore(data)
-                url = await store.start()
-            self._launch = self._make_launch(data, url)
-            await self._start(stop)
-            watch = asyncio.create_task(self._watch(store))
-            await stop.wait()
-            watch.cancel()
+            lock = hold(data)
+            launch = await self._prepare(data)
+            watching = [asyncio.create_task(self._watch()), asyncio.create_task(self._keep_store())]
+            await self._start(launch)
+            await self._stop.wait()
+        except PlaceUnusable as error:
+            raise NotStarted(str(error)) from None
         finally:
-            await self._stop()
-            if store is not None:
-                await store.stop()
+            await _cancel(watching)
+            await self._end()
+            if lock >= 0:
+                os.close(lock)
 
-    def _bind(self) -> None:
-        self._gateway = _listen(self.settings.host, self.settings.port, "--port")
-        self._admin = _listen(self.settings.admin_host, self.settings.admin_port, "--admin-port")
+    def _signalled(self) -> None:
+        if self._stop.is_set():
+            log.warning("told to end again: what is in flight is given up")
+            self._force.set()
+        self._stop.set()
 
-    def _make_launch(self, data: Path, url: str) -> Launch:
-        port = self._gateway.getsockname()[1]
+    async def _prepare(self, data: Path) -> Launch:
+        """Sockets and store; what every child is given."""
+        settings = self.settings
+        gateway = self._listen(settings.host, settings.port, "--port")
+        admin = self._listen(settings.admin_host, settings.admin_port, "--admin-port")
+        secret = key_secret(settings, data)
+        url = settings.store
+        if url is None:
+            self._store = EmbeddedStore(data)
+            url = await self._store.start()
+        port = gateway.getsockname()[1]
         return Launch(
-            settings=self.settings,
+            settings=settings,
+            run=secrets.token_hex(8),
             store_url=url,
             data=data,
             control_socket=socket_path(data),
-            node=self.settings.node or f"{socket.gethostname()}:{port}",
+            node=settings.node or f"{socket.gethostname()}:{port}",
             gateway_port=port,
-            admin_port=self._admin.getsockname()[1],
-            key_secret=key_secret(self.settings, data),
+            admin_port=admin.getsockname()[1],
+            key_secret=secret,
         )
 
-    async def _start(self, stop: asyncio.Event) -> None:
-        await self._spawn("control", "gateway.server.control_process", 0)
+    def _listen(self, host: str, port: int, flag: str) -> socket.socket:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        self._sockets.append(listening)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, port))
+            listening.listen(2048)
+        except OSError as error:
+            raise NotStarted(
+                f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with {flag}."
+            ) from error
+        listening.setblocking(False)
+        return listening
+
+    async def _start(self, launch: Launch) -> None:
+        """Until the control process says that the node is ready, or why it cannot be."""
+        gateway, admin = (each.fileno() for each in self._sockets)
+        self._keep(
+            Child("control", "gateway.server.control_process", partial(self._control, launch, admin), self._told)
+        )
         for index in range(self.settings.workers):
-            await self._spawn(f"worker-{index}", "gateway.server.worker", index)
-        waiting = [asyncio.create_task(each.wait()) for each in (self._ready, stop)]
+            self._keep(Child(f"worker {index}", "gateway.server.worker", partial(_worker, launch, gateway, index)))
+        stop = asyncio.create_task(self._stop.wait())
+        waiting: list[asyncio.Future[Any]] = [self._outcome, stop]
         done, _ = await asyncio.wait(waiting, timeout=STARTUP, return_when=asyncio.FIRST_COMPLETED)
-        for task in waiting:
-            task.cancel()
+        stop.cancel()
         if not done:
             raise NotStarted(f"The gateway was not ready within {STARTUP:g} s; its log above says why.")
+        if self._outcome.done() and (failed := self._outcome.result()) is not None:
+            raise NotStarted(failed)
 
-    # children
+    def _control(self, launch: Launch, admin: int) -> Launch:
+        """A control process that replaces another must not apply the folders again: the admin REST may have changed
+        what they said."""
+        return launch.model_copy(update={"admin_fd": admin, "first": not self._is_ready})
 
-    async def _spawn(self, name: str, module: str, index: int) -> None:
-        control = name == "control"
-        socket_ = self._admin if control else self._gateway
-        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        fds = (socket_.fileno(), writing)
-        launch = self._launch.model_copy(
-            update={"admin_fd" if control else "gateway_fd": fds[0], "beat_fd": writing, "index": index}
-        )
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            module,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE if control else None,
-            pass_fds=fds,
-            start_new_session=True,  # a Ctrl-C of the terminal goes to the supervisor alone
-        )
-        os.close(writing)
-        assert process.stdin is not None
-        process.stdin.write(launch.dump())
-        loop = asyncio.get_running_loop()
-        child = Child(name, module, process, reading, loop.time() + STARTUP)
-        loop.add_reader(reading, self._heard, child)
-        self.children[name] = child
-        child.watching = asyncio.create_task(self._wait(child, index))
-        if control:
-            child.telling = asyncio.create_task(self._events(child))
+    def _keep(self, child: Child) -> None:
+        self._children[child] = asyncio.create_task(child.keep())
 
-    def _heard(self, child: Child) -> None:
-        loop = asyncio.get_running_loop()
-        with contextlib.suppress(BlockingIOError):
-            if os.read(child.pipe, 4096):
-                child.heard = max(loop.time(), child.heard if child.heard < loop.time() + 1 else 0)
+    def _told(self, event: Mapping[str, Any]) -> None:
+        what = event.get("event")
+        if what == "failed":
+            if self._outcome.done():
+                log.error("the control process cannot start: %s", event["text"])
             else:
-                loop.remove_reader(child.pipe)
+                self._outcome.set_result(str(event["text"]))
+        elif what != "ready":
+            self.announce(dict(event))
+        elif not self._is_ready:
+            self._is_ready = True
+            if not self._outcome.done():
+                self._outcome.set_result(None)
+            self.announce(dict(event))
 
-    async def _wait(self, child: Child, index: int) -> None:
-        """Replaces a child that ends while it should run."""
-        code = await child.process.wait()
+    # what dies or hangs
+
+    async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        loop.remove_reader(child.pipe)
-        os.close(child.pipe)
-        if self.stopping or self.children.get(child.name) is not child:
-            return
-        log.warning("%s (pid %s) ended with %s; starting another", child.name, child.process.pid, code)
-        await asyncio.sleep(BACKOFF)
-        if not self.stopping:
-            await self._spawn(child.name, child.module, index)
-
-    async def _events(self, child: Child) -> None:
-        assert child.process.stdout is not None
-        while line := await child.process.stdout.readline():
-            event = orjson.loads(line)
-            if event.get("event") == "ready":
-                self._ready.set()
-            self.announce(event)
-
-    async def _watch(self, store: EmbeddedStore | None) -> None:
-        loop = asyncio.get_running_loop()
+        looked = loop.time()
         while True:
             await asyncio.sleep(LOOK)
-            for child in list(self.children.values()):
-                if loop.time() - child.heard > SILENCE:
-                    log.warning("%s (pid %s) hangs; it is replaced", child.name, child.process.pid)
-                    child.heard = loop.time() + STARTUP
-                    _signal(child, signal.SIGKILL)
-            if store is not None and store.pid is None:
-                log.warning("the embedded store ended; starting it again")
-                await store.start()
+            now = loop.time()
+            for child in self._children:
+                if now - looked > LOOK + SILENCE / 2:
+                    child.pardon(now)
+                child.replace_if_stuck(now)
+            looked = now
 
-    async def _stop(self) -> None:
-        """Workers drain first, then the control process ends."""
-        self.stopping = True
-        workers = [child for child in self.children.values() if child.name != "control"]
-        await _end(workers, self.settings.grace + 1)
-        await _end([child for child in self.children.values() if child.name == "control"], 5.0)
-        for listening in (getattr(self, "_gateway", None), getattr(self, "_admin", None)):
-            if listening is not None:
-                listening.close()
+    async def _keep_store(self) -> None:
+        while self._store is not None:
+            try:
+                code = await self._store.ended()
+                log.warning("the embedded store ended with %s; starting it again", code)
+                await self._store.start()
+            except EmbeddedStoreError as error:
+                log.error("%s Trying again.", error)
+                await asyncio.sleep(AGAIN)
+                with contextlib.suppress(EmbeddedStoreError):
+                    await self._store.start()
 
+    # the end
 
-def _listen(host: str, port: int, flag: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
-    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listening.bind((host, port))
-    except OSError as error:
-        listening.close()
-        raise NotStarted(f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with {flag}.") from error
-    listening.listen(2048)
-    listening.setblocking(False)
-    return listening
+    async def _end(self) -> None:
+        """Workers drain first, then the control process ends, then the store."""
+        workers = [child for child in self._children if child.name != "control"]
+        await self._end_children(workers, self.settings.grace + 0.5)
+        await self._end_children([child for child in self._children if child not in workers], CONTROL_END)
+        for listening in self._sockets:
+            listening.close()
+        if self._store is not None:
+            await self._store.stop()
 
-
-def _signal(child: Child, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        child.process.send_signal(number)
-
-
-async def _end(children: list[Child], seconds: float) -> None:
-    for child in children:
-        if child.process.returncode is None:
-            _signal(child, signal.SIGTERM)
-    waiting = [child.watching for child in children if child.watching is not None]
-    if not waiting:
-        return
-    _, late = await asyncio.wait(waiting, timeout=seconds)
-    if late:
+    async def _end_children(self, children: Sequence[Child], seconds: float) -> None:
+        if not children:
+            return
         for child in children:
-            _signal(child, signal.SIGKILL)
-        await asyncio.wait(late)
+            child.stop()
+        ending = asyncio.gather(*(self._children[child] for child in children), return_exceptions=True)
+        force = asyncio.create_task(self._force.wait())
+        waiting: list[asyncio.Future[Any]] = [ending, force]
+        await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        force.cancel()
+        for child in children:
+            child.kill()
+        await ending
+
+
+def _worker(launch: Launch, gateway: int, index: int) -> Launch:
+    return launch.model_copy(update={"gateway_fd": gateway, "index": index})
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

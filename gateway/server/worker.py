@@ -20,13 +20,14 @@ from starlette.applications import Starlette
 from gateway.consumers.current import CurrentDirectory
 from gateway.consumers.directory import Directory
 from gateway.core.clock import SystemClock
+from gateway.core.errors import Unavailable
 from gateway.core.kinds import Services
 from gateway.core.live import Limits, LiveCell
 from gateway.core.secrets import KeyHasher
 from gateway.events.topics import Topics
 from gateway.live.build import Settings as BuildSettings
 from gateway.live.slots import Builder
-from gateway.live.space import build_router
+from gateway.live.space import refusing_router
 from gateway.live.swap import LiveSnapshot, Swapper
 from gateway.runtime.embedded import EmbeddedRuntime
 from gateway.runtime.registry import Registry
@@ -45,6 +46,13 @@ from gateway.telemetry.observer import Observer
 log: Final = logging.getLogger("gateway.worker")
 BEAT: Final = 0.5  # seconds between signs of life
 METRICS: Final = 1.0
+RECONNECT: Final = 0.1
+
+
+class NothingToServe(Unavailable):
+    """This node has no snapshot: its store cannot be reached, or holds what cannot be served here."""
+
+    title, code = "The gateway has nothing to serve yet", "nothing_to_serve"
 
 
 class Worker:
@@ -62,7 +70,7 @@ class Worker:
         self.observer = Observer(settings.access_log or given.data / "log" / "access.log")
         self.listeners = Listeners(self.streams, self.clock, f"{given.node}-{given.index}")
         self.cell = LiveCell(
-            build_router(()),
+            refusing_router("not ready", lambda _exchange: NothingToServe()),
             clock=self.clock,
             observe=self.observer,
             limits=Limits(
@@ -88,6 +96,8 @@ class Worker:
         build = BuildSettings(builder, BACKEND_KINDS, settings.max_body)
         self.swapper = Swapper(self.cell, build, self._swapped)
         self.prepared: dict[str, LiveSnapshot] = {}
+        self._active = ""
+        self._link: Link | None = None
 
     def _swapped(self, live: LiveSnapshot) -> None:
         self.topics.specs = live.snapshot.topics
@@ -96,68 +106,92 @@ class Worker:
     # the link
 
     async def obey(self, ready: asyncio.Event) -> None:
-        """Does what the control process says; connects again when it was replaced."""
-        while True:
+        """Does what the control process says; connects again when that was replaced. Directory changes never wait for
+        a snapshot that is being built."""
+        while not self.cell.draining:
             try:
-                link = await connect(str(self.given.control_socket))
+                self._link = await connect(str(self.given.control_socket))
             except OSError:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(RECONNECT)
                 continue
-            link.send({"say": "hello", "pid": os.getpid()})
-            telling = asyncio.create_task(self._tell_metrics(link))
-            try:
-                async for message in link.messages():
-                    await self._do(link, message)
-                    if message["do"] == "activate":
-                        ready.set()
-            finally:
-                telling.cancel()
-                await link.close()
+            self._link.send({"say": "hello", "pid": os.getpid(), "run": self.given.run})
+            orders: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+            async with asyncio.TaskGroup() as tasks:
+                also = [
+                    tasks.create_task(self._tell_metrics(self._link)),
+                    tasks.create_task(self._build(self._link, orders, ready)),
+                ]
+                await self._listen(self._link, orders)
+                for task in also:
+                    task.cancel()
+            await self._link.close()
+            await asyncio.sleep(RECONNECT)
 
-    async def _do(self, link: Link, message: dict[str, Any]) -> None:
-        do = message["do"]
-        if do == "directory":
-            self.directory.current = Directory.load(_read(message["path"]))
-        elif do == "change":
-            change = Change(message["sequence"], message["table"], message["key"], message["value"])
-            self.directory.current.apply(change)
-        elif do == "heard":
-            self.directory.current.as_of = message["at"]
-        else:
-            await self._snapshot(link, do, message["hash"], message["path"])
+    async def _listen(self, link: Link, orders: asyncio.Queue[dict[str, Any]]) -> None:
+        async for message in link.messages():
+            do = message["do"]
+            if do == "directory":
+                self.directory.current = Directory.load(_read(message["path"]))
+            elif do == "change":
+                change = Change(message["sequence"], message["table"], message["key"], message["value"])
+                self.directory.current.apply(change)
+            elif do == "heard":
+                self.directory.current.as_of = message["at"]
+            else:
+                orders.put_nowait(message)
 
-    async def _snapshot(self, link: Link, do: str, hash: str, path: str) -> None:
-        said = {"prepare": "prepared", "activate": "activated"}[do]
-        try:
-            await (self._prepare(hash, path) if do == "prepare" else self._activate(hash, path))
-        except Exception as error:
-            log.exception("snapshot %s could not be built", hash)
-            link.send({"say": said, "hash": hash, "error": f"{type(error).__name__}: {error}"})
-        else:
-            link.send({"say": said, "hash": hash})
+    async def _build(self, link: Link, orders: asyncio.Queue[dict[str, Any]], ready: asyncio.Event) -> None:
+        """Snapshots, one at a time and in order."""
+        while True:
+            order = await orders.get()
+            do, hash = order["do"], order.get("hash", "")
+            if do == "forget":
+                await self._forget(hash)
+            elif do != "idle":
+                try:
+                    await (self._prepare if do == "prepare" else self._activate)(hash, order["path"])
+                except Exception as error:
+                    log.warning("snapshot %s could not be built", hash, exc_info=True)
+                    link.send({"say": "done", "ask": order["ask"], "error": f"{type(error).__name__}: {error}"})
+                else:
+                    link.send({"say": "done", "ask": order["ask"]})
+            if do in {"activate", "idle"}:
+                ready.set()
 
     async def _prepare(self, hash: str, path: str) -> None:
         """At most one snapshot waits beside the running one."""
+        if hash in self.prepared:
+            return
         for old in list(self.prepared):
-            await self.prepared.pop(old).release()
+            await self._forget(old)
         self.prepared[hash] = await self.swapper.prepare(load(_read(path)))
 
+    async def _forget(self, hash: str) -> None:
+        prepared = self.prepared.pop(hash, None)
+        if prepared is not None:
+            await prepared.release()
+
     async def _activate(self, hash: str, path: str) -> None:
-        current = self.swapper.current
-        if current is not None and current.snapshot.hash == hash:
+        if self._active == hash:
             return
         prepared = self.prepared.pop(hash, None) or await self.swapper.prepare(load(_read(path)))
         self.swapper.swap(prepared)
+        self._active = hash
 
     async def _tell_metrics(self, link: Link) -> None:
         while True:
             await asyncio.sleep(METRICS)
             link.send({"say": "metrics", "metrics": self.observer.snapshot()})
 
+    def drain(self) -> None:
+        """No new connections; the answer to a request in flight says that its connection closes."""
+        self.cell.draining = True
+        if self._link is not None:
+            self._link.send({"say": "draining"})
+
     async def close(self) -> None:
-        await self.listeners.drain()
-        for prepared in self.prepared.values():
-            await prepared.release()
+        for hash in list(self.prepared):
+            await self._forget(hash)
         await self.swapper.close()
         await self.streams.close()
         await self.counters.close()
@@ -189,25 +223,30 @@ def _application(cell: LiveCell) -> Starlette:
 
 async def serve(given: launch.Launch) -> None:
     worker = Worker(given, await connect_counters(given.store_url))
-    ready = asyncio.Event()
-    tasks = [asyncio.create_task(_beat(given.beat_fd)), asyncio.create_task(worker.obey(ready))]
-    stop = asyncio.Event()
+    ready, stop = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    waiting = asyncio.create_task(stop.wait())
-    await asyncio.wait([waiting, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
+    beating, obeying = asyncio.create_task(_beat(given.beat_fd)), asyncio.create_task(worker.obey(ready))
+    obeying.add_done_callback(lambda _task: stop.set())  # who cannot follow must not serve: another takes its place
+    stopping, starting = asyncio.create_task(stop.wait()), asyncio.create_task(ready.wait())
+    await asyncio.wait([stopping, starting], return_when=asyncio.FIRST_COMPLETED)
+    starting.cancel()
     try:
         if not stop.is_set():
-            await _run_server(worker, given, waiting)
+            await _run_server(worker, given, stopping)
     finally:
+        beating.cancel()
+        obeying.cancel()
+        (failure,) = await asyncio.gather(obeying, return_exceptions=True)
         await worker.close()
-        for task in tasks:
-            task.cancel()
+    if isinstance(failure, Exception):
+        raise failure
 
 
 async def _run_server(worker: Worker, given: launch.Launch, stop: asyncio.Task[Any]) -> None:
-    """Until told to stop; then idle connections close, and those in flight have the grace period."""
+    """Until told to stop; then idle connections close, and requests and messages in flight have the grace period."""
+    grace = given.settings.grace
     config = uvicorn.Config(
         _application(worker.cell),
         http=GatewayProtocol,
@@ -216,15 +255,15 @@ async def _run_server(worker: Worker, given: launch.Launch, stop: asyncio.Task[A
         log_config=None,
         access_log=False,
         backlog=2048,
-        timeout_graceful_shutdown=int(given.settings.grace),
     )
+    config.timeout_graceful_shutdown = grace  # type: ignore[assignment]  # a fraction of a second counts, too
     server = uvicorn.Server(config)
     listening = socket.socket(fileno=given.gateway_fd)
     running = asyncio.create_task(_quiet(server).serve(sockets=[listening]))
     await asyncio.wait([running, stop], return_when=asyncio.FIRST_COMPLETED)
-    worker.cell.draining = True
+    worker.drain()
     server.should_exit = True
-    await running
+    await asyncio.gather(running, worker.listeners.drain(grace))
 
 
 def _quiet(server: uvicorn.Server) -> uvicorn.Server:
@@ -236,6 +275,7 @@ def _quiet(server: uvicorn.Server) -> uvicorn.Server:
 def main() -> None:
     given = launch.read()
     configure(f"worker {given.index}")
+    launch.end_with_supervisor(given.settings.grace + 1)
     uvloop.run(serve(given))
 
 

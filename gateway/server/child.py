@@ -1,0 +1,137 @@
+"""One child process of the supervisor: started, listened to, and started again when it ends or hangs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from gateway.server.launch import Launch
+
+log: Final = logging.getLogger("gateway.supervisor")
+SILENCE: Final = 5.0  # seconds without a sign of life after which a child counts as stuck
+STARTUP: Final = 60.0  # seconds until the first one
+BACKOFF: Final = 0.2
+LONGEST: Final = 10.0  # seconds between two starts of a child that ends again and again
+STEADY: Final = 30.0  # seconds of life after which its earlier ends are forgotten
+
+Told = Callable[[Mapping[str, Any]], None]
+
+
+class Child:
+    """`launch` makes what a start is given; `told` hears the events that the child writes on its standard output."""
+
+    def __init__(self, name: str, module: str, launch: Callable[[], Launch], told: Told | None = None) -> None:
+        self.name = name
+        self._module = module
+        self._launch = launch
+        self._told = told
+        self._process: asyncio.subprocess.Process | None = None
+        self._stopping = asyncio.Event()
+        self._deadline = 0.0  # when it counts as stuck, on the loop's clock
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None and self._process.returncode is None else None
+
+    async def keep(self) -> None:
+        """Starts it, and another when that ends, until `stop`."""
+        loop = asyncio.get_running_loop()
+        pause = BACKOFF
+        while not self._stopping.is_set():
+            started = loop.time()
+            try:
+                ended = f"pid {await self._run()}"
+            except OSError as error:
+                ended = f"not started: {error}"
+            if self._stopping.is_set():
+                return
+            pause = BACKOFF if loop.time() - started > STEADY else pause
+            log.warning("%s ended (%s); starting another", self.name, ended)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            pause = min(pause * 2, LONGEST)
+
+    async def _run(self) -> str:
+        """From its start to its end; `PID, exit code N`."""
+        loop = asyncio.get_running_loop()
+        reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        loop.add_reader(reading, self._heard, reading)
+        try:
+            self._deadline = loop.time() + STARTUP
+            process = self._process = await self._spawn(writing)
+            if self._stopping.is_set():
+                self.signal(signal.SIGTERM)
+            await self._listen(process)
+            return f"{process.pid}, exit code {await process.wait()}"
+        finally:
+            loop.remove_reader(reading)
+            os.close(reading)
+
+    async def _spawn(self, beat: int) -> asyncio.subprocess.Process:
+        """Secrets go through the pipe to its standard input, which also tells it when this process is gone."""
+        try:
+            launch = self._launch().model_copy(update={"beat_fd": beat})
+            fds = [fd for fd in (launch.gateway_fd, launch.admin_fd, beat) if fd >= 0]
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                self._module,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE if self._told else None,
+                pass_fds=fds,
+                start_new_session=True,  # a Ctrl-C of the terminal goes to the supervisor alone
+            )
+        finally:
+            os.close(beat)
+        assert process.stdin is not None
+        process.stdin.write(launch.dump())
+        return process
+
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        if process.stdout is None or self._told is None:
+            return
+        while line := await process.stdout.readline():
+            try:
+                self._told(orjson.loads(line))
+            except Exception:
+                log.exception("what %s told could not be used", self.name)
+
+    def _heard(self, pipe: int) -> None:
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(BlockingIOError):
+            if os.read(pipe, 4096):
+                self._deadline = loop.time() + SILENCE
+            else:
+                loop.remove_reader(pipe)  # it ended
+
+    def replace_if_stuck(self, now: float) -> None:
+        if self.pid is not None and now > self._deadline:
+            log.warning("%s (pid %s) hangs; it is replaced", self.name, self.pid)
+            self._deadline = now + STARTUP
+            self.signal(signal.SIGKILL)
+
+    def pardon(self, now: float) -> None:
+        """The supervisor itself stood still, so silence says nothing."""
+        self._deadline = max(self._deadline, now + SILENCE)
+
+    def stop(self) -> None:
+        """Asks it to end; no other is started."""
+        self._stopping.set()
+        self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._stopping.set()
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: int) -> None:
+        if self.pid is not None and self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
