@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from pydantic import BaseModel
 
 from gateway.core.call import Backend
-from gateway.core.exchange import After, Head, Reply, Step, Tap
+from gateway.core.exchange import After, Exchange, Head, Reply, Step, Tap
 
 C = TypeVar("C", bound=BaseModel)
 T = TypeVar("T")
@@ -65,9 +65,12 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A configured step, ready to run. All parts are optional. `preflight` answers a CORS preflight from routing."""
+    """A configured step, ready to run. All parts are optional. `preflight` answers a CORS preflight from routing.
+    `otherwise` runs where the step's `when` does not hold: it decides nothing, it keeps credentials and what clients
+    claim of themselves from the backend."""
 
     step: Step | None = None
+    otherwise: Callable[[Exchange], None] | None = None
     after: After | None = None
     request_tap: Tap | None = None
     response_tap: Tap | None = None

@@ -53,7 +53,7 @@ def _slot(step: StepSpec, component: str, version: str, endpoint: str, builder: 
     built = kind.build(config, site)
     run = built.step or passes
     if step.when is not None:
-        run = _guarded(run, step, kind.protects)
+        run = _guarded(run, step, kind.protects, built.otherwise or passes)
     return Slot(step, kind.stage, kind.reply_stage, built, run)
 
 
@@ -61,7 +61,7 @@ def passes(_exchange: Exchange) -> None:
     """The step of a kind that only works on the way out."""
 
 
-def _guarded(run: Step, step: StepSpec, protects: bool) -> Step:
+def _guarded(run: Step, step: StepSpec, protects: bool, otherwise: Callable[[Exchange], None]) -> Step:
     """A condition that errs never opens a door: a protecting step runs, any other is a 500 (DESIGN 5)."""
     holds = compile_condition(step.when or {})
 
@@ -75,6 +75,7 @@ def _guarded(run: Step, step: StepSpec, protects: bool) -> Step:
             applies = True
         if not applies:
             exchange.skipped |= 1 << exchange.at
+            otherwise(exchange)
             return None
         return run(exchange)  # type: ignore[return-value]  # what it returns goes to the chain loop as it is
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from gateway.core.chain import Chain
 from gateway.core.errors import MethodNotAllowed, NotFound, Problem, UnknownVersion
@@ -15,6 +16,8 @@ from gateway.live.router import Base, ByHeader, LiveRouter, Methods, Trie
 from gateway.live.slots import refuse_with
 from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, roots, segments_of, shape
 from gateway.snapshot.spec import VersionSpec
+
+_ANY: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +107,9 @@ def _methods(version: VersionSpec, offers: list[_Offer]) -> Methods:
     allow = b", ".join(sorted(allowed))
     name = f"{version.name} {offers[0].path}"
     facts = dict(offers[0].chain.facts) | {"endpoint": offers[0].path}
+    methods = frozenset(chains) | (_ANY if any_chain is not None else frozenset())
     preflights = {
-        offer.method.encode(): _chain(f"{name} preflight", _preflight(offer.preflight, frozenset(chains)), facts)
+        offer.method.encode(): _chain(f"{name} preflight", _preflight(offer.preflight, methods), facts)
         for offer in offers
         if offer.preflight is not None
     }

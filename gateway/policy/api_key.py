@@ -27,7 +27,7 @@ log: Final = logging.getLogger("gateway.auth")
 
 LONGEST = 512  # bytes of a credential
 SAME_TEXT = "The API key is not valid."
-TEXTS: Final = {"expired": "The API key has expired.", "not yet valid": "The API key is not valid yet."}
+NOT_SUBSCRIBED: Final = ("no subscription", "of another API")
 
 Challenge = tuple[tuple[bytes, bytes], ...]
 
@@ -57,8 +57,8 @@ class KeyDirectory(Protocol):
 class ApiKey(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    header: str | None = Field("X-API-KEY", description="the header field; null: not in a header")
-    query: str | None = Field(None, description="the query parameter, where a header cannot be sent")
+    header: str | None = Field("X-API-KEY", min_length=1, description="the header field; null: not in a header")
+    query: str | None = Field(None, min_length=1, description="the query parameter, where a header cannot be sent")
     forward: dict[str, str] = Field(
         default_factory=dict, description="fact (application, plan, key): request header for the backend"
     )
@@ -84,6 +84,12 @@ def build(config: ApiKey, site: Site) -> Built:
     missing = f"Send an API key in {_where(config)}."
     challenge = ((b"WWW-Authenticate", f'ApiKey realm="{site.component}"'.encode()),)
 
+    def conceal(exchange: Exchange) -> None:
+        """Neither the credential nor what a client claims to be goes on, also where `when` skips the step (H33)."""
+        exchange.edits.drop |= drop
+        if query_names:
+            _drop_query(exchange, query_names)
+
     def authenticate(exchange: Exchange) -> Switch | None:
         presented = read(exchange)
         if presented is None:
@@ -96,16 +102,14 @@ def build(config: ApiKey, site: Site) -> Built:
         if key is None or reason is not None:
             log.info("request %s: api key refused: %s, key %s", exchange.id, reason, "-" if key is None else key.id)
             raise _problem(reason, challenge)
-        exchange.edits.drop |= drop
-        if query_names:
-            _drop_query(exchange, query_names)
+        conceal(exchange)
         forward(exchange, key)
         identity = Identity(
             subject=key.application, method="api-key", application=key.application, plan=key.plan, credential=key.id
         )
         return admit(exchange, identity)
 
-    return Built(step=authenticate)
+    return Built(step=authenticate, otherwise=conceal)
 
 
 def _where(config: ApiKey) -> str:
@@ -117,16 +121,15 @@ def _refusal(key: Key | None, api: str, now: float) -> str | None:
     """A short reason for the log; None: the key opens the API."""
     if key is None:
         return "unknown"
-    if key.api != api:
-        return "of another API"
-    return key.refusal(now)
+    return key.refusal(now) or (None if key.api == api else "of another API")
 
 
 def _problem(reason: str | None, challenge: Challenge) -> Problem:
-    """Unknown, revoked and other APIs' keys read the same, so that nobody learns which keys exist."""
-    if reason == "no subscription":
+    """Unknown, revoked and ended keys read the same, so that nobody learns which keys exist. A key that is good, but
+    not for this API, is known to its owner: what is missing is the subscription."""
+    if reason in NOT_SUBSCRIBED:
         return Forbidden("The application has no subscription to this API.")
-    return Unauthorized(TEXTS.get(reason or "", SAME_TEXT), headers=challenge)
+    return Unauthorized(SAME_TEXT, headers=challenge)
 
 
 def _reader(config: ApiKey) -> Callable[[Exchange], bytes | None]:

@@ -6,6 +6,7 @@ authentication; the fields of replies are set on refusals too, so that a page ca
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -22,6 +23,9 @@ OURS = frozenset(
         b"allow-credentials", b"allow-headers", b"allow-methods", b"allow-origin", b"expose-headers", b"max-age"
     )
 )  # fmt: skip
+_PORTS = {"http": "80", "https": "443"}
+_HOST = re.compile(r"(?:(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
+_LABELS = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _drop_ours = headers.dropper(OURS)
 
 
@@ -49,17 +53,25 @@ class Cors(BaseModel):
             raise ValueError("origin * with credentials would let every page act for the user; name the origins")
         if "*" in self.origins and len(self.origins) > 1:
             raise ValueError("* stands alone: the other origins would change nothing")
+        if "*" in (*self.headers, *(self.methods or ())) or ("*" in self.expose and self.credentials):
+            raise ValueError("* means nothing with credentials and never covers Authorization; name what is allowed")
         for name in (*self.headers, *self.expose, *(self.methods or ())):
             headers.line(name.encode("ascii", "replace"), b"")
         return self
 
 
 def _check_origin(origin: str) -> None:
-    scheme, separator, host = origin.partition("://")
-    if scheme not in {"http", "https"} or not separator or not host or any(char in host for char in "/?#@ "):
-        raise ValueError(f"`{origin}` is no origin; write scheme://host or scheme://host:port, without a path")
+    scheme, _, host = origin.lower().partition("://")
     if "*" in host and (not host.startswith("*.") or "*" in host[1:]):
         raise ValueError(f"`{origin}`: a star stands for whole labels at the beginning only, as in https://*.example")
+    match = _HOST.fullmatch(host)
+    if scheme not in _PORTS or match is None:
+        raise ValueError(
+            f"`{origin}` is no origin; write scheme://host or scheme://host:port, without a path; "
+            "names beyond ASCII as browsers send them (xn--…)"
+        )
+    if match[1] == _PORTS[scheme]:
+        raise ValueError(f"`{origin}`: browsers leave the scheme's own port out; leave :{match[1]} out, too")
 
 
 def build(config: Cors, _site: Site) -> Built:
@@ -100,7 +112,10 @@ def _allowed(config: Cors) -> Callable[[bytes], bool]:
     def allows(origin: bytes) -> bool:
         lower = origin.lower()
         return lower in exact or any(
-            lower.startswith(start) and lower.endswith(end) and len(lower) > len(start) + len(end)
+            lower.startswith(start)
+            and lower.endswith(end)
+            and len(lower) > len(start) + len(end)
+            and _LABELS.fullmatch(lower, len(start), len(lower) - len(end)) is not None
             for start, end in wild
         )
 

@@ -12,8 +12,10 @@ from gateway.core.findings import DocumentsRefused, Finding, Place
 from gateway.core.kinds import BackendKinds, Kinds
 from gateway.manifest.bundle import Bundle
 from gateway.manifest.documents import Plan, Topic
-from gateway.snapshot.configs import check_steps
+from gateway.manifest.environment import fill
+from gateway.snapshot.configs import check_steps, place_of
 from gateway.snapshot.order import GATEWAY, NamedPolicy, Ordering, effective, expand_policy
+from gateway.snapshot.plans import check_plan_names, check_plans
 from gateway.snapshot.spec import Snapshot, StepSpec, TopicSpec, VersionSpec
 from gateway.snapshot.urls import check_urls
 from gateway.snapshot.version import VersionCompiler
@@ -52,8 +54,9 @@ def compile(source: Source, values: Values, kinds: Kinds, backend_kinds: Backend
         compiler = VersionCompiler(bundle, gateway, values, kinds, backend_kinds, topics, ordering)
         versions.append(compiler.compile())
         findings += ordering.findings
-    findings += check_urls(versions)
-    findings += _check_plans_order(plans, versions, kinds)
+    findings += check_urls(versions, {bundle.name: bundle.places for bundle in source.bundles})
+    findings += check_plans(plans, versions, kinds)
+    findings += check_plan_names(plans, versions, kinds)
     if findings:
         raise DocumentsRefused(findings)
     return Snapshot(
@@ -72,8 +75,7 @@ def _gateway_steps(source: Source, kinds: Kinds, findings: list[Finding]) -> tup
     ordering = Ordering(source.policies)
     steps = expand_policy(GATEWAY, policy.revisions[policy.revision], Place(path="policy gateway"), ordering)
     findings += ordering.findings
-    findings += check_steps(steps, kinds)
-    return steps
+    return _complete(steps, kinds, findings)
 
 
 def _plans(source: Source, kinds: Kinds, findings: list[Finding]) -> dict[str, tuple[StepSpec, ...]]:
@@ -82,36 +84,20 @@ def _plans(source: Source, kinds: Kinds, findings: list[Finding]) -> dict[str, t
     for name, plan in sorted(source.plans.items()):
         ordering = Ordering(source.policies)
         places = [Place(path=f"plan {name}: policies[{index}]") for index in range(len(plan.policies))]
-        found[name] = effective((), plan.policies, f"plan {name}", places, ordering)
+        steps = effective((), plan.policies, f"plan {name}", places, ordering)
         findings += ordering.findings
-        findings += check_steps(found[name], kinds)
+        found[name] = _complete(steps, kinds, findings)
     return found
 
 
-def _check_plans_order(
-    plans: Mapping[str, tuple[StepSpec, ...]], versions: Sequence[VersionSpec], kinds: Kinds
-) -> list[Finding]:
-    """A plan is known once a step has told who calls: what it replaces must stand behind that step."""
-    findings = []
-    for version in versions:
-        for endpoint in version.endpoints:
-            known = [index for index, step in enumerate(endpoint.steps) if _protects(step, kinds)]
-            early = {step.id for step in endpoint.steps[: known[0] + 1]} if known else set()
-            for name, steps in plans.items():
-                findings += [
-                    Finding(
-                        Place(path=f"plan {name}"),
-                        "plan_too_early",
-                        f"The step `{step.id}` replaces one of {version.name} {endpoint.key} that runs before the "
-                        "plan is known.",
-                        "Give the plan's step another id.",
-                    )
-                    for step in steps
-                    if step.id in early
-                ]
-    return findings
-
-
-def _protects(step: StepSpec, kinds: Kinds) -> bool:
-    kind = kinds.get(step.use)
-    return kind is not None and kind.protects
+def _complete(steps: Sequence[StepSpec], kinds: Kinds, findings: list[Finding]) -> tuple[StepSpec, ...]:
+    """Steps outside of every component: nothing declares values there, so that a `${name}` is refused."""
+    filled = []
+    for step in steps:
+        try:
+            filled.append(step.model_copy(update={"config": fill(step.config, {}), "when": fill(step.when, {})}))
+        except LookupError:
+            message = f"The step `{step.id}` of {step.scope} refers to a value; only components declare values."
+            findings.append(Finding(place_of(step.place), "missing_value", message, "Write the value itself."))
+    findings += check_steps(filled, kinds)
+    return tuple(filled)

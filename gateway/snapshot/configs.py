@@ -30,9 +30,21 @@ def check_config(model: type[BaseModel], config: Mapping[str, Any], place: Place
     try:
         model.model_validate(config)
     except ValidationError as error:
-        known = [field.alias or name for name, field in model.model_fields.items()]
-        return [_finding(dict(each), place, what, known) for each in error.errors(include_url=False)]
+        return [
+            _finding(dict(each), place, what, _known(model, each["loc"]))
+            for each in error.errors(include_url=False, include_input=False)
+        ]
     return []
+
+
+def _known(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """What the model takes in which the setting at `loc` stands."""
+    for part in loc[:-1]:
+        field = model.model_fields.get(str(part))
+        inner = field.annotation if field is not None else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _finding(error: Mapping[str, Any], place: Place, what: str, known: list[str]) -> Finding:
@@ -45,7 +57,7 @@ def _finding(error: Mapping[str, Any], place: Place, what: str, known: list[str]
         return Finding(place, "missing_setting", f"{what} needs `{where}`.", "Add it under `with`.")
     message = str(error["msg"]).removeprefix("Value error, ")
     subject = f"{what}, `{where}`" if where else what
-    return Finding(place, "invalid_setting", f"{subject}: {message}.".replace("..", "."))
+    return Finding(place, "invalid_setting", f"{subject}: {message.rstrip('.')}.")
 
 
 def check_steps(steps: Iterable[StepSpec], kinds: Kinds) -> list[Finding]:

@@ -43,18 +43,27 @@ def diff(before: BaseModel | None, after: BaseModel | None) -> list[Difference]:
 
 def _differences(path: str, before: Any, after: Any) -> Iterator[Difference]:
     if isinstance(before, list) and isinstance(after, list):
+        yield from _reordered(path, before, after)
         before, after = _keyed(before), _keyed(after)
     if isinstance(before, dict) and isinstance(after, dict):
         for key in sorted(before.keys() | after.keys(), key=str):
             yield from _differences(_join(path, key), before.get(key, ABSENT), after.get(key, ABSENT))
-    elif before is ABSENT or after is ABSENT or before != after:
+    elif before is ABSENT or after is ABSENT or before != after or isinstance(before, bool) != isinstance(after, bool):
         yield Difference(path, before, after)
 
 
+def _reordered(path: str, before: list[Any], after: list[Any]) -> Iterator[Difference]:
+    """The order of steps is the order in which they run."""
+    steps = [[item["id"] for item in items if isinstance(item, dict) and "use" in item] for items in (before, after)]
+    old, new = ([id for id in ids if id in steps[0] and id in steps[1]] for ids in steps)
+    if old != new:
+        yield Difference(f"{path} (order)", old, new)
+
+
 def _keyed(items: list[Any]) -> dict[Any, Any]:
-    for name in ("key", "id", "name"):
-        if items and all(isinstance(item, dict) and name in item for item in items):
-            return {f"[{item[name]}]": item for item in items}
+    for names in (("key",), ("id",), ("name",), ("component", "version")):
+        if items and all(isinstance(item, dict) and all(name in item for name in names) for item in items):
+            return {f"[{'@'.join(str(item[name]) for name in names)}]": item for item in items}
     return {f"[{index}]": item for index, item in enumerate(items)}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.core.findings import Finding
-from gateway.manifest.bundle import Bundle
+from gateway.manifest.bundle import Bundle, Table
 from gateway.manifest.documents import EntitySet
 from gateway.snapshot.configs import place_of
 from gateway.snapshot.spec import ColumnSpec, EntitySetSpec, NavigationSpec, ODataSpec, TableSpec
@@ -16,7 +16,7 @@ def odata_spec(bundle: Bundle, findings: list[Finding]) -> ODataSpec:
     assert declared is not None
     sets = {}
     for name, each in declared.entity_sets.items():
-        made = _table_set(bundle, name, each) if each.table else _operation_set(bundle, name, each, findings)
+        made = _table_set(bundle, name, each, findings) if each.table else _operation_set(bundle, name, each, findings)
         if made is not None:
             sets[name] = made
     namespace = declared.namespace or f"{_name(bundle.component)}.{_name(bundle.version)}"
@@ -29,7 +29,7 @@ def _name(text: str) -> str:
     return f"v{plain}" if plain[:1].isdigit() else plain
 
 
-def _table_set(bundle: Bundle, name: str, declared: EntitySet) -> EntitySetSpec | None:
+def _table_set(bundle: Bundle, name: str, declared: EntitySet, findings: list[Finding]) -> EntitySetSpec | None:
     assert declared.table is not None
     table = bundle.tables.get(declared.table)
     if table is None:
@@ -46,30 +46,43 @@ def _table_set(bundle: Bundle, name: str, declared: EntitySet) -> EntitySetSpec 
         key=tuple(key),
         backend=declared.table.partition(".")[0],
         table=TableSpec(name=table.name, schema_name=table.schema_name, columns=columns),
-        navigation=_navigation(bundle, declared),
+        navigation=_navigation(bundle, name, declared, findings),
         max_rows=declared.max_rows,
         page_size=declared.page_size,
     )
 
 
-def _navigation(bundle: Bundle, declared: EntitySet) -> dict[str, NavigationSpec]:
-    """By the foreign key between the two tables, whichever side has it."""
+def _navigation(bundle: Bundle, name: str, declared: EntitySet, findings: list[Finding]) -> dict[str, NavigationSpec]:
+    """By the one foreign key between the two tables, whichever side has it."""
     assert bundle.manifest.odata is not None
     assert declared.table is not None
     here = bundle.tables[declared.table]
     found = {}
-    for name, navigation in declared.navigation.items():
+    for key, navigation in declared.navigation.items():
         target = bundle.manifest.odata.entity_sets.get(navigation.to)
         there = bundle.tables.get(target.table) if target and target.table else None
-        if there is None:
+        ways = (
+            [way for way in _ways(here, there, navigation.to) if navigation.many in (None, way.many)] if there else []
+        )
+        if len(ways) == 1:
+            found[key] = ways[0]
             continue
-        for key in here.foreign_keys:
-            if key.table == there.name:
-                found[name] = NavigationSpec(to=navigation.to, many=False, on=_pairs(key.columns, key.remote))
-        for key in there.foreign_keys:
-            if key.table == here.name:
-                found[name] = NavigationSpec(to=navigation.to, many=True, on=_pairs(key.remote, key.columns))
+        pointer = f"/odata/entity_sets/{name}/navigation/{key}"
+        place = place_of(bundle.places.get(pointer, f"{bundle.name}: odata.entity_sets.{name}.navigation.{key}"))
+        count = "no foreign key leads" if not ways else "several foreign keys lead"
+        message = f"From the entity set `{name}` {count} to `{navigation.to}`."
+        hint = "Say `many: true` or `many: false`." if {way.many for way in ways} == {True, False} else ""
+        findings.append(Finding(place, "navigation", message, hint or "Navigation follows one foreign key of a table."))
     return found
+
+
+def _ways(here: Table, there: Table, to: str) -> list[NavigationSpec]:
+    one = [key for key in here.foreign_keys if key.table == there.name]
+    many = [key for key in there.foreign_keys if key.table == here.name]
+    return [
+        *(NavigationSpec(to=to, many=False, on=_pairs(key.columns, key.remote)) for key in one),
+        *(NavigationSpec(to=to, many=True, on=_pairs(key.remote, key.columns)) for key in many),
+    ]
 
 
 def _pairs(local: tuple[str, ...], remote: tuple[str, ...]) -> tuple[tuple[str, str], ...]:

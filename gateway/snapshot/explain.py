@@ -7,7 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from gateway.core.errors import BadRequest
 from gateway.core.kinds import Kinds, Stage
+from gateway.core.target import check
 from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, matches, rank, roots, segments_of
 from gateway.snapshot.spec import EndpointSpec, Snapshot, StepSpec, VersionSpec
 
@@ -53,23 +55,50 @@ class Explanation:
 
 def explain(snapshot: Snapshot, method: str, url: str, headers: Mapping[str, str], kinds: Kinds) -> Explanation:
     """Follows routing over the snapshot. `url` may be absolute; header names are compared without case."""
-    path = urlsplit(url).path or "/"
+    path = _path(url)
     found = Explanation(method=method.upper(), path=path)
+    try:
+        check(path.encode())
+    except BadRequest as problem:
+        found.outcome = f"400: {problem.detail}"
+        return found
     parts = path.split("/")[1:] if path != "/" else []
     lower = {name.lower(): value for name, value in headers.items()}
     mounted = _longest_base(snapshot, parts, found)
     version = _select(mounted, lower, found) if mounted else None
     if version is None:
-        found.outcome = found.outcome or "404: no base path fits"
+        found.outcome = found.outcome or _unknown_version(snapshot, parts, 0) or "404: no base path fits"
         return found
     found.version, found.revision = version.name, version.revision
     below = parts[_depth(mounted[0]) :]
     endpoint = _endpoint(version, below, found)
     if endpoint is None:
-        found.outcome = found.outcome or f"404: {version.name} has no template for it"
+        unknown = _unknown_version(snapshot, parts, _depth(mounted[0]))
+        found.outcome = found.outcome or unknown or f"404: {version.name} has no template for it"
         return found
     _describe(version, endpoint, kinds, found)
     return found
+
+
+def _path(url: str) -> str:
+    """The path of a URL as a client would send it; one that begins with // stays a path."""
+    if url.startswith("/"):
+        return url.partition("#")[0].partition("?")[0]
+    return urlsplit(url).path or "/"
+
+
+def _unknown_version(snapshot: Snapshot, parts: list[str], depth: int) -> str:
+    """Where versions stand in the path, a wrong one is told apart from a wrong path. Empty: it is not so here."""
+    for version in snapshot.versions:
+        segments = segments_of(version.base_path)
+        if "path" not in version.select_by or "{version}" not in segments:
+            continue
+        at = segments.index("{version}")
+        known = sorted(each.version for each in snapshot.versions if each.component == version.component)
+        below = len(parts) > at >= depth and tuple(parts[:at]) == segments[:at]
+        if below and parts[at] and parts[at] not in known:
+            return f"404: {version.component} has no version {parts[at]}; there are: {', '.join(known)}"
+    return ""
 
 
 Mounted = tuple[VersionSpec, str, str]  # version, root, selector
@@ -140,19 +169,26 @@ def _endpoint(version: VersionSpec, below: list[str], found: Explanation) -> End
 
 
 def _by_method(entries: list[Any], found: Explanation) -> EndpointSpec | None:
-    method = "GET" if found.method == "HEAD" else found.method
-    chosen = next((e for e in entries if e[2].method == method), None)
-    chosen = chosen or next((e for e in entries if not e[2].method), None)
+    by_method = {entry[2].method: entry for entry in reversed(entries)}
+    chosen = by_method.get(found.method)
+    if chosen is None and found.method == "HEAD":
+        chosen = by_method.get("GET")
+    chosen = chosen or by_method.get("")
     for entry in entries:
         reason = "most specific template and method" if entry is chosen else "another method"
         found.candidates.append(Candidate(entry[1], entry is chosen, reason))
     if chosen is None:
-        allowed = ", ".join(sorted({entry[2].method for entry in entries}))
-        found.outcome = f"405: allowed are {allowed}"
+        found.outcome = _other_method(found.method, set(by_method))
         return None
     names = [segment.strip("{}") for segment in chosen[3] if segment[:1] in {"{", "*"}]
     found.parameters = dict(zip(names, chosen[4], strict=True))
     return chosen[2]  # type: ignore[no-any-return]
+
+
+def _other_method(method: str, offered: set[str]) -> str:
+    """OPTIONS is answered by routing, a CORS preflight too."""
+    allow = ", ".join(sorted(offered | {"OPTIONS"} | ({"HEAD"} if "GET" in offered else set())))
+    return f"204: allowed are {allow}" if method == "OPTIONS" else f"405: allowed are {allow}"
 
 
 def _templates(version: VersionSpec) -> Iterator[tuple[str, EndpointSpec]]:
@@ -190,10 +226,11 @@ def chain_lines(endpoint: EndpointSpec, kinds: Kinds) -> Iterator[Line]:
     """Every step as it will run, with `buffer` and `decode` where the compiler puts them."""
     ordered = sorted(endpoint.steps, key=lambda step: kinds[step.use].stage if step.use in kinds else Stage.HEAD)
     typed = not endpoint.relay and not endpoint.document
+    reads = typed and endpoint.method not in {"GET", "HEAD", "DELETE"}
     buffered = decoded = False
     for step in ordered:
         stage = kinds[step.use].stage if step.use in kinds else Stage.HEAD
-        if stage >= Stage.BODY and not buffered:
+        if not buffered and (stage == Stage.BODY or (stage == Stage.CALL and reads)):
             yield Line("buffer", "buffer", "BODY")
             buffered = True
         if stage == Stage.CALL and typed and not decoded:
@@ -201,7 +238,7 @@ def chain_lines(endpoint: EndpointSpec, kinds: Kinds) -> Iterator[Line]:
             decoded = True
         yield Line(step.id, step.use, stage.name, step.scope, step.when, step.place)
     if typed and not decoded:
-        if not buffered and endpoint.method not in {"GET", "HEAD", "DELETE"}:
+        if reads and not buffered:
             yield Line("buffer", "buffer", "BODY")
         yield Line("decode", f"decode({endpoint.protocol})", "CALL")
     yield Line("last", "relay" if endpoint.relay else "document" if endpoint.document else "call", "LAST")

@@ -7,7 +7,7 @@ An inner step with an inherited id replaces it in place, `{drop: id}` takes it o
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +61,7 @@ def effective(
             _drop(item.drop, inherited, dropped, place, ordering)
         elif isinstance(item, StepSpec):
             _add(item, inherited, replaced, target, [*before, *after], place, ordering)
+    _refuse_both(dropped & replaced.keys(), items, ordering)
     base = [replaced.get(step.id, step) for step in outer if step.id not in dropped]
     return (*before, *base, *after)
 
@@ -93,6 +94,9 @@ def _add(
         replaced[step.id] = step
 
 
+Item = StepSpec | Drop | str
+
+
 def _drop(name: str, inherited: Mapping[str, StepSpec], dropped: set[str], place: Place, ordering: Ordering) -> None:
     if name not in inherited:
         near = difflib.get_close_matches(name, inherited, 1)
@@ -104,12 +108,18 @@ def _drop(name: str, inherited: Mapping[str, StepSpec], dropped: set[str], place
         dropped.add(name)
 
 
+def _refuse_both(names: Collection[str], items: Iterable[tuple[Item, Place]], ordering: Ordering) -> None:
+    """A step that is dropped and replaced: neither is obeyed in silence."""
+    for item, place in items:
+        if isinstance(item, Drop) and item.drop in names:
+            message = f"The step `{item.drop}` is both dropped and replaced in this list."
+            hint = "To replace it leave `drop` out; to put another elsewhere give that one an id of its own."
+            ordering.refuse(place, "dropped_and_replaced", message, hint)
+
+
 def _refuse_locked(name: str, step: StepSpec, place: Place, ordering: Ordering) -> None:
     message = f"The step `{name}` of {step.scope} is locked: it can be neither replaced nor dropped."
     ordering.refuse(place, "locked_step", message, "Remove this line, or ask who keeps the gateway's own steps.")
-
-
-Item = StepSpec | Drop | str
 
 
 def _items(steps: Steps, scope: str, places: Sequence[Place], ordering: Ordering) -> list[tuple[Item, Place]]:

@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from gateway.core.findings import Finding
+from gateway.core.findings import Finding, Place
 from gateway.snapshot.configs import place_of
 from gateway.snapshot.routes import ODATA_PATH, OPENAPI_PATH, SOAP_PATH, roots, segments_of, shape
 from gateway.snapshot.spec import EndpointSpec, VersionSpec
 
+Places = Mapping[str, Mapping[str, str]]  # per version the places of its manifest's keys
 
-def check_urls(versions: Sequence[VersionSpec]) -> list[Finding]:
+
+def check_urls(versions: Sequence[VersionSpec], places: Places) -> list[Finding]:
+    """Findings about the versions of all components together."""
     findings = [finding for version in versions for finding in (*_shadowed_mounts(version), *_doubles(version))]
     claims: dict[tuple[str, ...], list[tuple[VersionSpec, str]]] = {}
     for version in versions:
         for root, selector in roots(version):
             claims.setdefault(segments_of(root), []).append((version, selector))
     for claimants in claims.values():
-        findings += _collisions(claimants)
-    return findings + _defaults(versions)
+        findings += _collisions(claimants, places)
+    return findings + _hidden(versions, places) + _defaults(versions, places)
 
 
-def _collisions(claimants: list[tuple[VersionSpec, str]]) -> list[Finding]:
+def _place(version: VersionSpec, key: str, places: Places) -> Place:
+    """Of a top-level key of its manifest."""
+    known = places.get(version.name, {})
+    return place_of(known.get(f"/{key}") or known.get("") or version.name)
+
+
+def _collisions(claimants: list[tuple[VersionSpec, str]], places: Places) -> list[Finding]:
     """Versions share a base path only within a component, and only when a header tells all of them apart."""
     findings = []
     (first, selector), *others = claimants
@@ -35,7 +44,25 @@ def _collisions(claimants: list[tuple[VersionSpec, str]]) -> list[Finding]:
         else:
             continue
         message = f"{other.name} and {first.name} claim one URL: {other.root}."
-        findings.append(Finding(place_of(other.name), "url_collision", message, hint))
+        findings.append(Finding(_place(other, "base_path", places), "url_collision", message, hint))
+    return findings
+
+
+def _hidden(versions: Sequence[VersionSpec], places: Places) -> list[Finding]:
+    """The longest base path decides: a route that lies below another version's would never be reached. Wildcards and
+    parameters leave it alone, as they do within a version."""
+    findings = []
+    bases = [(segments_of(root), version) for version in versions for root, _ in roots(version)]
+    for outer, above in bases:
+        for inner, below in bases:
+            if above is below or len(inner) <= len(outer) or inner[: len(outer)] != outer:
+                continue
+            rest = inner[len(outer) :]
+            for endpoint in above.endpoints:
+                if endpoint.path and segments_of(endpoint.path)[: len(rest)] == rest:
+                    message = f"{below.name} and {above.name} {endpoint.key} claim one URL: /{'/'.join(inner)}."
+                    hint = "Change one of the paths."
+                    findings.append(Finding(_place(below, "base_path", places), "url_collision", message, hint))
     return findings
 
 
@@ -76,7 +103,7 @@ def _shadowed_mounts(version: VersionSpec) -> list[Finding]:
     return findings
 
 
-def _defaults(versions: Sequence[VersionSpec]) -> list[Finding]:
+def _defaults(versions: Sequence[VersionSpec], places: Places) -> list[Finding]:
     findings = []
     chosen: dict[str, VersionSpec] = {}
     for version in versions:
@@ -84,6 +111,7 @@ def _defaults(versions: Sequence[VersionSpec]) -> list[Finding]:
             continue
         if version.component in chosen:
             message = f"{chosen[version.component].name} and {version.name} are both the default version."
-            findings.append(Finding(place_of(version.name), "two_defaults", message, "Leave `default: true` in one."))
+            place = _place(version, "default", places)
+            findings.append(Finding(place, "two_defaults", message, "Leave `default: true` in one."))
         chosen[version.component] = version
     return findings

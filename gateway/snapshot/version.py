@@ -16,7 +16,7 @@ from gateway.manifest.environment import fill
 from gateway.snapshot.configs import check_config, check_steps, place_of
 from gateway.snapshot.entity_sets import odata_spec
 from gateway.snapshot.order import Ordering, effective
-from gateway.snapshot.routes import ODATA_PATH, OPENAPI_PATH, SOAP_PATH
+from gateway.snapshot.routes import ODATA_PATH, OPENAPI_PATH, SOAP_PATH, shape
 from gateway.snapshot.spec import (
     BackendSpec,
     Binding,
@@ -218,7 +218,8 @@ class VersionCompiler:
         yield base.model_copy(update={"operation": publish_name(topic), "binding": binding})
         path = base.path.rstrip("/") + STATUS_SUFFIX
         key = f"GET {path}"
-        if key not in self.manifest.rest:
+        taken = {shape(each.partition(" ")[2]) for each in self.manifest.rest if each.startswith("GET ")}
+        if shape(path) not in taken:
             changes = {"key": key, "method": "GET", "path": path, "operation": status_name(topic)}
             yield base.model_copy(update={**changes, "summary": f"What became of a message of {topic}"})
 
@@ -292,7 +293,8 @@ class VersionCompiler:
         return tuple(filled.get(step.id, step) for step in steps)
 
     def _filled_step(self, step: StepSpec) -> StepSpec:
-        return step.model_copy(update={"config": self._fill(step.config, place_of(step.place))})
+        place = place_of(step.place)
+        return step.model_copy(update={"config": self._fill(step.config, place), "when": self._fill(step.when, place)})
 
     def _protected(self, endpoints: Iterator[EndpointSpec]) -> Iterator[EndpointSpec]:
         """A step behind a `when` protects only some requests, so it does not count."""
@@ -300,12 +302,11 @@ class VersionCompiler:
         for endpoint in endpoints:
             if not (endpoint.protocol == "document" and public) and not any(map(self._protects, endpoint.steps)):
                 place = place_of(endpoint.place) if endpoint.place else self.place("policies")
-                self.refuse(
-                    place,
-                    "unprotected_endpoint",
-                    f"{self.bundle.name} {endpoint.key} has no step that protects it at all times.",
-                    "Add an authenticating step, or say that it is open: {use: anonymous}.",
-                )
+                message = f"{self.bundle.name} {endpoint.key} has no step that protects it at all times."
+                hint = "Add an authenticating step, or say that it is open: {use: anonymous}."
+                if endpoint.protocol == "document":
+                    hint = "Add an authenticating step to the component's policies, or write documents: public."
+                self.refuse(place, "unprotected_endpoint", message, hint)
             yield endpoint
 
     def _protects(self, step: StepSpec) -> bool:

@@ -94,7 +94,8 @@ def _query(parameters: list[Parameter], passed: frozenset[str], types: Types) ->
     absent: list[str] = []
 
     def reading(exchange: Exchange, input_: Input, errors: Errors) -> None:
-        given = parse_query(exchange.head.query, errors) if exchange.head.query else {}
+        query = exchange.head.query if exchange.edits.query is None else exchange.edits.query
+        given = parse_query(query, errors) if query else {}
         for name, take in all_takes:
             take(given.get(name, absent), input_, errors)
         for name in given:
