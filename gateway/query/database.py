@@ -30,8 +30,12 @@ def connect(url: str, pool_size: int) -> tuple[AsyncEngine, Dialect]:
         raise ValueError(f"the driver {parsed.drivername} does not serve; use one of {', '.join(_DRIVERS)}")
     dialect = _DRIVERS[parsed.drivername]
     arguments = {"server_settings": _POSTGRES} if dialect == "postgresql" else {}
-    pool = {} if _in_memory(parsed) else {"pool_size": pool_size, "max_overflow": 0}
-    engine = create_async_engine(parsed, pool_pre_ping=True, connect_args=arguments, hide_parameters=True, **pool)
+    pool: dict[str, Any] = {} if _in_memory(parsed) else {"pool_size": pool_size, "max_overflow": 0}
+    if dialect == "sqlite":  # a file does not go away as a server does, and each ping or rollback is a thread's turn
+        pool |= {"isolation_level": "AUTOCOMMIT", "pool_reset_on_return": None}
+    else:
+        pool |= {"pool_pre_ping": True}
+    engine = create_async_engine(parsed, connect_args=arguments, hide_parameters=True, **pool)
     if dialect == "sqlite":
         sa.event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     return engine, dialect
