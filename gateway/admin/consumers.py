@@ -21,7 +21,21 @@ Entry = tuple[str, str, Handler, str]
 
 
 def routes(service: Service) -> Iterator[Entry]:
-    """(path, method, handler, role)."""
+    """(path, method, handler, role). What a write changed holds on this node once it is answered."""
+    for path, method, handler, role in _entries(service):
+        yield path, method, handler if method == "GET" else _settled(service, handler), role
+
+
+def _settled(service: Service, handler: Handler) -> Handler:
+    async def handle(request: Request, token: Token) -> Any:
+        answer = await handler(request, token)
+        await service.node.settled()
+        return answer
+
+    return handle
+
+
+def _entries(service: Service) -> Iterator[Entry]:
     applications, credentials, admins = _Applications(service), _Keys(service), _Tokens(service)
     letters = _DeadLetters(service)
     yield "/applications", "GET", applications.all, "viewer"
@@ -193,7 +207,7 @@ class _DeadLetters:
 
 def _letter(letter: Any) -> dict[str, Any]:
     """Payloads stay out: they are the consumers' data. Reasons, counts and times are what an operator needs."""
-    shown = ("id", "reason", "error", "attempts", "at")
+    shown = ("id", "origin", "reason", "error", "attempts", "at")
     return {name: getattr(letter, name) for name in shown if hasattr(letter, name)}
 
 

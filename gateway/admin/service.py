@@ -47,6 +47,8 @@ class LocalNode(Node, Protocol):
 
     def heartbeat(self) -> dict[str, Any]: ...
 
+    async def settled(self) -> None: ...
+
 
 def refused(findings: Sequence[Finding]) -> Refused:
     count = len(findings)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -44,7 +44,7 @@ class LiveVersion:
     backends: Mapping[str, Backend]
     chains: dict[str, Chain] = field(default_factory=dict)
     mounts: dict[str, Chain] = field(default_factory=dict)
-    preflights: dict[str, Preflight] = field(default_factory=dict)  # by endpoint key
+    preflights: dict[str, Preflight] = field(default_factory=dict)  # by endpoint key; a mount's by its protocol
     connections: Mapping[str, Any] = field(default_factory=dict)
     holders: int = 0
 
@@ -143,9 +143,6 @@ class _ChainBuilder:
         def chain(slots: tuple[Slot, ...]) -> Chain:
             return endpoint_chain(f"{self.spec.name} {endpoint.key}", slots, ending, self.frame, render, facts)
 
-        for slot in self._slots(endpoint):
-            if slot.built.preflight is not None:
-                self.live.preflights[endpoint.key] = slot.built.preflight
         return self._with_plans(chain, endpoint)
 
     def _relay(self, endpoint: EndpointSpec) -> Ending:
@@ -186,6 +183,7 @@ class _ChainBuilder:
         endpoints = {_name(each): each for each in self.spec.endpoints if each.protocol == protocol}
         base = {name: self._slots(each) for name, each in endpoints.items()}
         shared = common(list(base.values()))
+        self._offer_preflight(protocol, next(iter(base.values()), ())[:shared])
         own = self._endings(protocol, mount)
         variants = {}
         for plan in self.plans:
@@ -262,7 +260,15 @@ class _ChainBuilder:
 
     def _with_plans(self, chain: Callable[[tuple[Slot, ...]], Chain], endpoint: EndpointSpec) -> Chain:
         plans = {plan: replace(chain(self._slots(endpoint, plan)), plan=plan) for plan in self.plans}
-        return replace(chain(self._slots(endpoint)), plans=plans)
+        slots = self._slots(endpoint)
+        self._offer_preflight(endpoint.key, slots)
+        return replace(chain(slots), plans=plans)
+
+    def _offer_preflight(self, key: str, slots: Iterable[Slot]) -> None:
+        """The innermost step that answers preflights does, as its fields are the ones that replies get."""
+        for slot in slots:
+            if slot.built.preflight is not None:
+                self.live.preflights[key] = slot.built.preflight
 
     def _slots(self, endpoint: EndpointSpec, plan: str | None = None) -> tuple[Slot, ...]:
         steps: tuple[StepSpec, ...] = endpoint.steps

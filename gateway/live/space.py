@@ -95,9 +95,9 @@ def _offers(version: LiveVersion) -> Iterable[_Offer]:
             preflight = version.preflights.get(endpoint.key)
             yield _Offer(endpoint.path, endpoint.method, version.chains[endpoint.key], preflight)
     if "soap" in version.mounts:
-        yield _Offer(SOAP_PATH, "POST", version.mounts["soap"])
+        yield _Offer(SOAP_PATH, "POST", version.mounts["soap"], version.preflights.get("soap"))
     if "odata" in version.mounts:
-        yield _Offer(f"{ODATA_PATH}/**", "", version.mounts["odata"])
+        yield _Offer(f"{ODATA_PATH}/**", "", version.mounts["odata"], version.preflights.get("odata"))
 
 
 def _methods(version: VersionSpec, offers: list[_Offer]) -> Methods:

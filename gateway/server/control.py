@@ -181,6 +181,15 @@ class Control:
             await self._read()
             await self._settle()
 
+    async def settled(self) -> None:
+        """Follows, and waits until this node's workers know it: what was written holds for the next request. Never
+        fails: what was written is written, and reaches a worker that is late or new all the same."""
+        try:
+            await self.follow()
+            await self.crew.settle()
+        except Problem as error:
+            log.warning("a change has not reached every worker yet: %s", error)
+
     async def _read(self) -> None:
         if not self._loaded:
             await self._load()

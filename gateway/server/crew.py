@@ -178,6 +178,10 @@ class Crew:
                 self._tell({"do": "activate", "ask": 0, "hash": before[0], "path": str(before[1])})
             raise
 
+    async def settle(self) -> None:
+        """Every worker has taken in what it was told of the directory. NotServed when one does not say so."""
+        await self._ask("settle", "", self._path)
+
     async def _ask(self, do: str, hash: str, path: Path) -> int:
         """How many ended before they answered."""
         number = next(self._numbers)

@@ -137,6 +137,8 @@ class Worker:
                 self.directory.current.apply(change)
             elif do == "heard":
                 self.directory.current.as_of = message["at"]
+            elif do == "settle":
+                link.send({"say": "done", "ask": message["ask"]})
             else:
                 orders.put_nowait(message)
 

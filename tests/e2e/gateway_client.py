@@ -50,3 +50,7 @@ class Node:
         with closing(sqlite3.connect(self.database, timeout=10)) as connection:
             connection.row_factory = sqlite3.Row
             return connection.execute(query, values).fetchall()
+
+    def write(self, statement: str, *values: Any) -> None:
+        with closing(sqlite3.connect(self.database, timeout=10)) as connection, connection:
+            connection.execute(statement, values)
