@@ -122,6 +122,7 @@ class VersionCompiler:
         return found
 
     def _fill(self, config: Any, place: Place) -> Any:
+        """A filled copy; the same object when a value is missing, which is told and not checked any further."""
         try:
             return fill(config, self.values)
         except LookupError as error:
@@ -139,18 +140,18 @@ class VersionCompiler:
                 config = self._fill(part, place)
                 found[name] = BackendSpec(kind=kind, config=config)
                 model = self.backend_kinds[kind].connection
-                if model is not None:
+                if model is not None and config is not part:
                     self.ordering.findings += check_config(model, config, place, f"The backend `{name}`")
         return found
 
     def _operation(self, name: str) -> OperationSpec:
         declared = self.manifest.operations[name]
         contract = self.bundle.contracts[name]
-        kind, backend, config = _target(declared)
+        kind, backend, part = _target(declared)
         place = self.place("operations", name, kind)
-        config = self._fill(config, place)
+        config = self._fill(part, place)
         model = self.backend_kinds[kind].operation
-        if model is not None:
+        if model is not None and config is not part:
             self.ordering.findings += check_config(model, config, place, f"The operation `{name}`")
         return OperationSpec(name=name, contract=_contract(contract), kind=kind, backend=backend, config=config)
 
@@ -289,7 +290,8 @@ class VersionCompiler:
         steps = effective(outer, inner, scope, places, self.ordering)
         own = [step for step in steps if step not in outer]
         filled = {step.id: self._filled_step(step) for step in own}
-        self.ordering.findings += check_steps(filled.values(), self.kinds)
+        known = [step for step in own if filled[step.id].config is not step.config]
+        self.ordering.findings += check_steps((filled[step.id] for step in known), self.kinds)
         return tuple(filled.get(step.id, step) for step in steps)
 
     def _filled_step(self, step: StepSpec) -> StepSpec:
