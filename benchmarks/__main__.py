@@ -1,7 +1,7 @@
 """Starts one gateway worker, loads it row by row, and prints CPU per request (user and system time of the worker).
 
-The worker and its store are pinned to one core, load and upstream to another. Ratios within one run count: the
-machine drifts. Nothing here is asserted.
+The worker is pinned to one core; load, upstream and store to the other. Ratios within one run count: the machine
+drifts. Nothing here is asserted.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def gateway(folder: Path, port: int) -> Iterator[tuple[dict[str, Any], int]]:
     command += ["benchmarks.processes", "--environment", str(environment), "--data", str(folder / "var")]
     command += ["--port", "0", "--admin-port", "0"]
     variables = {**os.environ, "PENSTOCK_ADMIN_TOKEN": TOKEN, "PYTHONUNBUFFERED": "1"}
-    arguments = pinned(0, sys.executable, *command)
+    arguments = pinned(1, sys.executable, *command)
     process = subprocess.Popen(arguments, env=variables, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -66,7 +66,9 @@ def gateway(folder: Path, port: int) -> Iterator[tuple[dict[str, Any], int]]:
             if line.startswith("admin"):
                 break
         context = orjson.loads((folder / "var" / "context.json").read_bytes())
-        yield context, _worker(process.pid)
+        worker = _worker(process.pid)
+        os.sched_setaffinity(worker, {0})
+        yield context, worker
     finally:
         process.terminate()
         process.wait()
