@@ -226,7 +226,7 @@ def chain_lines(endpoint: EndpointSpec, kinds: Kinds) -> Iterator[Line]:
     """Every step as it will run, with `buffer` and `decode` where the compiler puts them."""
     ordered = sorted(endpoint.steps, key=lambda step: kinds[step.use].stage if step.use in kinds else Stage.HEAD)
     typed = not endpoint.relay and not endpoint.document
-    reads = typed and endpoint.method not in {"GET", "HEAD", "DELETE"}
+    reads = typed and _reads_body(endpoint)
     buffered = decoded = False
     for step in ordered:
         stage = kinds[step.use].stage if step.use in kinds else Stage.HEAD
@@ -242,6 +242,13 @@ def chain_lines(endpoint: EndpointSpec, kinds: Kinds) -> Iterator[Line]:
             yield Line("buffer", "buffer", "BODY")
         yield Line("decode", f"decode({endpoint.protocol})", "CALL")
     yield Line("last", "relay" if endpoint.relay else "document" if endpoint.document else "call", "LAST")
+
+
+def _reads_body(endpoint: EndpointSpec) -> bool:
+    """Whether `decode` needs the body. An entity set is read by its URL, as is the mount that finds it."""
+    if endpoint.protocol == "odata":
+        return bool(endpoint.operation) and not endpoint.operation.startswith("odata:")
+    return endpoint.method not in {"GET", "HEAD", "DELETE"}
 
 
 def _backend(version: VersionSpec, endpoint: EndpointSpec) -> str:
