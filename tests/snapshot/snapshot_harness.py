@@ -130,4 +130,4 @@ def policy(name: str, *steps: str) -> str:
 
 
 def plan(name: str, *steps: str) -> str:
-    return f"kind: Plan\nname: {name}\npolicies:\n" + "".join(f"  - {step}\n" for step in steps)
+    return f"kind: Plan\nname: {name}\npolicies: [{', '.join(steps)}]\n"

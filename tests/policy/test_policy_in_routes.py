@@ -1,0 +1,126 @@
+"""Policies in chains that were published: documents, compiled and built, behind the router."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.core.ids import id_source
+from gateway.core.live import LiveCell
+from gateway.core.memory_wire import Answer, MemoryWire
+from gateway.live.build import Settings, build_version
+from gateway.live.slots import Builder
+from gateway.live.space import build_router
+from tests.policy.policy_harness import Gateway, json_of
+from tests.snapshot.snapshot_harness import BACKEND_KINDS, KINDS, compiled, documents, plan
+
+KEY = b"pk_right"
+WITH_KEY = [(b"X-API-KEY", KEY)]
+SHOP = """kind: ApiComponent
+name: shop
+version: v1
+base_path: /shop
+operations: {get: {effect: safe, fixed: 1, input: {id: string?}, output: int32}}
+policies:
+  - {use: cors, with: {origins: ["https://shop.example"]}}
+  - {id: keys, use: api-key, with: {query: key}}
+  - {id: burst, use: rate-limit, with: {limit: 100/1m}}
+rest: {GET /a: get, ANY /any: get, POST /a: get}
+soap: {namespace: "urn:shop", operations: [get]}
+odata: {operations: [get]}
+"""
+ASKS = [(b"Origin", b"https://shop.example"), (b"Access-Control-Request-Headers", b"x-api-key")]
+
+
+class Published:
+    """Documents that are live over the services of a gateway."""
+
+    def __init__(self, live: LiveCell) -> None:
+        self._live = live
+
+    async def request(self, method: str, target: str, headers: Any = (), body: bytes = b"") -> Answer:
+        return await MemoryWire.request(self._live, method, target, headers, body)
+
+
+async def published(gateway: Gateway, *texts: str) -> Published:
+    snapshot = await compiled(documents(*texts))
+    settings = Settings(Builder(KINDS, gateway.site().services, {}), BACKEND_KINDS)
+    versions = [await build_version(version, snapshot.plans, settings) for version in snapshot.versions]
+    return Published(LiveCell(build_router(versions), id_source("id"), gateway.clock))
+
+
+@pytest.mark.parametrize(
+    ("target", "method"),
+    [
+        ("/shop/a", b"GET"),
+        ("/shop/a", b"POST"),
+        ("/shop/any", b"PATCH"),
+        ("/shop/soap", b"POST"),
+        ("/shop/odata/x", b"GET"),
+    ],
+)
+async def test_a_preflight_is_answered_before_authentication(gateway: Gateway, target: str, method: bytes) -> None:
+    """DESIGN 5"""
+    shop = await published(gateway, SHOP, plan("gold"))
+    answer = await shop.request("OPTIONS", target, [*ASKS, (b"Access-Control-Request-Method", method)])
+    assert answer.status == 204
+    assert answer.get(b"access-control-allow-origin") == b"https://shop.example"
+    assert method in (answer.get(b"access-control-allow-methods") or b"").split(b", ")
+
+
+async def test_a_preflight_of_a_method_that_is_not_there_allows_nothing(gateway: Gateway) -> None:
+    shop = await published(gateway, SHOP, plan("gold"))
+    answer = await shop.request("OPTIONS", "/shop/a", [*ASKS, (b"Access-Control-Request-Method", b"DELETE")])
+    assert answer.get(b"access-control-allow-origin") is None
+
+
+@pytest.mark.parametrize("target", ["/shop/a", "/shop/odata/get()"])
+async def test_a_page_may_read_why_it_was_refused(gateway: Gateway, target: str) -> None:
+    shop = await published(gateway, SHOP, plan("gold"))
+    answer = await shop.request("GET", target, ASKS[:1])
+    assert answer.status == 401
+    assert answer.get(b"access-control-allow-origin") == b"https://shop.example"
+
+
+async def test_a_key_in_the_query_is_no_parameter_of_the_operation(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    shop = await published(gateway, SHOP, plan("gold"))
+    assert (await shop.request("GET", "/shop/a?key=pk_right&id=7")).status == 200
+    assert (await shop.request("GET", "/shop/a?other=pk_right&id=7", WITH_KEY)).status == 400
+
+
+async def test_a_plan_adds_and_replaces_limits_for_its_own_subscribers(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    gateway.add_key(b"silver", "k2", plan="silver")
+    gold = plan("gold", "{id: minute, use: rate-limit, with: {limit: 2/1m}}")
+    silver = plan("silver", "{id: burst, use: rate-limit, with: {limit: 1/1m, by: key}}")
+    shop = await published(gateway, SHOP, gold, silver)
+    answers = [await shop.request("GET", "/shop/a", WITH_KEY) for _ in range(3)]
+    assert [answer.status for answer in answers] == [200, 200, 429]
+    assert [value.split(b";")[0] for value in answers[0].all(b"ratelimit")] == [b'"minute"', b'"burst"']
+    others = [await shop.request("GET", "/shop/a", [(b"X-API-KEY", b"silver")]) for _ in range(2)]
+    assert [answer.status for answer in others] == [200, 429]
+
+
+async def test_a_plan_limits_soap_and_odata_as_well(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    shop = await published(gateway, SHOP, plan("gold", "{id: minute, use: rate-limit, with: {limit: 1/1m}}"))
+    assert (await shop.request("GET", "/shop/odata/get()", WITH_KEY)).status == 200
+    assert (await shop.request("GET", "/shop/odata/get()", WITH_KEY)).status == 429
+    assert (await shop.request("GET", "/shop/a", WITH_KEY)).status == 429
+
+
+async def test_a_key_of_a_plan_that_is_not_known_is_refused_rather_than_served_without_limits(gateway: Gateway) -> None:
+    gateway.add_key(KEY, plan="platinum")
+    shop = await published(gateway, SHOP, plan("gold"))
+    answer = await shop.request("GET", "/shop/a", WITH_KEY)
+    assert (answer.status, json_of(answer)["code"]) == (503, "unavailable")
+
+
+async def test_what_a_skipped_step_would_have_set_is_not_set(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    steps = "  - {use: headers, with: {response: {set: {X-Only: a}}}, when: {query: {id: '1'}}}\nrest:"
+    shop = await published(gateway, SHOP.replace("rest:", steps, 1), plan("gold"))
+    found = [(await shop.request("GET", f"/shop/a?id={id}", WITH_KEY)).get(b"x-only") for id in (1, 2)]
+    assert found == [b"a", None]
