@@ -48,6 +48,12 @@ def require(token: Token, role: str, component: str | None = None) -> None:
         raise Forbidden(f"The token `{token.name}` has no role `{role}`{what}.")
 
 
+def require_anywhere(token: Token, role: str) -> None:
+    """The role, on whatever component: for a body that is not read yet."""
+    if role not in token.roles and "admin" not in token.roles:
+        raise Forbidden(f"The token `{token.name}` has no role `{role}`.")
+
+
 def require_kind(token: Token, kind: str, name: str) -> None:
     """What applying a document of that kind takes."""
     require(token, ROLE_OF_KIND[kind], name if kind == "ApiComponent" else None)

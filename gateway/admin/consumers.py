@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.admin.bodies import json_body
+from gateway.admin.access import require, require_anywhere
+from gateway.admin.bodies import expected, json_body, strings
+from gateway.admin.routing import Entry, Handler
 from gateway.admin.service import Service
 from gateway.consumers import keys, tokens
 from gateway.consumers.tokens import Token
 from gateway.core.errors import InvalidInput, NotFound
-from gateway.store.store import APPLICATIONS, PLANS, SUBSCRIPTIONS
-
-Handler = Callable[[Request, Token], Awaitable[Any]]
-Entry = tuple[str, str, Handler, str]
+from gateway.store.store import APPLICATIONS, KEYS, PLANS, SUBSCRIPTIONS
 
 
-def routes(service: Service) -> Iterator[Entry]:
-    """(path, method, handler, role). What a write changed holds on this node once it is answered."""
-    for path, method, handler, role in _entries(service):
-        yield path, method, handler if method == "GET" else _settled(service, handler), role
+def entries(service: Service) -> Iterator[Entry]:
+    """Keys and subscriptions belong to an API component: a token that is bound to it may act on them. What a write
+    changed holds on this node once it is answered."""
+    for entry in _entries(service):
+        yield entry if entry.method == "GET" else entry._replace(handler=_settled(service, entry.handler))
 
 
 def _settled(service: Service, handler: Handler) -> Handler:
@@ -36,23 +36,24 @@ def _settled(service: Service, handler: Handler) -> Handler:
 
 
 def _entries(service: Service) -> Iterator[Entry]:
-    applications, credentials, admins = _Applications(service), _Keys(service), _Tokens(service)
-    letters = _DeadLetters(service)
-    yield "/applications", "GET", applications.all, "viewer"
-    yield "/applications", "POST", applications.create, "operator"
-    yield "/applications/{name}", "GET", applications.one, "viewer"
-    yield "/applications/{name}", "DELETE", applications.delete, "operator"
-    yield "/subscriptions", "GET", applications.subscriptions, "viewer"
-    yield "/subscriptions", "POST", applications.subscribe, "operator"
-    yield "/keys", "GET", credentials.all, "viewer"
-    yield "/keys", "POST", credentials.create, "operator"
-    yield "/keys/{id}/rotate", "POST", credentials.rotate, "operator"
-    yield "/keys/{id}", "DELETE", credentials.revoke, "operator"
-    yield "/tokens", "GET", admins.all, "admin"
-    yield "/tokens", "POST", admins.create, "admin"
-    yield "/tokens/{id}", "DELETE", admins.revoke, "admin"
-    yield "/topics/{topic}/dead-letters", "GET", letters.all, "viewer"
-    yield "/topics/{topic}/dead-letters/{listener:path}/{id}/redrive", "POST", letters.redrive, "operator"
+    applications, subscriptions = _Applications(service), _Subscriptions(service)
+    credentials, admins, letters = _Keys(service), _Tokens(service), _DeadLetters(service)
+    yield Entry("/applications", "GET", applications.all, "viewer")
+    yield Entry("/applications", "POST", applications.create, "operator")
+    yield Entry("/applications/{name}", "GET", applications.one, "viewer")
+    yield Entry("/applications/{name}", "DELETE", applications.delete, "operator")
+    yield Entry("/subscriptions", "GET", subscriptions.all, "viewer")
+    yield Entry("/subscriptions", "POST", subscriptions.create, None)
+    yield Entry("/subscriptions/{application}/{api}", "DELETE", subscriptions.delete, None)
+    yield Entry("/keys", "GET", credentials.all, "viewer")
+    yield Entry("/keys", "POST", credentials.create, None)
+    yield Entry("/keys/{id}/rotate", "POST", credentials.rotate, None)
+    yield Entry("/keys/{id}", "DELETE", credentials.revoke, None)
+    yield Entry("/tokens", "GET", admins.all, "admin")
+    yield Entry("/tokens", "POST", admins.create, "admin")
+    yield Entry("/tokens/{id}", "DELETE", admins.revoke, "admin")
+    yield Entry("/topics/{topic}/dead-letters", "GET", letters.all, "viewer")
+    yield Entry("/topics/{topic}/dead-letters/{listener:path}/{id}/redrive", "POST", letters.redrive, "operator")
 
 
 class _Applications:
@@ -76,15 +77,31 @@ class _Applications:
 
     async def delete(self, request: Request, token: Token) -> Any:
         name = request.path_params["name"]
+        record = await self.service.store.get(APPLICATIONS, name)
+        expected(request, record.version if record else 0)
         await keys.delete_application(self.service.store, name, actor=token.name)
         return {"deleted": name}
 
-    async def subscriptions(self, _request: Request, _token: Token) -> Any:
-        return {"items": [dict(record.value) async for _, record in self.service.store.scan(SUBSCRIPTIONS)]}
 
-    async def subscribe(self, request: Request, token: Token) -> Any:
+class _Subscriptions:
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def all(self, _request: Request, token: Token) -> Any:
+        found = [dict(record.value) async for _, record in self.service.store.scan(SUBSCRIPTIONS)]
+        return {"items": [each for each in found if token.may("viewer", each["api"])]}
+
+    async def delete(self, request: Request, token: Token) -> Any:
+        application, api = request.path_params["application"], request.path_params["api"]
+        require(token, "operator", api)
+        await keys.unsubscribe(self.service.store, application=application, api=api, actor=token.name)
+        return {"deleted": f"{application}/{api}"}
+
+    async def create(self, request: Request, token: Token) -> Any:
+        require_anywhere(token, "operator")
         fields = {"application": str, "api": str, "plan": str}
         body = await json_body(request, fields, required=("application", "api"))
+        require(token, "operator", body["api"])
         _known(self.service, body["api"], body.get("plan"))
         await keys.subscribe(self.service.store, self.service.clock, actor=token.name, **body)
         return JSONResponse(body, 201)
@@ -104,14 +121,26 @@ class _Keys:
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    async def all(self, request: Request, _token: Token) -> Any:
+    async def _own(self, request: Request, token: Token) -> str:
+        """The id of a key that this token may touch."""
+        require_anywhere(token, "operator")
+        id = str(request.path_params["id"])
+        record = await self.service.store.get(KEYS, id)
+        if record is None:
+            raise NotFound(f"There is no key {id}.")
+        require(token, "operator", record.value["api"])
+        return id
+
+    async def all(self, request: Request, token: Token) -> Any:
         query = request.query_params
         found = keys.list_keys(self.service.store, query.get("application"), query.get("api"))
-        return {"items": [dict(each) async for each in found]}
+        return {"items": [dict(each) async for each in found if token.may("viewer", each["api"])]}
 
     async def create(self, request: Request, token: Token) -> Any:
+        require_anywhere(token, "operator")
         fields = {"application": str, "api": str, "plan": str, "starts": str, "ends": str}
         body = await json_body(request, fields, required=("application", "api"))
+        require(token, "operator", body["api"])
         _known(self.service, body["api"], body.get("plan"))
         id, key = await keys.create_key(
             self.service.store,
@@ -127,20 +156,21 @@ class _Keys:
         return JSONResponse({"id": id, "key": key, **body}, 201)
 
     async def rotate(self, request: Request, token: Token) -> Any:
+        old = await self._own(request, token)
         body = await json_body(request, {"overlap": int, "ends": str})
         id, key = await keys.rotate_key(
             self.service.store,
             self.service.hasher,
             self.service.clock,
-            request.path_params["id"],
+            old,
             overlap=float(body.get("overlap", keys.DAY)),
             ends=_moment(body, "ends"),
             actor=token.name,
         )
-        return JSONResponse({"id": id, "key": key, "replaces": request.path_params["id"]}, 201)
+        return JSONResponse({"id": id, "key": key, "replaces": old}, 201)
 
     async def revoke(self, request: Request, token: Token) -> Any:
-        id = request.path_params["id"]
+        id = await self._own(request, token)
         await keys.revoke_key(self.service.store, self.service.clock, id, actor=token.name)
         return {"revoked": id}
 
@@ -155,13 +185,14 @@ class _Tokens:
     async def create(self, request: Request, token: Token) -> Any:
         fields = {"name": str, "roles": list, "components": list, "ends": str}
         body = await json_body(request, fields, required=("name", "roles"))
+        roles, components = strings(body, "roles"), strings(body, "components")
         id, plaintext = await tokens.create_token(
             self.service.store,
             self.service.hasher,
             self.service.clock,
             name=body["name"],
-            roles=[str(role) for role in body["roles"]],
-            components=body.get("components"),
+            roles=roles or (),
+            components=components,
             ends=_moment(body, "ends"),
             actor=token.name,
         )
@@ -177,11 +208,12 @@ class _DeadLetters:
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    async def all(self, request: Request, _token: Token) -> Any:
+    async def all(self, request: Request, token: Token) -> Any:
         """Of one listener (`?listener=shop@v2/bill_order`), or of every listener that is live."""
         topic = request.path_params["topic"]
         wanted = request.query_params.get("listener")
         groups = [wanted] if wanted else self._groups(topic)
+        groups = [each for each in groups if token.may("viewer", each.partition("@")[0])]
         items = []
         for group in groups:
             for letter in await self.service.streams.dead_letters(topic, group):

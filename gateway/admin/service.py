@@ -11,7 +11,15 @@ from gateway.admin.changes import ChangeSet, Resolver, active_bundle, change_set
 from gateway.admin.publishing import Node, Publisher
 from gateway.admin.state import State, expectations, read_bundle
 from gateway.core.clock import Clock
-from gateway.core.errors import Conflict, Detail, InvalidInput, NotFound, PreconditionFailed, Problem
+from gateway.core.errors import (
+    Conflict,
+    Detail,
+    InvalidInput,
+    NotFound,
+    PreconditionFailed,
+    Problem,
+    UnsupportedMediaType,
+)
 from gateway.core.findings import DocumentsRefused, Finding
 from gateway.core.kinds import BackendKinds, Kinds
 from gateway.core.secrets import KeyHasher
@@ -22,13 +30,14 @@ from gateway.manifest.transfer import unpack
 from gateway.snapshot.diff import diff
 from gateway.snapshot.explain import explain
 from gateway.snapshot.spec import Snapshot
-from gateway.store.store import ACTIVE, PLANS, POLICIES, REVISIONS, TOPICS, Store, Write
+from gateway.store.store import ACTIVE, PLANS, POLICIES, REVISIONS, SUBSCRIPTIONS, TOPICS, Store, Write
 from gateway.store.streams import Streams
 
 Audit = dict[str, Any]
 Places = Mapping[str, Mapping[str, str]]  # of bundles, by component@version
 Rehearse = Callable[[Snapshot, Places], Sequence[Finding]]
-SINGULAR: Final = {ACTIVE: "live version", POLICIES: "policy", PLANS: "plan", TOPICS: "topic"}
+TEXTS: Final = ("application/yaml", "application/x-yaml", "text/yaml", "application/json")
+SINGULAR: Final = {ACTIVE: "version", POLICIES: "policy", PLANS: "plan", TOPICS: "topic"}
 TRIES: Final = 5  # of a change that nobody pinned to a version, when other nodes were faster
 
 
@@ -54,6 +63,20 @@ def refused(findings: Sequence[Finding]) -> Refused:
     count = len(findings)
     details = [Detail(str(each.place), f"{each.message} {each.hint}".strip(), each.code) for each in findings]
     return Refused(f"{count} finding{'s' * (count > 1)}: {findings[0]}", details=details)
+
+
+def read_documents(body: bytes, media_type: str, label: str) -> list[Loaded]:
+    """UnsupportedMediaType, Refused with every finding."""
+    if media_type not in {PACKED, *TEXTS}:
+        raise UnsupportedMediaType(f"Send documents as one of {', '.join([*TEXTS, PACKED])}.")
+    try:
+        if media_type == PACKED:
+            return unpack(body)
+        return load_text(body.decode(), label, as_json=media_type == "application/json")
+    except UnicodeDecodeError:
+        raise InvalidInput("The body is no UTF-8 text.") from None
+    except DocumentsRefused as error:
+        raise refused(error.findings) from None
 
 
 def _expected(state: State, expect: Mapping[tuple[str, str], int]) -> None:
@@ -86,16 +109,27 @@ class Service:
 
     async def apply_body(self, body: bytes, media_type: str, label: str, actor: str, **options: Any) -> dict[str, Any]:
         """Documents as YAML or JSON text, several in one; or packed, each key with its place."""
-        try:
-            if media_type == PACKED:
-                loaded = unpack(body)
-            else:
-                loaded = load_text(body.decode(), label, as_json=media_type == "application/json")
-        except UnicodeDecodeError:
-            raise InvalidInput("The body is no UTF-8 text.") from None
-        except DocumentsRefused as error:
-            raise refused(error.findings) from None
-        return await self.apply(loaded, actor, **options)
+        return await self.apply(read_documents(body, media_type, label), actor, **options)
+
+    async def put(
+        self,
+        table: str,
+        kind: str,
+        name: str,
+        body: bytes,
+        media_type: str,
+        actor: str,
+        *,
+        expect: int | None = None,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        """One document under its own name. `expect` is the version that must be there, 0 for none."""
+        loaded = read_documents(body, media_type, "body")
+        if [(each.kind, each.name) for each in loaded] != [(kind, name)]:
+            there = ", ".join(f"{each.kind} {each.name}" for each in loaded)
+            raise InvalidInput(f"Send one document, {kind} {name}; this is {there}.", target="name")
+        wanted = None if expect is None else {(table, name): expect}
+        return await self.apply(loaded, actor, dry_run=dry_run, expect=wanted)
 
     async def apply(
         self,
@@ -281,8 +315,16 @@ class Service:
                 raise NotFound(f"There is no {SINGULAR[table]} {name}.")
             if expect is not None:
                 _expected(before, {(table, name): expect})
-            audit = {"actor": actor, "action": f"{table}.delete", "subject": name}
+            if table == PLANS:
+                await self._nobody_on(name)
+            audit = {"actor": actor, "action": f"{SINGULAR[table]}.delete", "subject": name}
             return {"deleted": name, **await self._publish(before, [Write(table, name, None)], audit)}
+
+    async def _nobody_on(self, plan: str) -> None:
+        """Conflict while an application is on that plan: its keys would open nothing."""
+        async for key, record in self.store.scan(SUBSCRIPTIONS):
+            if record.value.get("plan") == plan:
+                raise Conflict(f"The plan {plan} has subscriptions, such as {key}. Move them to another plan first.")
 
     async def _publish(self, before: State, writes: list[Write], audit: Audit) -> dict[str, Any]:
         try:
@@ -297,19 +339,18 @@ class Service:
     def snapshot(self) -> Snapshot:
         return self.node.compile(self.node.state)
 
-    async def diff(self, first: str, second: str) -> list[dict[str, Any]]:
-        """Revisions by their hash, or live versions by name."""
-        bundles = [await self._named(name) for name in (first, second)]
-        return [each.as_json() for each in diff(*bundles) if not each.path.startswith("places")]
+    def diff(self, first: Bundle, second: Bundle) -> list[dict[str, Any]]:
+        return [each.as_json() for each in diff(first, second) if not each.path.startswith("places")]
 
-    async def _named(self, name: str) -> Bundle:
+    async def named(self, name: str) -> Bundle:
+        """A revision by its hash, or a live version by its name."""
         if "@" in name:
             self._active(name)
             return self._bundle_of(name)
         return await self.revision(name)
 
-    def explain(self, method: str, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
-        return explain(self.snapshot(), method, url, headers, self.kinds).as_json()
+    def explain(self, snapshot: Snapshot, method: str, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
+        return explain(snapshot, method, url, headers, self.kinds).as_json()
 
     def policy_kinds(self) -> list[dict[str, Any]]:
         return [
@@ -332,6 +373,11 @@ class Service:
         if record is None:
             raise NotFound(f"There is no {SINGULAR[table]} {name}.")
         return {"name": name, **record.value}, record.version
+
+    def version_of(self, table: str, name: str) -> int:
+        """Of the record, as its ETag tells it; 0 when there is none."""
+        record = self.node.state.rows(table).get(name)
+        return record.version if record else 0
 
     async def nodes(self) -> list[dict[str, Any]]:
         return [{"name": name, **state} for name, state in sorted((await self.store.nodes()).items())]

@@ -1,0 +1,65 @@
+"""What is kept under a name: policies, plans, topics, on the admin REST. Writes honour If-Match (RFC 9110, 13.1.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from gateway.admin.bodies import expected, flag, media_type, raw_body
+from gateway.admin.routing import Entry
+from gateway.admin.service import Service
+from gateway.consumers.tokens import Token
+from gateway.store.store import PLANS, POLICIES, TOPICS
+
+KINDS: Final = {POLICIES: ("Policy", "policy-editor"), PLANS: ("Plan", "policy-editor"), TOPICS: ("Topic", "publisher")}
+
+
+def entries(service: Service) -> Iterator[Entry]:
+    for table, (kind, role) in KINDS.items():
+        stored = _Stored(service, table, kind)
+        yield Entry(f"/{table}", "GET", stored.all, "viewer")
+        yield Entry(f"/{table}/{{name}}", "GET", stored.one, "viewer")
+        yield Entry(f"/{table}/{{name}}", "PUT", stored.put, role)
+        yield Entry(f"/{table}/{{name}}", "DELETE", stored.remove, role)
+
+
+class _Stored:
+    def __init__(self, service: Service, table: str, kind: str) -> None:
+        self.service = service
+        self.table = table
+        self.kind = kind
+
+    async def all(self, _request: Request, _token: Token) -> Any:
+        return {"items": self.service.stored(self.table)}
+
+    async def one(self, request: Request, _token: Token) -> Any:
+        value, version = self.service.stored_one(self.table, request.path_params["name"])
+        return JSONResponse(value, headers={"ETag": f'"{version}"'})
+
+    async def put(self, request: Request, token: Token) -> Any:
+        """The whole document, as YAML or JSON; 201 when there was none."""
+        name, dry_run = request.path_params["name"], flag(request, "dry_run")
+        body, media = await raw_body(request), media_type(request)
+        await self.service.node.follow()
+        version = self.service.version_of(self.table, name)
+        told = await self.service.put(
+            self.table,
+            self.kind,
+            name,
+            body,
+            media,
+            token.name,
+            expect=expected(request, version),
+            dry_run=dry_run,
+        )
+        status = 200 if version or dry_run else 201
+        return JSONResponse(told, status, headers={"ETag": f'"{told["sequence"] or version}"'})
+
+    async def remove(self, request: Request, token: Token) -> Any:
+        name = request.path_params["name"]
+        await self.service.node.follow()
+        _, version = self.service.stored_one(self.table, name)
+        return await self.service.remove(self.table, name, token.name, expected(request, version))

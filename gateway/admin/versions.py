@@ -1,0 +1,98 @@
+"""Documents in, and what is made of them: components, versions, revisions, on the admin REST.
+
+A token that is bound to components sees and changes those alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from starlette.requests import Request
+
+from gateway.admin.access import require, require_kind
+from gateway.admin.bodies import flag, json_body, media_type, raw_body
+from gateway.admin.routing import Entry
+from gateway.admin.service import Service
+from gateway.consumers.tokens import Token
+from gateway.core.errors import BadRequest
+from gateway.store.store import ACTIVE
+
+
+def entries(service: Service) -> Iterator[Entry]:
+    made = _Versions(service)
+    yield Entry("/apply", "POST", made.apply, None)
+    yield Entry("/components", "GET", made.components, "viewer")
+    yield Entry("/versions", "GET", made.all, "viewer")
+    yield Entry("/versions/{name}", "GET", made.one, None)
+    yield Entry("/versions/{name}", "DELETE", made.remove, None)
+    yield Entry("/versions/{name}/rollback", "POST", made.rollback, None)
+    yield Entry("/revisions", "GET", made.revisions, "viewer")
+    yield Entry("/revisions/{revision}", "GET", made.revision, None)
+    yield Entry("/diff", "GET", made.diff, None)
+
+
+def component_of(name: str) -> str:
+    """`shop` of `shop@v2`."""
+    return name.partition("@")[0]
+
+
+class _Versions:
+    def __init__(self, service: Service) -> None:
+        self.service = service
+
+    async def apply(self, request: Request, token: Token) -> Any:
+        """Many documents at once, as YAML or JSON text, or packed by the command line."""
+        flags = {name: flag(request, name) for name in ("dry_run", "force")}
+        activate = not flag(request, "no_activate")
+        label = request.query_params.get("label", "documents")
+        body, media = await raw_body(request), media_type(request)
+
+        def may(kind: str, name: str) -> None:
+            require_kind(token, kind, name)
+
+        return await self.service.apply_body(body, media, label, token.name, activate=activate, may=may, **flags)
+
+    async def components(self, _request: Request, token: Token) -> Any:
+        return {"items": [each for each in self.service.components() if token.may("viewer", each["name"])]}
+
+    async def all(self, _request: Request, token: Token) -> Any:
+        found = self.service.versions()
+        return {"items": [each for each in found if token.may("viewer", component_of(each["name"]))]}
+
+    async def one(self, request: Request, token: Token) -> Any:
+        name = request.path_params["name"]
+        require(token, "viewer", component_of(name))
+        return self.service.version(name)
+
+    async def rollback(self, request: Request, token: Token) -> Any:
+        name = request.path_params["name"]
+        require(token, "publisher", component_of(name))
+        body = await json_body(request, {"to": str, "with_policies": bool})
+        with_policies = body.get("with_policies", False)
+        return await self.service.rollback(name, token.name, to=body.get("to"), with_policies=with_policies)
+
+    async def remove(self, request: Request, token: Token) -> Any:
+        name = request.path_params["name"]
+        require(token, "publisher", component_of(name))
+        return await self.service.remove(ACTIVE, name, token.name)
+
+    async def revisions(self, request: Request, token: Token) -> Any:
+        found = await self.service.revisions(request.query_params.get("name"))
+        return {"items": [each for each in found if token.may("viewer", component_of(each["name"]))]}
+
+    async def revision(self, request: Request, token: Token) -> Any:
+        require(token, "viewer")
+        bundle = await self.service.revision(request.path_params["revision"])
+        require(token, "viewer", bundle.component)
+        return bundle.content()
+
+    async def diff(self, request: Request, token: Token) -> Any:
+        require(token, "viewer")
+        names = [request.query_params.get(side) for side in ("from", "to")]
+        if None in names:
+            raise BadRequest("Say what to compare: ?from=NAME@VERSION&to=REVISION.")
+        bundles = [await self.service.named(str(name)) for name in names]
+        for bundle in bundles:
+            require(token, "viewer", bundle.component)
+        return {"items": self.service.diff(*bundles)}
