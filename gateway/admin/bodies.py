@@ -91,7 +91,7 @@ def expected(request: Request, version: int) -> int | None:
     if_match, if_none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
     if if_match is None and if_none_match is None:
         return None
-    tags = [tag.strip() for tag in (if_match or "*").split(",")]
+    tags = [tag.strip() for tag in (if_match or "").split(",")]
     if if_match is not None and not (version and ("*" in tags or f'"{version}"' in tags)):
         now = f'its ETag is "{version}" now. Read it again, then write' if version else "it is not there"
         raise PreconditionFailed(f"If-Match does not hold: {now}.")

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from gateway.core.errors import BadRequest
+from gateway.core.errors import BadRequest, InvalidInput
 from gateway.core.kinds import Kinds, Stage
 from gateway.core.target import check
 from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, matches, rank, roots, segments_of
@@ -81,10 +81,13 @@ def explain(snapshot: Snapshot, method: str, url: str, headers: Mapping[str, str
 
 
 def _path(url: str) -> str:
-    """The path of a URL as a client would send it; one that begins with // stays a path."""
+    """The path of a URL as a client would send it; one that begins with // stays a path. InvalidInput."""
     if url.startswith("/"):
         return url.partition("#")[0].partition("?")[0]
-    return urlsplit(url).path or "/"
+    try:
+        return urlsplit(url).path or "/"
+    except ValueError:
+        raise InvalidInput(f"{url!r} is no URL. Write a path, or https://host/path.", target="url") from None
 
 
 def _unknown_version(snapshot: Snapshot, parts: list[str], depth: int) -> str:

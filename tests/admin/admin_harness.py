@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -99,6 +99,10 @@ class Away:
         return self.__getattr__(name)
 
 
+def _readable(path: Path) -> None:
+    load(path.read_bytes())
+
+
 class PretendedCrew:
     """Two workers that serve whatever they get; `wrong` is what they say instead of preparing."""
 
@@ -108,22 +112,21 @@ class PretendedCrew:
         self.served: list[str] = []
 
     async def prepare(self, _hash: str, path: Path) -> None:
-        load(path.read_bytes())
+        _readable(path)
         if self.wrong:
             raise NotServed(self.wrong)
 
     async def activate(self, hash: str, path: Path) -> None:
-        load(path.read_bytes())
+        _readable(path)
         self.served.append(hash)
 
-    def directory(self, path: Path) -> None:
-        """Workers would read it."""
+    async def settle(self) -> None:
+        """Workers would say that they know it."""
 
-    def change(self, change: Any) -> None:
-        """Workers would take it over."""
-
-    def heard(self, at: float) -> None:
-        """Workers would note it."""
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        """What workers are told and need not answer."""
+        assert name in {"directory", "change", "heard", "forget", "idle"}, name
+        return lambda *_told: None
 
 
 async def _no_tables(_url: str, _table: str) -> Table:
