@@ -147,7 +147,7 @@ class ControlProcess:
         except StoreUnavailable:
             raise
         except Problem as error:
-            return "\n".join([error.detail, *(f"  {each.target}: {each.message}" for each in error.details)])
+            return "\n".join(f"  {each.target}: {each.message}" for each in error.details) or error.detail
         return None
 
     async def settle(self) -> str | None:

@@ -150,6 +150,8 @@ class Supervisor:
                 log.error("the control process cannot start: %s", event["text"])
             else:
                 self._outcome.set_result(str(event["text"]))
+                for child in self._children:
+                    child.stop()
         elif what != "ready":
             self.announce(dict(event))
         elif not self._is_ready:

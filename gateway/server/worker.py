@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +22,7 @@ from gateway.consumers.current import CurrentDirectory
 from gateway.consumers.directory import Directory
 from gateway.core.clock import SystemClock
 from gateway.core.errors import Unavailable
+from gateway.core.findings import DocumentsRefused
 from gateway.core.kinds import Services
 from gateway.core.live import Limits, LiveCell
 from gateway.core.secrets import KeyHasher
@@ -278,7 +280,11 @@ def main() -> None:
     given = launch.read()
     configure(f"worker {given.index}")
     launch.end_with_supervisor(given.settings.grace + 1)
-    uvloop.run(serve(given))
+    try:
+        uvloop.run(serve(given))
+    except DocumentsRefused as error:
+        log.error("this worker cannot start: %s", error)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

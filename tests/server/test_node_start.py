@@ -1,0 +1,144 @@
+"""What an operator sees at a node's start, and what a wrong start says."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.server.conftest import Shop
+from tests.server.nodes import RULES, SHOP, TOPIC, Node, kill, rules, until
+
+
+def failed(node: Node) -> str:
+    """The standard error of a node that does not start; it must end with 1."""
+    assert node.ended() == 1, node.log.read_text()
+    return node.log.read_text()
+
+
+def test_the_context_is_for_its_owner_only_and_the_first_token_is_printed_once(tmp_path: Path) -> None:
+    with Node(tmp_path, workers=1) as node:
+        node.start()
+        printed = node.line(r"token +(\S+)")
+        assert node.context() == {"url": node.admin_url, "gateway": node.url, "token": printed}
+        assert stat.S_IMODE((node.data / "context.json").stat().st_mode) == 0o600
+        assert node.admin("GET", "/versions").json() == {"items": []}
+        assert node.stop() == 0
+
+        node.start()
+        assert not any(line.startswith("token") for line in node.said)
+        assert node.context()["token"] == printed
+        assert node.admin("GET", "/versions").status_code == 200
+        assert printed not in node.log.read_text()
+
+
+def test_the_configured_admin_token_is_used_and_not_printed(tmp_path: Path) -> None:
+    with Node(tmp_path, workers=1, PENSTOCK_ADMIN_TOKEN="pt_chosen-by-somebody-4711") as node:
+        node.start()
+        assert node.token == "pt_chosen-by-somebody-4711"
+        assert node.admin("GET", "/versions").status_code == 200
+        assert not any("4711" in line for line in node.said)
+
+
+def test_a_second_gateway_on_the_same_data_is_refused(shop: Shop, tmp_path: Path) -> None:
+    with Node(tmp_path, "--data", str(shop.node.data)) as second:
+        second.launch()
+        text = failed(second)
+    assert f"Another gateway uses {shop.node.data}" in text
+    assert "--data" in text
+    assert shop.node.get("/shop/v1/who", shop.key).status_code == 200
+
+
+@pytest.mark.parametrize("flag", ["--port", "--admin-port"])
+def test_a_port_in_use_names_the_flag(shop: Shop, tmp_path: Path, flag: str) -> None:
+    taken = shop.node.url.rpartition(":")[2]
+    ports = {"--port": "0", "--admin-port": "0", flag: taken}
+    with Node(tmp_path) as node:
+        node.launch(*(part for pair in ports.items() for part in pair))
+        text = failed(node)
+    assert f"Cannot listen on 127.0.0.1:{taken}: Address already in use. Choose another with {flag}." in text
+
+
+def test_a_setting_that_is_wrong_is_wrong_usage(tmp_path: Path) -> None:
+    with Node(tmp_path, workers=0, PENSTOCK_GRACE="soon") as node:
+        node.launch()
+        assert node.ended() == 2
+        text = node.log.read_text()
+    assert "workers: Input should be greater than or equal to 1" in text
+    assert "grace: Input should be a valid number" in text
+    assert "Traceback" not in text
+
+
+def test_a_shared_store_needs_the_key_secret(tmp_path: Path) -> None:
+    with Node(tmp_path, "--store", "redis://127.0.0.1:1") as node:
+        node.launch()
+        assert "needs PENSTOCK_KEY_SECRET" in failed(node)
+
+
+def test_data_that_cannot_be_a_folder_says_so(tmp_path: Path) -> None:
+    (tmp_path / "var").write_text("a file")
+    with Node(tmp_path) as node:
+        node.launch()
+        assert f"{tmp_path}/var cannot be used" in failed(node)
+
+
+def test_a_package_that_cannot_be_imported_ends_the_start_with_its_name(tmp_path: Path) -> None:
+    with Node(tmp_path, "--processes", "no_such_package", workers=1) as node:
+        node.launch()
+        text = failed(node)
+    assert "no_such_package" in text
+    assert "Traceback" not in text
+
+
+def test_an_environment_without_a_secret_ends_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "environment.yaml"
+    file.write_text("kind: Environment\nname: here\nvaluse: {}\n")
+    with Node(tmp_path, "--environment", str(file), workers=1) as node:
+        node.launch()
+        text = failed(node)
+    assert f"{file}:3" in text
+    assert "Traceback" not in text
+
+
+def manifests(folder: Path, shop: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, text in {"shop": shop, "topic": TOPIC, "rules": rules("folder")}.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def test_wrong_documents_at_the_first_start_end_it_with_their_places(tmp_path: Path) -> None:
+    folder = manifests(tmp_path / "documents", SHOP.replace("GET /who: who", "GET /who: whom"))
+    with Node(tmp_path, "--processes", "node_processes", "--manifests", str(folder), workers=1) as node:
+        node.launch()
+        text = failed(node)
+    assert f"{folder}/shop.yaml:14:3 (/rest/GET ~1who/call): there is no operation 'whom'." in text
+
+
+def test_wrong_documents_at_a_later_start_leave_what_was_live(tmp_path: Path) -> None:
+    folder = manifests(tmp_path / "documents", SHOP)
+    options = ("--processes", "node_processes", "--manifests", str(folder))
+    with Node(tmp_path, *options, workers=1) as node:
+        node.start()
+        key = node.key()
+        assert node.get("/shop/v1/who", key).headers["x-mark"] == "folder"
+        assert node.stop() == 0
+        (folder / "rules.yaml").write_text(RULES.format("new").replace("headers,", "haeders,"))
+        node.start()
+        assert node.logged("The documents were refused; shop@v1 as before:")
+        assert node.logged("There is no policy kind `haeders`. Did you mean `headers`?")
+        assert node.get("/shop/v1/who", key).headers["x-mark"] == "folder"
+
+
+def test_a_new_control_process_does_not_take_back_what_was_published_since(tmp_path: Path) -> None:
+    folder = manifests(tmp_path / "documents", SHOP)
+    with Node(tmp_path, "--processes", "node_processes", "--manifests", str(folder), workers=1) as node:
+        node.start()
+        key = node.key()
+        assert node.apply(rules("rest")).status_code == 200
+        old = node.control_pid()
+        kill(old)
+        until(lambda: node.health()["ready"] and node.health()["pid"] != old, "another control process is there")
+        assert node.apply(rules("rest")).json()["items"][0]["action"] == "unchanged"
+        assert node.get("/shop/v1/who", key).headers["x-mark"] == "rest"
