@@ -70,8 +70,8 @@ def test_without_a_valid_key_every_protocol_answers_401_in_its_own_form(
 
 
 @protocols
-def test_a_key_of_another_api_is_refused_like_one_that_is_not_there(node: Node, key: str, protocol: str) -> None:
-    assert ping(node, protocol, key).status_code == 401
+def test_a_key_of_another_api_is_refused(node: Node, key: str, protocol: str) -> None:
+    assert ping(node, protocol, key).status_code == 403
 
 
 @protocols
