@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.core.chain import Chain, close, fail
-from gateway.core.errors import Problem
+from gateway.core.errors import REQUEST_PREFIX, TYPE_PREFIX, Problem
 from gateway.core.exchange import Exchange, Head, Reply, Wire
 from gateway.core.live import LiveCell
 
@@ -50,12 +50,12 @@ def finish(live: LiveCell, exchange: Exchange) -> None:
         exchange.router.leave()
 
 
-def problem_details(_exchange: Exchange | None, problem: Problem) -> Reply:
-    """RFC 9457, without a frontend: for messages that no endpoint saw."""
-    document: dict[str, Any] = {"type": "about:blank", "title": problem.title, "status": problem.status}
-    document["code"] = problem.code
+def problem_details(exchange: Exchange, problem: Problem) -> Reply:
+    """RFC 9457, without a frontend: for messages that no endpoint saw. The members are those that frontends write."""
+    document: dict[str, Any] = {"type": TYPE_PREFIX + problem.code, "title": problem.title, "status": problem.status}
     if problem.detail:
         document["detail"] = problem.detail
+    document |= {"instance": REQUEST_PREFIX + exchange.id, "code": problem.code, "id": exchange.id}
     fields = [(b"Content-Type", b"application/problem+json"), *problem.headers]
     return Reply(problem.status, fields, orjson.dumps(document))
 

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
+
+TYPE_PREFIX: Final = "urn:penstock:problem:"
+REQUEST_PREFIX: Final = "urn:penstock:request:"
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,9 @@ def test_what_the_openapi_document_says_is_what_the_endpoint_does(
         @settings(max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(generation_mode=mode))
         def holds(case: Any) -> None:
-            case.call_and_validate(base_url=f"{node.url}/shop/{version}", headers={"X-API-KEY": key}, checks=CHECKS, session=session)
+            case.call_and_validate(
+                base_url=f"{node.url}/shop/{version}", headers={"X-API-KEY": key}, checks=CHECKS, session=session
+            )
 
         with requests.Session() as session:
             holds()

@@ -54,8 +54,18 @@ def test_head_is_relayed_without_a_body(node: Node, lab: str) -> None:
 
 
 def test_the_rest_of_the_path_and_the_query_go_on_byte_for_byte(node: Node, lab: str) -> None:
-    path = "/echo/a%2Fb%20c;x=1/?q=%E2%82%AC&q=+"
-    assert node.call("GET", f"{BYTES}{path}", lab).json()["path"] == path
+    path = "/echo/a%e2%82%acb%20c;x=1/?q=%E2%82%AC&q=+"
+    answer = node.call("GET", f"{BYTES}{path}", lab)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["path"] == path
+
+
+def test_a_path_that_servers_read_in_different_ways_is_refused(node: Node, lab: str) -> None:
+    answer = node.call("GET", f"{BYTES}/echo/a%2Fb", lab)
+    assert answer.status_code == 400
+    problem = answer.json()
+    assert problem["id"] == answer.headers["X-Request-Id"]
+    assert problem["instance"].endswith(problem["id"])
 
 
 def test_the_backend_sees_neither_the_key_nor_hop_by_hop_fields(node: Node, lab: str) -> None:

@@ -10,15 +10,13 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.core.errors import Problem
+from gateway.core.errors import REQUEST_PREFIX, TYPE_PREFIX, Problem
 from gateway.core.exchange import Exchange, Reply
 from gateway.schema.lexical import format_bytes, format_decimal, format_duration
 
 log: Final = logging.getLogger("gateway")
 
 MEDIA_TYPE: Final = b"application/problem+json"
-TYPE_PREFIX: Final = "urn:penstock:problem:"
-REQUEST_PREFIX: Final = "urn:penstock:request:"
 
 
 def render(exchange: Exchange, problem: Problem) -> Reply:
