@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,3 +44,11 @@ async def bill(id: int) -> int:
     await _until(lambda: not (folder / f"bill-{id}.closed").exists())
     (folder / f"bill-{id}.done").touch()
     return id
+
+
+if "worker" not in sys.argv[0]:
+
+    @process(effect="safe")
+    async def nowhere() -> int:
+        """Known to the control process, and to no worker: what is published with it cannot be built there."""
+        return 0

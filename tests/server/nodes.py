@@ -132,8 +132,8 @@ class Node:
         self.launch(*more)
         self.url = self.line(r"gateway +(\S+)")
         self.admin_url = self.line(r"admin +(\S+)")
-        until(lambda: self.health()["workers"] == self.workers, "every worker is there")
         self.token = self.context()["token"]
+        until(lambda: self.health().get("workers") == self.workers, "every worker is there")
         return self
 
     def line(self, pattern: str) -> str:
@@ -213,7 +213,8 @@ class Node:
         return httpx2.request(method, f"{self.admin_url}/admin/v1{path}", headers=headers, timeout=WAIT, **options)
 
     def health(self) -> dict[str, Any]:
-        found: dict[str, Any] = httpx2.get(f"{self.admin_url}/admin/v1/health", timeout=WAIT).json()
+        """`ready` and `store`; more about the node while its store is there to prove the token."""
+        found: dict[str, Any] = self.admin("GET", "/health").json()
         return found
 
     def apply(self, *parts: str, **query: str) -> httpx2.Response:

@@ -16,7 +16,7 @@ from tests.server.nodes import Node, alive, gone, kill, until
 
 def healthy(node: Node) -> bool:
     health = node.health()
-    return bool(health["ready"] and health["store"] == "up" and health["workers"] == node.workers)
+    return bool(health["ready"] and health["store"] == "up" and health.get("workers") == node.workers)
 
 
 def recovered(node: Node, *old: int) -> None:
