@@ -66,9 +66,11 @@ class Settings:
 
 async def build_version(spec: VersionSpec, plans: Plans, settings: Settings) -> LiveVersion:
     """The running version. What was opened is closed again when a later part fails."""
-    connections = _connections(spec, settings)
+    connections: dict[str, Any] = {}
     live = LiveVersion(spec, Types(), {}, {}, connections=connections)
     try:
+        for name, connection in _connections(spec, settings):
+            connections[name] = connection
         live.types = read_types(spec.types)
         live.operations = {
             name: read_operation(name, each.contract.model_dump(mode="json"), live.types)
@@ -82,14 +84,12 @@ async def build_version(spec: VersionSpec, plans: Plans, settings: Settings) -> 
     return live
 
 
-def _connections(spec: VersionSpec, settings: Settings) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _connections(spec: VersionSpec, settings: Settings) -> Iterator[tuple[str, Any]]:
     for name, backend in spec.backends.items():
         kind = settings.backend_kinds[backend.kind]
         if kind.connection is not None and kind.open is not None:
             config = kind.connection.model_validate(reveal(backend.config, settings.builder.secrets))
-            found[name] = kind.open(config, settings.builder.services)
-    return found
+            yield name, kind.open(config, settings.builder.services)
 
 
 def _backends(live: LiveVersion, settings: Settings) -> Iterator[tuple[str, Backend]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC
 from email.utils import format_datetime
 
 from gateway.core.errors import Gone
@@ -18,7 +19,7 @@ def lifecycle_fields(version: VersionSpec) -> Fields:
     if life.status == "deprecated" and life.since is not None:
         fields.append((b"Deprecation", b"@%d" % int(life.since.timestamp())))
     if life.sunset is not None:
-        fields.append((b"Sunset", format_datetime(life.sunset, usegmt=life.sunset.utcoffset() is not None).encode()))
+        fields.append((b"Sunset", format_datetime(life.sunset.astimezone(UTC), usegmt=True).encode()))
     if life.successor:
         fields.append((b"Link", f'<{successor_root(version)}>; rel="successor-version"'.encode()))
     if life.documentation:
@@ -50,7 +51,9 @@ def admit(version: VersionSpec) -> Step:
     if version.lifecycle.successor:
         text += f" Use {version.lifecycle.successor} at {successor_root(version)}."
 
+    fields = lifecycle_fields(version)
+
     def gone(_exchange: Exchange) -> Gone:
-        return Gone(text)
+        return Gone(text, headers=fields)
 
     return refuse_with(gone)
