@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import httpx2
 import orjson
 
-from gateway.manifest.transfer import MEDIA_TYPE, gather, pack
+if TYPE_CHECKING:
+    import httpx2
 
 CONTEXT: Final = Path("var/context.json")
 REFUSED: Final = 1  # exit codes: the gateway said no
@@ -31,12 +31,21 @@ class Admin:
     """Talks to one gateway. `url` is the admin URL without a path."""
 
     def __init__(self, url: str, token: str, transport: httpx2.BaseTransport | None = None) -> None:
-        self._client = httpx2.Client(
-            base_url=url.rstrip("/") + "/admin/v1",
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=120.0,
-            transport=transport,
-        )
+        import httpx2  # help and offline commands start without it
+
+        if not url.startswith(("http://", "https://")):
+            raise Failed(f"{url!r} is no admin URL. Write it as http://127.0.0.1:8081.", USAGE)
+        try:
+            self._client = httpx2.Client(
+                base_url=url.rstrip("/") + "/admin/v1",
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=120.0,
+                transport=transport,
+            )
+        except httpx2.InvalidURL as error:
+            raise Failed(f"{url!r} is no admin URL: {error}. Write it as http://127.0.0.1:8081.", USAGE) from None
+        except UnicodeEncodeError:
+            raise Failed("The token has characters that no token has. Copy it again.", USAGE) from None
         self._url = url
 
     def get(self, path: str, **query: Any) -> Any:
@@ -47,6 +56,8 @@ class Admin:
 
     def documents(self, paths: Iterable[Path], **query: Any) -> Any:
         """Applies files and folders. DocumentsRefused for what is wrong before anything is sent."""
+        from gateway.manifest.transfer import MEDIA_TYPE, gather, pack
+
         return self._send("POST", "/apply", query, pack(gather(paths)), MEDIA_TYPE)
 
     def delete(self, path: str) -> Any:
@@ -55,49 +66,76 @@ class Admin:
     def _send(
         self, method: str, path: str, query: dict[str, Any], body: bytes = b"", media: str = "application/json"
     ) -> Any:
-        chosen = {name: _text(value) for name, value in query.items() if value not in {None, False}}
+        import httpx2
+
+        chosen = {name: _text(value) for name, value in query.items() if value is not None and value is not False}
         headers = {"Content-Type": media} if body else {}
         try:
             response = self._client.request(method, path, params=chosen, content=body, headers=headers)
-        except httpx2.TransportError as error:
+        except (httpx2.TransportError, httpx2.DecodingError) as error:
             text = f"No gateway answers at {self._url}: {error}. Start one with: penstock serve"
             raise Failed(text, UNREACHABLE) from None
-        if response.status_code >= 400:
-            raise _refused(response)
-        return orjson.loads(response.content)
+        return self._read(response)
+
+    def _read(self, response: httpx2.Response) -> Any:
+        try:
+            told = orjson.loads(response.content)
+        except orjson.JSONDecodeError:
+            told = None
+        if not isinstance(told, dict) or 300 <= response.status_code < 400:
+            text = f"{self._url} answered {response.status_code}, but not as Penstock's admin port does."
+            raise Failed(f"{text} It is the one that `penstock serve` prints as admin.", UNREACHABLE)
+        if response.status_code >= 400 and "title" in told:
+            raise _refused(response.status_code, told)
+        return told
 
 
 def _text(value: Any) -> str:
     return "true" if value is True else str(value)
 
 
-def _refused(response: httpx2.Response) -> Failed:
-    try:
-        problem = orjson.loads(response.content)
-    except orjson.JSONDecodeError:
-        return Failed(f"The admin URL answered {response.status_code} and no JSON: is it Penstock's admin port?")
+def _refused(status: int, problem: dict[str, Any]) -> Failed:
     lines = [str(problem.get("detail") or problem.get("title"))]
     places = problem.get("errors", [])
     if places:
         count = len(places)
         lines = [f"{problem.get('title')}: {count} finding{'s' * (count > 1)}"]
         lines += [f"  {each['target']}: {each['message']}" for each in places]
-    if response.status_code == 401:
+    if status == 401:
         lines.append("Give a token with --token or PENSTOCK_TOKEN, or run where ./var/context.json is.")
+    if problem.get("code") == "breaking_change":
+        lines.append("Publish another version, or use --force.")
+    if status >= 500 and "id" in problem:
+        lines.append(f"The gateway's log tells more under {problem['id']}.")
     return Failed("\n".join(lines), REFUSED, problem)
 
 
 def connect(url: str | None, token: str | None) -> Admin:
-    """From the flags, PENSTOCK_URL and PENSTOCK_TOKEN, or the file that `serve` and `demo` write."""
-    context: dict[str, str] = {}
-    path = Path(os.environ.get("PENSTOCK_CONTEXT", str(CONTEXT)))
-    if path.exists():
-        context = orjson.loads(path.read_bytes())
+    """From the flags, PENSTOCK_URL and PENSTOCK_TOKEN, or the file that `serve` and `demo` write. The file's token goes
+    to the file's URL alone."""
+    context = _context()
     chosen = url or os.environ.get("PENSTOCK_URL") or context.get("url")
-    credential = token or os.environ.get("PENSTOCK_TOKEN") or context.get("token")
+    credential = token or os.environ.get("PENSTOCK_TOKEN")
     if not chosen:
         text = f"No gateway is named: give --url or PENSTOCK_URL, or run where ./{CONTEXT} is."
         raise Failed(text, USAGE)
+    if not credential and chosen.rstrip("/") == str(context.get("url", "")).rstrip("/"):
+        credential = context.get("token")
     if not credential:
-        raise Failed("No token: give --token or PENSTOCK_TOKEN.", USAGE)
+        raise Failed(f"No token for {chosen}: give --token or PENSTOCK_TOKEN.", USAGE)
     return Admin(chosen, credential)
+
+
+def _context() -> dict[str, Any]:
+    path = Path(os.environ.get("PENSTOCK_CONTEXT", str(CONTEXT)))
+    try:
+        found = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise Failed(f"{path} cannot be read: {error.strerror}. Give --url and --token.", USAGE) from None
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict):
+        raise Failed(f"{path} is not what `penstock serve` writes. Remove it, or give --url and --token.", USAGE)
+    return found

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import offline, output
+from gateway.cli import output
 from gateway.cli.client import connect
 from gateway.cli.options import Json, Token, Url
 
@@ -31,6 +31,8 @@ def check(paths: Paths, processes: Packages = None, environment: EnvironmentFile
 
     Example: penstock check api_components policies --processes gateway.demo
     """
+    from gateway.cli import offline  # what compiles is heavy; commands that only ask a gateway start without it
+
     snapshot = offline.compiled(paths, processes or [], environment)
     if as_json:
         output.as_json({"snapshot": snapshot.hash, "versions": [each.name for each in snapshot.versions]})
@@ -55,6 +57,8 @@ def plan(
     Example: penstock plan api_components
     """
     if against is not None:
+        from gateway.cli import offline
+
         before = offline.compiled([against], processes or [], environment)
         after = offline.compiled(paths, processes or [], environment)
         items = offline.differences(before, after)

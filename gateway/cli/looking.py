@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import offline, output
+from gateway.cli import output
 from gateway.cli.client import USAGE, Failed, connect
 from gateway.cli.options import Json, Token, Url
 
@@ -34,6 +34,8 @@ def explain(
     """
     headers = dict(_header(each) for each in header or [])
     if files:
+        from gateway.cli import offline
+
         told = offline.explained(files, processes or [], environment, method, target, headers)
     else:
         body = {"method": method, "url": target, "headers": headers}

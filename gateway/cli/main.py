@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
-import click
 import typer
 
 from gateway import __version__
@@ -22,6 +21,7 @@ app = typer.Typer(
     help="An API management gateway: one typed operation as REST, SOAP and OData, per version, under one chain.",
     no_args_is_help=True,
     rich_markup_mode=None,
+    context_settings={"max_content_width": 100},
     pretty_exceptions_enable=False,
 )
 
@@ -49,20 +49,28 @@ for name, group in (*stored.groups(), *consumers.groups()):
 def main() -> None:
     """The console script."""
     try:
-        app(standalone_mode=False)
+        app(prog_name="penstock")
     except Failed as failed:
         _fail(str(failed), failed.code, failed.problem)
     except DocumentsRefused as refused:
-        findings = "\n".join(f"  {finding}" for finding in refused.findings)
-        count = len(refused.findings)
-        _fail(f"{count} finding{'s' * (count > 1)}:\n{findings}", 1, {"title": str(refused)})
+        _refused(refused)
     except Problem as problem:
         _fail(problem.detail or problem.title, 1, {"title": problem.title, "detail": problem.detail})
-    except click.exceptions.Abort:
+    except BrokenPipeError:  # `penstock list | head`
+        sys.stderr.close()
+        sys.exit(0)
+    except KeyboardInterrupt:
         sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+
+
+def _refused(refused: DocumentsRefused) -> None:
+    findings = "\n".join(f"  {finding}" for finding in refused.findings)
+    title = f"{len(refused.findings)} finding{'s' * (len(refused.findings) > 1)}"
+    errors = [
+        {"target": str(each.place), "code": each.code, "message": f"{each.message} {each.hint}".strip()}
+        for each in refused.findings
+    ]
+    _fail(f"{title}:\n{findings}", 1, {"title": title, "errors": errors})
 
 
 def _fail(text: str, code: int, problem: dict[str, object]) -> None:

@@ -6,23 +6,39 @@ import asyncio
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from pydantic import ValidationError
+from typer.core import TyperCommand
 
 from gateway.cli import output
 from gateway.cli.client import USAGE, Failed
-from gateway.core.settings import PREFIX, Settings, from_environment
-from gateway.demo.tour import Tour
-from gateway.server.key_secret import KeySecretMissing
-from gateway.server.supervisor import NotStarted, Supervisor
-from gateway.store.embedded import EmbeddedStoreError
+
+if TYPE_CHECKING:
+    from gateway.core.settings import Settings
 
 
 def add(app: typer.Typer) -> None:
-    app.command()(serve)
+    app.command(cls=Serve)(serve)
     app.command()(demo)
+
+
+class Serve(TyperCommand):
+    """Its help lists every setting, those without a flag too."""
+
+    def format_epilog(self, _ctx: Any, formatter: Any) -> None:
+        from gateway.core.settings import PREFIX, Settings
+
+        fields = Settings.model_fields.items()
+        with formatter.section("Settings; a flag wins over a variable, a variable over a line of --config"):
+            formatter.write_dl([(f"{PREFIX}{name.upper()}", _meaning(field)) for name, field in fields])
+
+
+def _meaning(field: Any) -> str:
+    text = field.description or ""
+    if field.default is None or field.default == ():
+        return text
+    return f"{text}; default {field.default}" if text else f"default {field.default}"
 
 
 def serve(
@@ -65,6 +81,10 @@ def serve(
 
 def settings_of(flags: dict[str, Any], config: Path | None) -> Settings:
     """Flags over variables over the file."""
+    from pydantic import ValidationError
+
+    from gateway.core.settings import PREFIX, Settings, from_environment
+
     from_file = _read(config) if config else {}
     given = {name: value for name, value in flags.items() if value is not None}
     try:
@@ -89,6 +109,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def run(settings: Settings, announcing: Callable[[dict[str, Any]], None]) -> None:
+    from gateway.server.key_secret import KeySecretMissing
+    from gateway.server.supervisor import NotStarted, Supervisor
+    from gateway.store.embedded import EmbeddedStoreError
+
     try:
         asyncio.run(Supervisor(settings, announcing).run())
     except (NotStarted, KeySecretMissing, EmbeddedStoreError) as error:
@@ -116,6 +140,8 @@ def demo(
 
     Example: penstock demo --port 9080
     """
+    from gateway.demo.tour import Tour
+
     tour = Tour(data, port, admin_port, workers)
     with tour:
         run(tour.settings, tour.announce)
