@@ -18,13 +18,15 @@ check: $(STAMP)          ## style, types, layers, generated documents
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m gateway.manifest.json_schemas --check openapi
+	$(BIN)/python -m gateway.admin.describe --check openapi
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-schemas: $(STAMP)        ## rewrite openapi/ from the models
+schemas: $(STAMP)        ## rewrite openapi/ from the models and the admin's routes
 	$(BIN)/python -m gateway.manifest.json_schemas --write openapi
+	$(BIN)/python -m gateway.admin.describe --write openapi
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

@@ -134,7 +134,11 @@ class _Keys:
     async def all(self, request: Request, token: Token) -> Any:
         query = request.query_params
         found = keys.list_keys(self.service.store, query.get("application"), query.get("api"))
-        return {"items": [dict(each) async for each in found if token.may("viewer", each["api"])]}
+        shown = [dict(each) async for each in found if token.may("viewer", each["api"])]
+        plans = {key: record.value.get("plan") async for key, record in self.service.store.scan(SUBSCRIPTIONS)}
+        for each in shown:  # a key without a plan of its own has its subscription's
+            each["plan"] = each["plan"] or plans.get(f"{each['application']}/{each['api']}")
+        return {"items": shown}
 
     async def create(self, request: Request, token: Token) -> Any:
         require_anywhere(token, "operator")

@@ -45,12 +45,19 @@ def fields(value: Mapping[str, Any]) -> None:
     made.add_column(style="bold")
     made.add_column(overflow="fold")
     for name, each in value.items():
-        made.add_row(name.replace("_", " "), Text(_cell(name, each)))
+        made.add_row(name.replace("_", " "), Text(_block(name, each)))
     out.print(made)
 
 
+def _block(name: str, value: Any) -> str:
+    """As a cell; what is nested stands on lines of its own."""
+    if isinstance(value, dict) or (isinstance(value, list) and not all(isinstance(item, str) for item in value)):
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode() if value else "-"
+    return _cell(name, value)
+
+
 def _cell(column: str, value: Any) -> str:
-    if value is None:
+    if value is None or value == "":
         return "-"
     if isinstance(value, float) and column in {"at", "since", "starts", "ends", "created", "revoked"}:
         return datetime.fromtimestamp(value, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

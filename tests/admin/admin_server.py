@@ -1,0 +1,63 @@
+"""The admin REST on a loopback port, in a thread with a loop of its own: for clients that block."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import uvicorn
+
+from gateway.core.clock import SystemClock
+from tests.admin.admin_harness import Bench, bench
+
+T = TypeVar("T")
+
+
+@dataclass
+class Served:
+    """`run` runs a coroutine where the node lives."""
+
+    url: str
+    node: Bench
+    loop: asyncio.AbstractEventLoop
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
+
+    def apply(self, *documents: str) -> None:
+        answer = self.run(self.node.apply(*documents))
+        assert answer.status_code == 200, answer.text
+
+
+async def _serve(folder: Path, listening: socket.socket, ready: threading.Event, found: dict[str, Any]) -> None:
+    async with bench(folder, clock=SystemClock()) as node:
+        config = uvicorn.Config(
+            node.app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+        )  # fmt: skip
+        server = uvicorn.Server(config)
+        found |= {"node": node, "server": server, "loop": asyncio.get_running_loop()}
+        ready.set()
+        await server._serve([listening])  # without taking over signals, which belong to the main thread
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Served]:
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.listen()
+    ready, found = threading.Event(), dict[str, Any]()
+    thread = threading.Thread(target=lambda: asyncio.run(_serve(folder, listening, ready, found)))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield Served(f"http://127.0.0.1:{listening.getsockname()[1]}", found["node"], found["loop"])
+    finally:
+        found["server"].should_exit = True
+        thread.join(30)
+        listening.close()

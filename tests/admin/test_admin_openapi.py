@@ -1,0 +1,64 @@
+"""openapi/admin.yaml: it is what the code says, it is valid, and the admin REST does what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from openapi_spec_validator import validate
+from ruamel.yaml import YAML
+from schemathesis.checks import CHECKS, load_all_checks
+
+from gateway.admin import describe
+from tests.admin.admin_harness import PLAN, TOPIC, policy, shop
+from tests.admin.admin_server import Served, serving
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+SCHEMA = schemathesis.openapi.from_dict(describe.document())
+load_all_checks()
+CHECKED = [
+    CHECKS.get_one(name)
+    for name in (
+        "not_a_server_error",
+        "status_code_conformance",
+        "content_type_conformance",
+        "response_schema_conformance",
+        "ignored_auth",
+        "unsupported_method",
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with serving(tmp_path_factory.mktemp("admin")) as served:
+        served.apply(shop(), policy(), PLAN, TOPIC)
+        yield served
+
+
+def test_the_document_in_the_repository_is_what_the_code_says() -> None:
+    assert describe.main(["--check", str(ROOT / "openapi")]) == 0
+
+
+def test_a_document_that_has_drifted_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert describe.main(["--check", str(tmp_path)]) == 1
+    assert "--write" in capsys.readouterr().err
+    assert describe.main(["--write", str(tmp_path)]) == 0
+    assert describe.main(["--check", str(tmp_path)]) == 0
+
+
+def test_the_document_is_valid_openapi() -> None:
+    validate(YAML(typ="safe").load(describe.text()))
+
+
+@SCHEMA.parametrize()
+@settings(
+    max_examples=6, deadline=None, phases=[Phase.generate], derandomize=True,
+    suppress_health_check=list(HealthCheck), database=None,
+)  # fmt: skip
+def test_the_admin_rest_does_what_its_document_says(case: schemathesis.Case, admin: Served) -> None:
+    headers = {"Authorization": f"Bearer {admin.node.tokens['admin']}"}
+    case.call_and_validate(base_url=f"{admin.url}/admin/v1", headers=headers, checks=CHECKED)
