@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from pydantic import field_validator
+
 from gateway.backend.http_answer import Answers
 from gateway.backend.http_check import check
 from gateway.backend.http_request import Request, prepare
@@ -13,7 +15,9 @@ from gateway.core.durations import seconds
 from gateway.core.errors import BadGateway, GatewayTimeout
 from gateway.core.findings import DocumentsRefused
 from gateway.core.kinds import BackendKind, Services
+from gateway.manifest.check import is_target
 from gateway.manifest.documents import HttpBackend, HttpOperation
+from gateway.manifest.environment import SECRET
 from gateway.relay.upstream import Upstream
 from gateway.schema.types import Operation, Types
 
@@ -31,6 +35,18 @@ class Opener(Protocol):
         retries: int,
         max_connections: int,
     ) -> Upstream: ...
+
+
+class HttpConnection(HttpBackend):
+    """What a version's operations share, with the Environment's values in it. A secret is filled in later."""
+
+    @field_validator("targets")
+    @classmethod
+    def _are_targets(cls, targets: list[str]) -> list[str]:
+        for target in targets:
+            if SECRET not in target and not is_target(target):
+                raise ValueError(f"{target!r} is not a target; write http://host:port")
+        return targets
 
 
 class HttpCall(HttpOperation):
@@ -52,7 +68,7 @@ def http_kind(opener: Opener | Callable[..., Upstream]) -> BackendKind:
             max_connections=config.max_connections,
         )
 
-    return BackendKind("http", HttpBackend, HttpCall, open_, bind, "Calls an HTTP service that speaks JSON.")
+    return BackendKind("http", HttpConnection, HttpCall, open_, bind, "Calls an HTTP service that speaks JSON.")
 
 
 def bind(config: HttpOperation, upstream: Any, operation: Operation, types: Types, _services: Services) -> Backend:

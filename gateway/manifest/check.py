@@ -101,12 +101,7 @@ class _Checking:
     def target(self, keys: Keys, target: str) -> None:
         if "${" in target or "secret:" in target:
             return
-        try:
-            parts = urlsplit(target)
-            good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        except ValueError:
-            good = False
-        if not good or parts.path not in ("", "/") or parts.query or parts.fragment:
+        if not is_target(target):
             hint = "Write http://host:port; a path belongs into the endpoint's path or the operation's request."
             self.refuse(keys, "target", f"{target!r} is not a target.", hint)
 
@@ -335,17 +330,33 @@ class _Checking:
             for index, step in enumerate(steps):
                 name = _step_id(step)
                 if seen.setdefault(name, index) != index:
-                    hint = "Give one of them an id of its own."
-                    self.refuse((*keys, index), "same-id", f"two steps of this list have the id {name!r}.", hint)
+                    self.twice((*keys, index), name)
                 if isinstance(step, Step) and step.locked:
                     message = "only steps of the gateway's policy can be locked."
                     self.refuse((*keys, index, "locked"), "locked", message, "Leave it out.")
+
+    def twice(self, keys: Keys, name: str) -> None:
+        if name == "base":
+            self.refuse(keys, "same-id", "base stands twice in this list.", "Leave one of them.")
+        else:
+            hint = "Give one of them an id of its own."
+            self.refuse(keys, "same-id", f"two steps of this list have the id {name!r}.", hint)
 
 
 def _step_id(step: Step | Drop | str) -> str:
     if isinstance(step, str):
         return step.partition("@")[0]
     return f"drop {step.drop}" if isinstance(step, Drop) else step.id or step.use
+
+
+def is_target(text: str) -> bool:
+    """`http://host:port` or `https://host:port`, without a path."""
+    try:
+        parts = urlsplit(text)
+        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return known and parts.path in ("", "/") and not parts.query and not parts.fragment
 
 
 def _braces(text: str) -> Iterator[str]:

@@ -30,7 +30,7 @@ class Step(Document):
     """One configured step. Without an `id` it gets its kind's name."""
 
     id: StepId | None = None
-    use: Name
+    use: Name = Field(description="a policy kind, such as api-key: `penstock policies kinds` lists them")
     with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="the kind's configuration")
     when: dict[str, Any] | None = Field(None, description="a structured match; the step runs only when it holds")
     locked: bool = Field(False, description="gateway steps only: inner lists can neither replace nor drop it")
@@ -142,7 +142,7 @@ class Endpoint(Document):
 
 
 class Soap(Document):
-    namespace: str = Field(min_length=1)
+    namespace: str = Field(min_length=1, description="the WSDL's target namespace: a URI such as urn:example:shop:v2")
     operations: list[Identifier] = Field(min_length=1)
     policies: Steps | None = None
 

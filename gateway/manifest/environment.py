@@ -13,7 +13,7 @@ from gateway.core.findings import DocumentsRefused, Finding, Place
 from gateway.core.secrets import Secret
 from gateway.manifest.documents import Environment, SecretSource
 from gateway.manifest.loading import load
-from gateway.manifest.plain_words import near
+from gateway.manifest.plain_words import NOTHING, near
 
 Value = str | int | float | bool
 
@@ -124,7 +124,7 @@ def _fill_text(text: str, values: Mapping[str, Value]) -> Value:
 
 def _given(name: str, values: Mapping[str, Value]) -> Value:
     if name not in values:
-        raise LookupError(f"the Environment gives no value {name!r}. {near(name, values)}")
+        raise LookupError(f"the Environment gives no value {name!r}. {near(name, values)}".removesuffix(NOTHING))
     return values[name]
 
 

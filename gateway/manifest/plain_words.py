@@ -17,6 +17,7 @@ from gateway.manifest.yaml_reader import pointer
 
 Keys = tuple[str | int, ...]
 
+NOTHING: Final = " There is none yet."
 _NEEDS: Final = {
     "string_type": "text",
     "int_type": "a whole number",
@@ -95,7 +96,7 @@ def near(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, names, n=2)
     if close:
         return f"Did you mean {' or '.join(close)}?"
-    return f"There is: {', '.join(names)}." if names else "There is none yet."
+    return f"There is: {', '.join(names)}." if names else NOTHING.strip()
 
 
 def _locate(error: Any, raw: Any) -> _Wrong:
@@ -191,8 +192,20 @@ def _words(kind: str, wrong: _Wrong, value: Any) -> tuple[str, str]:
         needs = _UNIONS.get(wrong.branches[-1][1], needs)
     if needs is None:
         return f"is not right: {wrong.error['msg']}.", ""
-    quote = f'Put it in quotes: "{value}".' if needs == "text" and isinstance(value, int | float) else ""
-    return f"must be {needs}, not {describe(value)}.", quote
+    return f"must be {needs}, not {describe(value)}.", _mend(wrong.keys, needs, value)
+
+
+def _mend(keys: Keys, needs: str, value: Any) -> str:
+    if needs != "text" or not isinstance(value, int | float):
+        return ""
+    if any(str(key).endswith("timeout") or key == "delays" for key in keys[-2:]):
+        return f"Give it a unit: {value}s."
+    return f'Put it in quotes: "{value}".'
+
+
+def needed(kind: str) -> str | None:
+    """What one of pydantic's types of errors asks for, in plain words."""
+    return _NEEDS.get(kind)
 
 
 _A_TYPE: Final = "a type: a word such as string, a list such as [Line], or a JSON Schema"

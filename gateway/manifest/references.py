@@ -85,7 +85,7 @@ class _Including:
             raise _RefusedError(f"{name} leads out of the manifest's folder.", inside)
         if not path.is_file():
             there = [each.name for each in path.parent.iterdir() if each.is_file()] if path.parent.is_dir() else []
-            raise _RefusedError(f"there is no file {name}.", near(path.name, there))
+            raise _RefusedError(f"there is no file {name}.", near(path.name, there) if there else inside)
         return path
 
     def insert(self, path: Path, fragment: str, at: Keys, chain: tuple[str, ...]) -> Any:

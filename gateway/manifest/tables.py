@@ -41,8 +41,10 @@ async def _table(
         for finding in refused.findings:
             version.refuse(keys, finding.code, finding.message, finding.hint)
     except (LookupError, ValueError) as error:
-        reason = str(error.args[0] if error.args else error).rstrip(".")
-        version.refuse(keys, "table", f"the table {named} cannot be read: {reason}.")
+        reason = str(error.args[0] if error.args else error)
+        stop = "" if reason.endswith((".", "?")) else "."
+        hint = "Give the Environment's file by --environment." if not values and isinstance(error, LookupError) else ""
+        version.refuse(keys, "table", f"the table {named} cannot be read: {reason}{stop}", hint)
     except Exception as error:  # a driver's own; its text may hold the URL, and so a password
         hint = "Is the database up, and the backend's url right?"
         version.refuse(keys, "table", f"the table {named} cannot be read ({type(error).__name__}).", hint)

@@ -72,9 +72,13 @@ class RateLimit(BaseModel):
 def rate(text: str) -> tuple[int, float]:
     """`100/1m` → (100, 60.0 seconds). ValueError says how to write it."""
     match = _LIMIT.fullmatch(text)
-    if match is None or int(match[1]) < 1:
-        raise ValueError(f"`{text}` is no rate; write it as 100/1m, 10/s or 5000/1d")
-    return int(match[1]), seconds(_UNITS.get(match[2], match[2]))
+    try:
+        window = seconds(_UNITS.get(match[2], match[2])) if match else 0.0
+    except ValueError:
+        window = 0.0
+    if match is None or int(match[1]) < 1 or not window:
+        raise ValueError(f"`{text}` is no rate; write it as 100/1m, 10/s or 5000/1d; the units are ms, s, m, h, d")
+    return int(match[1]), window
 
 
 def build(config: RateLimit, site: Site) -> Built:

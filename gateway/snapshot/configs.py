@@ -5,14 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 from gateway.core.conditions import compile_condition
 from gateway.core.findings import Finding, Place
 from gateway.core.kinds import Kinds
+from gateway.manifest.plain_words import needed
 from gateway.snapshot.spec import StepSpec
+
+Loc = tuple[int | str, ...]
 
 _PLACE = re.compile(r"^(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?(?: \((?P<path>.*)\))?$")
 
@@ -30,32 +33,50 @@ def check_config(model: type[BaseModel], config: Mapping[str, Any], place: Place
     try:
         model.model_validate(config)
     except ValidationError as error:
-        return [
-            _finding(dict(each), place, what, _known(model, each["loc"]))
-            for each in error.errors(include_url=False, include_input=False)
+        found = [
+            _finding(dict(each), place, what, model) for each in error.errors(include_url=False, include_input=False)
         ]
+        return list(dict.fromkeys(found))
     return []
 
 
-def _known(model: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """What the model takes in which the setting at `loc` stands."""
+def _owner(model: type[BaseModel], loc: Loc) -> type[BaseModel]:
+    """The model in which the setting at `loc` stands."""
     for part in loc[:-1]:
         field = model.model_fields.get(str(part))
         inner = field.annotation if field is not None else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             model = inner
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return model
 
 
-def _finding(error: Mapping[str, Any], place: Place, what: str, known: list[str]) -> Finding:
+def _choices(model: type[BaseModel], loc: Loc) -> tuple[str, str]:
+    """(setting, what it takes) when `loc` speaks of one branch of a union that has models in it."""
+    for at, part in enumerate(loc):
+        field = _owner(model, loc[: at + 1]).model_fields.get(str(part))
+        branches = get_args(field.annotation) if field is not None and at + 1 < len(loc) else ()
+        models = [each for each in branches if isinstance(each, type) and issubclass(each, BaseModel)]
+        if models and len([each for each in branches if each is not type(None)]) > 1:
+            words = [str(word) for each in branches if get_origin(each) is Literal for word in get_args(each)]
+            maps = [f"{{{', '.join(f'{name}: …' for name in each.model_fields)}}}" for each in models]
+            return ".".join(str(each) for each in loc[: at + 1]), ", ".join([*words, *maps])
+    return "", ""
+
+
+def _finding(error: Mapping[str, Any], place: Place, what: str, model: type[BaseModel]) -> Finding:
+    where, choices = _choices(model, error["loc"])
+    if choices:
+        return Finding(place, "invalid_setting", f"{what}, `{where}`: it is none of {choices}.")
     where = ".".join(str(part) for part in error["loc"])
+    known = [field.alias or name for name, field in _owner(model, error["loc"]).model_fields.items()]
     if error["type"] == "extra_forbidden":
         near = difflib.get_close_matches(str(error["loc"][-1]), known, 1)
         hint = f"Did you mean `{near[0]}`?" if near else f"It takes: {', '.join(known) or 'nothing'}."
         return Finding(place, "unknown_setting", f"{what} has no setting `{where}`.", hint)
     if error["type"] == "missing":
         return Finding(place, "missing_setting", f"{what} needs `{where}`.", "Add it under `with`.")
-    message = str(error["msg"]).removeprefix("Value error, ")
+    wanted = needed(error["type"])
+    message = f"it must be {wanted}" if wanted else str(error["msg"]).removeprefix("Value error, ")
     subject = f"{what}, `{where}`" if where else what
     return Finding(place, "invalid_setting", f"{subject}: {message.rstrip('.')}.")
 
@@ -71,10 +92,19 @@ def check_steps(steps: Iterable[StepSpec], kinds: Kinds) -> list[Finding]:
             hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(sorted(kinds))}."
             findings.append(Finding(place, "unknown_kind", f"There is no policy kind `{step.use}`.", hint))
             continue
-        findings += check_config(kind.config, step.config, place, f"`{step.use}`")
+        named = step.id.partition("/")[0]
+        what = f"`{step.use}` of the policy `{named}`" if "/" in step.id else f"`{step.use}`"
+        findings += check_config(kind.config, step.config, place, what)
         if step.when is not None:
             findings += _check_condition(step, place)
     return findings
+
+
+def condition_fits(when: Mapping[str, Any] | None) -> bool:
+    try:
+        return when is None or compile_condition(when) is not None
+    except ValueError:
+        return False
 
 
 def _check_condition(step: StepSpec, place: Place) -> list[Finding]:

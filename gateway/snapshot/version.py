@@ -13,7 +13,7 @@ from gateway.core.kinds import BackendKinds, Kinds
 from gateway.manifest.bundle import Bundle, ContractPart
 from gateway.manifest.documents import Endpoint, Lifecycle, Operation, Steps, TopicTarget
 from gateway.manifest.environment import fill
-from gateway.snapshot.configs import check_config, check_steps, place_of
+from gateway.snapshot.configs import check_config, check_steps, condition_fits, place_of
 from gateway.snapshot.entity_sets import odata_spec
 from gateway.snapshot.order import Ordering, effective
 from gateway.snapshot.routes import ODATA_PATH, OPENAPI_PATH, SOAP_PATH, shape
@@ -158,8 +158,8 @@ class VersionCompiler:
     def _topic_operations(self) -> Iterator[OperationSpec]:
         """Publishing to a topic, and asking what became of a message, are operations like any other."""
         names = {
-            endpoint.call.topic
-            for endpoint in self.manifest.rest.values()
+            endpoint.call.topic: key
+            for key, endpoint in self.manifest.rest.items()
             if isinstance(endpoint, Endpoint) and isinstance(endpoint.call, TopicTarget)
         }
         for name in sorted(names):
@@ -167,7 +167,7 @@ class VersionCompiler:
             if topic is None:
                 known = ", ".join(self.topics) or "none"
                 self.refuse(
-                    self.place("rest"), "unknown_topic", f"There is no topic `{name}`.",
+                    self.place("rest", names[name], "call", "topic"), "unknown_topic", f"There is no topic `{name}`.",
                     f"Apply a document of kind Topic first. There are: {known}.",
                 )  # fmt: skip
                 continue
@@ -312,8 +312,11 @@ class VersionCompiler:
             yield endpoint
 
     def _protects(self, step: StepSpec) -> bool:
+        """Of a step that is refused itself nothing more is told."""
         kind = self.kinds.get(step.use)
-        return kind is not None and kind.protects and step.when is None
+        if kind is None or not condition_fits(step.when):
+            return True
+        return kind.protects and step.when is None
 
 
 def publish_name(topic: str) -> str:
