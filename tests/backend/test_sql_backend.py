@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
+from collections.abc import AsyncIterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,15 @@ SPEC = EntitySetSpec(
     table=TableSpec(name="things", columns=tuple(ColumnSpec(name=name, schema_={}) for name in NAMES)),
 )
 ID = "6f1f5a0e-3c1b-4b8e-9d0a-2f6a1c0b7d55"
+
+
+@pytest.fixture(autouse=True)
+async def threads_end() -> AsyncIterator[None]:
+    """A connection that could not be opened leaves its thread a last word for the loop: the loop waits for it."""
+    yield
+    for thread in threading.enumerate():
+        if "_connection_worker_thread" in thread.name:
+            await asyncio.to_thread(thread.join, 5)
 
 
 def make(path: Path, *rows: tuple[Any, ...]) -> str:
