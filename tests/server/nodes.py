@@ -130,11 +130,15 @@ class Node:
     def start(self, *more: str) -> Self:
         """Starts it, and waits until it is ready with all workers."""
         self.launch(*more)
+        self.connect()
+        return self
+
+    def connect(self) -> None:
+        """Waits until the one that was launched is ready with all workers."""
         self.url = self.line(r"gateway +(\S+)")
         self.admin_url = self.line(r"admin +(\S+)")
         self.token = self.context()["token"]
         until(lambda: self.health().get("workers") == self.workers, "every worker is there")
-        return self
 
     def line(self, pattern: str) -> str:
         """The first group of the first line of its output that matches."""

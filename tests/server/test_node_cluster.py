@@ -1,0 +1,133 @@
+"""Two nodes on one store (PERFORMANCE: limits; DESIGN 8): what one publishes both serve, or neither."""
+
+from __future__ import annotations
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.server.nodes import SHOP, Node, rules, until
+from tests.servers import running_valkey
+
+SECRET = "one-secret-for-the-whole-cluster"
+WITH_VALUE = """
+kind: ApiComponent
+name: valued
+version: v1
+base_path: /valued
+values: {upstream: {required: true}}
+backends: {up: {http: {targets: ["${upstream}"]}}}
+policies: [{use: anonymous}]
+rest: {"ANY /up/**": {relay: up}}
+"""
+
+
+@dataclass
+class Pair:
+    """Nodes `a` and `b`, two workers each; `b` has no Environment. `key` opens the shop."""
+
+    a: Node
+    b: Node
+    key: str
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    folder = tmp_path_factory.mktemp("pair")
+    environment = folder / "environment.yaml"
+    environment.write_text('kind: Environment\nname: a\nvalues: {upstream: "http://127.0.0.1:9"}\n')
+    with running_valkey() as url:
+        options = ("--processes", "node_processes", "--store", url)
+        given = {"PENSTOCK_KEY_SECRET": SECRET, "PENSTOCK_ADMIN_TOKEN": "pt_for-both-nodes-of-the-cluster"}
+        a = Node(folder / "a", *options, "--node", "a", "--environment", str(environment), **given)
+        b = Node(folder / "b", *options, "--node", "b", **given)
+        b.launch()
+        with b, a:
+            a.start()
+            b.connect()
+            a.publish_shop()
+            yield Pair(a, b, a.key())
+
+
+def mark(node: Node, key: str) -> str:
+    return str(node.get("/shop/v1/who", key).headers["x-mark"])
+
+
+def test_a_change_published_on_one_node_is_live_on_both_when_that_returns(pair: Pair) -> None:
+    for number, node in enumerate((pair.a, pair.b)):
+        done = node.apply(rules(f"from-{number}"))
+        assert done.status_code == 200, done.text
+        assert done.json()["live"] == ["a", "b"]
+        assert {mark(each, pair.key) for each in (pair.a, pair.b) for _ in range(4)} == {f"from-{number}"}
+
+
+def test_a_limit_is_exact_over_all_workers_of_both_nodes(pair: Pair) -> None:
+    """CASES promise: limits. The limit's window is a day."""
+    key = pair.a.key("hammer")
+    until(lambda: pair.b.get("/shop/v1/who", key).status_code == 200, "the other node knows the key")
+    clients = [httpx2.Client(headers={"X-API-KEY": key}, timeout=60) for _ in range(8)]
+    nodes = cycle((pair.a.url, pair.b.url))
+    jobs = [(client, url) for client, url in zip(clients * 30, nodes, strict=False)]
+    with ThreadPoolExecutor(len(clients)) as pool:
+        found = Counter(pool.map(lambda job: job[0].get(f"{job[1]}/shop/v1/limited").status_code, jobs))
+    for client in clients:
+        client.close()
+    assert found == {200: 100, 429: len(jobs) - 100}
+
+
+def test_a_key_revoked_on_one_node_is_refused_by_the_other(pair: Pair) -> None:
+    key = pair.a.key("leaving")
+    until(lambda: pair.b.get("/shop/v1/who", key).status_code == 200, "the other node knows the key")
+    (id,) = [each["id"] for each in pair.a.admin("GET", "/keys?application=leaving").json()["items"]]
+    assert pair.a.admin("DELETE", f"/keys/{id}").status_code == 200
+    until(lambda: pair.b.get("/shop/v1/who", key).status_code == 401, "the other node refuses it")
+
+
+def test_a_node_that_lacks_a_value_is_named_and_both_keep_the_old(pair: Pair) -> None:
+    before = mark(pair.a, pair.key)
+    refused = pair.a.apply(WITH_VALUE, rules("half"))
+    assert refused.status_code == 409, refused.text
+    assert "Node b cannot serve it" in refused.json()["detail"]
+    assert "upstream" in refused.json()["detail"]
+    assert {mark(each, pair.key) for each in (pair.a, pair.b)} == {before}
+    for node in (pair.a, pair.b):
+        assert node.get("/valued/up/x").status_code == 404
+        assert [each["name"] for each in node.admin("GET", "/versions").json()["items"]] == ["shop@v1"]
+    entry = pair.b.admin("GET", "/audit?limit=1").json()["items"][0]
+    assert entry["outcome"] == "refused"
+
+
+def test_a_rollback_on_the_other_node_reaches_both(pair: Pair) -> None:
+    assert pair.a.apply(SHOP.replace("GET /open:", "GET /opened:"), force="true").status_code == 200
+    back = pair.b.admin("POST", "/versions/shop@v1/rollback", json={})
+    assert back.status_code == 200, back.text
+    assert back.json()["live"] == ["a", "b"]
+    assert {each.get("/shop/v1/open", pair.key).status_code for each in (pair.a, pair.b)} == {200}
+
+
+def test_a_node_that_died_is_no_longer_waited_for(pair: Pair, tmp_path: Path) -> None:
+    third = Node(tmp_path, *pair.b.options[4:], "--node", "third", workers=1, **pair.b.environment)
+    with third:
+        third.start()
+        assert pair.a.apply(rules("three")).json()["live"] == ["a", "b", "third"]
+        children = third.pids()
+        third.process.kill()
+        assert third.ended() == -signal.SIGKILL
+        assert children
+        done = pair.a.apply(rules("two"))
+        assert done.json()["live"] == ["a", "b"], done.text
+
+
+def test_a_node_that_stopped_well_is_forgotten_at_once(pair: Pair, tmp_path: Path) -> None:
+    third = Node(tmp_path, *pair.b.options[4:], "--node", "leaver", workers=1, **pair.b.environment)
+    with third:
+        third.start()
+        assert third.stop() == 0
+    assert [each["name"] for each in pair.a.admin("GET", "/nodes").json()["items"]] == ["a", "b"]

@@ -1,0 +1,171 @@
+"""A node whose store is away: what is cached goes on, what cannot be decided is 503 (CASES A62)."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from tests.server.nodes import Node, rules, until
+from tests.servers import Server, _answers
+
+TOKEN = "pt_of-everybody-on-this-store"
+
+
+class Store:
+    """A Valkey with an append-only file, which a test may stop and start again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._path = folder / "s"
+        self.url = f"unix://{self._path}"
+        self.start()
+
+    def start(self) -> None:
+        options = ("--port", "0", "--unixsocket", str(self._path), "--appendonly", "yes", "--appendfsync", "always")
+        self._server = Server(self._folder, *options)
+        with redis.Redis.from_url(self.url) as client:
+            until(lambda: _answers(client), "the store answers")
+
+    def stop(self) -> None:
+        self._server.kill()
+
+    def freeze(self) -> None:
+        self._server.freeze()
+
+    def thaw(self) -> None:
+        self._server.thaw()
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    with tempfile.TemporaryDirectory(prefix="ps-") as folder:
+        found = Store(Path(folder))
+        yield found
+        found.stop()
+
+
+def serve(folder: Path, store: Store, **settings: str) -> Node:
+    given = {
+        "PENSTOCK_KEY_SECRET": "one-secret-for-the-whole-cluster",
+        "PENSTOCK_ADMIN_TOKEN": "pt_of-this-store",
+        **settings,
+    }
+    return Node(folder, "--processes", "node_processes", "--store", store.url, **given)
+
+
+@pytest.fixture(scope="module")
+def shop(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, str]]:
+    with serve(tmp_path_factory.mktemp("shop"), store) as node:
+        node.start()
+        node.publish_shop()
+        key = node.key()
+        until(lambda: {node.get("/shop/v1/who", key).status_code for _ in range(8)} == {200}, "workers know the key")
+        yield node, key
+
+
+def statuses(node: Node, key: str, path: str, count: int = 6) -> set[int]:
+    return {node.get(f"/shop/v1/{path}", key).status_code for _ in range(count)}
+
+
+def goes_on_without_its_store(node: Node, key: str) -> None:
+    until(lambda: statuses(node, key, "closed") == {503}, "the closed limit refuses")
+    assert statuses(node, key, "who") == {200}
+    assert statuses(node, key, "open") == {200}
+    assert statuses(node, "pk_unknown", "who") == {401}
+    assert node.get("/elsewhere").status_code == 404
+    refused = node.admin("GET", "/versions")
+    assert refused.status_code == 503
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert refused.json()["status"] == 503
+    assert node.order(key, 1).status_code == 503
+    health = node.health()
+    assert health["ready"] is True
+    assert health["store"] != "up"
+
+
+def is_whole_again(node: Node, key: str, mark: str) -> None:
+    until(lambda: node.admin("GET", "/versions").status_code == 200, "the admin REST answers")
+    until(lambda: statuses(node, key, "closed") == {200}, "the limits count again")
+    until(lambda: node.apply(rules(mark)).status_code == 200, "it publishes")
+    assert {node.get("/shop/v1/who", key).headers["x-mark"] for _ in range(6)} == {mark}
+    fresh = node.key(f"after-{mark}")
+    until(lambda: statuses(node, fresh, "who") == {200}, "new keys open the shop")
+    assert node.order(key, 2).status_code == 202
+
+
+def test_a_stopped_store_leaves_what_is_cached_and_comes_back_without_a_restart(
+    shop: tuple[Node, str], store: Store
+) -> None:
+    node, key = shop
+    before = node.pids()
+    store.stop()
+    goes_on_without_its_store(node, key)
+    store.start()
+    is_whole_again(node, key, "stopped")
+    assert sorted(node.pids()) == sorted(before)
+
+
+def test_a_frozen_store_is_no_different_from_a_stopped_one(shop: tuple[Node, str], store: Store) -> None:
+    node, key = shop
+    before = node.pids()
+    store.freeze()
+    try:
+        goes_on_without_its_store(node, key)
+    finally:
+        store.thaw()
+    is_whole_again(node, key, "frozen")
+    assert sorted(node.pids()) == sorted(before)
+
+
+def test_a_restart_without_the_store_serves_the_last_known_good(store: Store, tmp_path: Path) -> None:
+    with serve(tmp_path, store) as node:
+        node.start()
+        node.publish_shop("kept")
+        key = node.key("kept")
+        assert node.stop() == 0
+        store.stop()
+        node.launch()
+        node.url, node.admin_url = node.line(r"gateway +(\S+)"), node.line(r"admin +(\S+)")
+        assert statuses(node, key, "who") == {200}
+        assert node.get("/shop/v1/who", key).headers["x-mark"] == "kept"
+        assert node.logged("The store is away")
+        goes_on_without_its_store(node, key)
+        store.start()
+        is_whole_again(node, key, "back")
+
+
+def test_keys_are_not_decided_by_what_is_too_old(store: Store, tmp_path: Path) -> None:
+    with serve(tmp_path, store, PENSTOCK_MAX_STALE="3") as node:
+        node.start()
+        node.publish_shop()
+        key = node.key("aging")
+        until(lambda: statuses(node, key, "who") == {200}, "the key opens the shop")
+        store.stop()
+        until(lambda: statuses(node, key, "who") == {503}, "what is known is too old")
+        assert node.stop() == 0
+        node.launch()
+        node.url = node.line(r"gateway +(\S+)")
+        assert statuses(node, key, "who") == {503}, "a restart makes it no younger"
+        store.start()
+        until(lambda: statuses(node, key, "who") == {200}, "it is fresh again")
+
+
+def test_a_node_without_store_and_without_a_past_refuses_everything_until_the_store_is_there(
+    store: Store, tmp_path: Path
+) -> None:
+    store.stop()
+    with serve(tmp_path, store) as node:
+        node.launch()
+        node.url, node.admin_url = node.line(r"gateway +(\S+)"), node.line(r"admin +(\S+)")
+        node.token = TOKEN
+        refused = node.get("/shop/v1/who")
+        assert refused.status_code == 503
+        assert refused.json()["code"] == "nothing_to_serve"
+        assert node.health()["ready"] is False
+        store.start()
+        until(lambda: node.get("/shop/v1/who").status_code == 401, "it serves what the store has")
+        until(lambda: node.context()["token"] == TOKEN, "the first token is there")
