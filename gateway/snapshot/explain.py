@@ -71,6 +71,8 @@ def explain(snapshot: Snapshot, method: str, url: str, headers: Mapping[str, str
         return found
     found.version, found.revision = version.name, version.revision
     below = parts[_depth(mounted[0]) :]
+    if version.odata and below == [*segments_of(ODATA_PATH), ""]:
+        below.pop()  # a service root is written with its slash, too
     endpoint = _endpoint(version, below, found)
     if endpoint is None:
         unknown = _unknown_version(snapshot, parts, _depth(mounted[0]))

@@ -55,14 +55,18 @@ def test_what_the_openapi_document_says_is_what_the_endpoint_does(
     node: Node, key: str, version: str, mode: GenerationMode
 ) -> None:
     """PROTOCOLS R7: true for schemathesis."""
-    schema = schemathesis.openapi.from_dict(node.call("GET", f"/shop/{version}/openapi.json").json())
+    document = node.call("GET", f"/shop/{version}/openapi.json").json()
+    del document["components"]["securitySchemes"]  # the key is sent always: it is no part of the data
+    for operation in (each for path in document["paths"].values() for each in path.values()):
+        operation.pop("security", None)
+    schema = schemathesis.openapi.from_dict(document)
     tried = 0
     for found in schema.get_all_operations():
         operation = found.ok()
-        if mode == GenerationMode.NEGATIVE and not _takes_input(operation):
+        if mode == GenerationMode.NEGATIVE and not _can_be_wrong(document["paths"][operation.path][operation.method]):
             continue
 
-        @settings(max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
         @given(case=operation.as_strategy(generation_mode=mode))
         def holds(case: Any) -> None:
             case.call_and_validate(
@@ -75,8 +79,11 @@ def test_what_the_openapi_document_says_is_what_the_endpoint_does(
     assert tried >= 3
 
 
-def _takes_input(operation: Any) -> bool:
-    return bool(list(operation.iter_parameters()) or operation.body)
+def _can_be_wrong(operation: dict[str, Any]) -> bool:
+    """Any text is a path parameter that is a string."""
+    schemas = [each["schema"] for each in operation.get("parameters", []) if each["in"] != "path"]
+    schemas += [each["schema"] for each in operation.get("parameters", []) if each["schema"].get("type") != "string"]
+    return bool(schemas) or "requestBody" in operation
 
 
 @versions

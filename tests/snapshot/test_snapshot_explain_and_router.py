@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from hypothesis import given, settings, strategies
+from hypothesis import example, given, settings, strategies
 
 from gateway.core import target
 from gateway.core.chain import Chain
@@ -97,6 +97,8 @@ def explained(method: str, path: str, version: str | None) -> str:
 
 
 @settings(max_examples=1000, deadline=None)
+@example("GET", "/shop/v1/odata/", None)
+@example("POST", "/shop/odata/", "v2")
 @given(method=METHODS, path=PATHS, version=VERSIONS)
 def test_explain_tells_what_the_router_does(method: str, path: str, version: str | None) -> None:
     """PROTOCOLS B3"""
