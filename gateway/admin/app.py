@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, Router
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.admin import consumers, looking, stored, versions
 from gateway.admin.access import Access, require
 from gateway.admin.routing import PREFIX, Entry, not_routed, route, routes
 from gateway.admin.service import Service
 from gateway.telemetry.counters import render_prometheus
+
+SIGN: Final = (b"penstock-admin", b"v1")
 
 
 def entries(service: Service) -> Iterator[Entry]:
@@ -26,6 +29,20 @@ def entries(service: Service) -> Iterator[Entry]:
     yield from consumers.entries(service)
 
 
+def _signed(app: ASGIApp) -> ASGIApp:
+    """Every answer says what answered, so that a client knows another server from this one."""
+
+    async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+        async def signed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], SIGN]
+            await send(message)
+
+        await app(scope, receive, signed)
+
+    return serve
+
+
 class Admin:
     """`metrics` gives the counters of every worker."""
 
@@ -34,7 +51,10 @@ class Admin:
         self.access = access
         self.metrics = metrics
 
-    def app(self) -> Starlette:
+    def app(self) -> ASGIApp:
+        return _signed(self.routed())
+
+    def routed(self) -> Starlette:
         served = [*self._probed(), *routes(entries(self.service), self.access)]
         below = Router(served, redirect_slashes=False)
         app = Starlette(routes=[Mount(PREFIX, app=below)], exception_handlers={HTTPException: not_routed})

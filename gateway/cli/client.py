@@ -16,6 +16,7 @@ CONTEXT: Final = Path("var/context.json")
 REFUSED: Final = 1  # exit codes: the gateway said no
 USAGE: Final = 2
 UNREACHABLE: Final = 3
+SIGN: Final = "penstock-admin"  # a header of every answer of an admin REST
 
 
 class Failed(Exception):
@@ -31,22 +32,24 @@ class Admin:
     """Talks to one gateway. `url` is the admin URL without a path."""
 
     def __init__(self, url: str, token: str, transport: httpx2.BaseTransport | None = None) -> None:
-        import httpx2  # help and offline commands start without it
-
         if not url.startswith(("http://", "https://")):
             raise Failed(f"{url!r} is no admin URL. Write it as http://127.0.0.1:8081.", USAGE)
-        try:
-            self._client = httpx2.Client(
-                base_url=url.rstrip("/") + "/admin/v1",
-                headers={"Authorization": f"Bearer {token}"},
-                timeout=120.0,
-                transport=transport,
-            )
-        except httpx2.InvalidURL as error:
-            raise Failed(f"{url!r} is no admin URL: {error}. Write it as http://127.0.0.1:8081.", USAGE) from None
-        except UnicodeEncodeError:
-            raise Failed("The token has characters that no token has. Copy it again.", USAGE) from None
+        if not (token.isascii() and token.isprintable()):
+            raise Failed("The token has characters that no token has. Copy it again.", USAGE)
         self._url = url
+        self._token = token
+        self._transport = transport
+
+    def _open(self) -> httpx2.Client:
+        import httpx2  # help and offline commands start without it
+
+        headers = {"Authorization": f"Bearer {self._token}"}
+        base = self._url.rstrip("/") + "/admin/v1"
+        try:
+            return httpx2.Client(base_url=base, headers=headers, timeout=120.0, transport=self._transport)
+        except httpx2.InvalidURL as error:
+            text = f"{self._url!r} is no admin URL: {error}. Write it as http://127.0.0.1:8081."
+            raise Failed(text, USAGE) from None
 
     def get(self, path: str, **query: Any) -> Any:
         return self._send("GET", path, query)
@@ -71,20 +74,18 @@ class Admin:
         chosen = {name: _text(value) for name, value in query.items() if value is not None and value is not False}
         headers = {"Content-Type": media} if body else {}
         try:
-            response = self._client.request(method, path, params=chosen, content=body, headers=headers)
+            with self._open() as client:
+                response = client.request(method, path, params=chosen, content=body, headers=headers)
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             text = f"No gateway answers at {self._url}: {error}. Start one with: penstock serve"
             raise Failed(text, UNREACHABLE) from None
         return self._read(response)
 
     def _read(self, response: httpx2.Response) -> Any:
-        try:
-            told = orjson.loads(response.content)
-        except orjson.JSONDecodeError:
-            told = None
-        if not isinstance(told, dict) or 300 <= response.status_code < 400:
+        if SIGN not in response.headers:
             text = f"{self._url} answered {response.status_code}, but not as Penstock's admin port does."
             raise Failed(f"{text} It is the one that `penstock serve` prints as admin.", UNREACHABLE)
+        told = orjson.loads(response.content)
         if response.status_code >= 400 and "title" in told:
             raise _refused(response.status_code, told)
         return told

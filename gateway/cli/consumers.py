@@ -56,6 +56,49 @@ def show_app(name: str, url: Url = None, token: Token = None, as_json: Json = Fa
     output.as_json(told) if as_json else output.fields(told)
 
 
+@apps.command("subscriptions")
+def list_subscriptions(url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Lists which application may call which API. Example: penstock apps subscriptions"""
+    told = connect(url, token).get("/subscriptions")
+    if as_json:
+        output.as_json(told)
+    else:
+        empty = "No subscriptions yet. Make one: penstock apps subscribe NAME --api API"
+        output.table(told["items"], ["application", "api", "plan", "created"], empty)
+
+
+@apps.command("subscribe")
+def subscribe(
+    name: str,
+    api: Annotated[str, typer.Option("--api", help="The API component.")],
+    plan: Annotated[str | None, typer.Option("--plan", help="The plan; none: no limits but the API's own.")] = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Subscribes an application to an API, or moves it to another plan with its keys.
+
+    Example: penstock apps subscribe partner --api shop --plan gold
+    """
+    told = connect(url, token).post("/subscriptions", {"application": name, "api": api, "plan": plan})
+    output.as_json(told) if as_json else output.good(
+        f"{name} is subscribed to {api}{f' on the plan {plan}' if plan else ''}."
+    )
+
+
+@apps.command("unsubscribe")
+def unsubscribe(
+    name: str,
+    api: Annotated[str, typer.Option("--api", help="The API component.")],
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Ends a subscription; its keys open nothing. Example: penstock apps unsubscribe partner --api shop"""
+    told = connect(url, token).delete(f"/subscriptions/{name}/{api}")
+    output.as_json(told) if as_json else output.good(f"{name} is no longer subscribed to {api}.")
+
+
 @apps.command("delete")
 def delete_app(name: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """Deletes an application; its keys stop at once. Example: penstock apps delete partner"""

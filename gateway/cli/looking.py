@@ -65,12 +65,13 @@ def nodes(url: Url = None, token: Token = None, as_json: Json = False) -> None:
 
 
 def health(url: Url = None, token: Token = None, as_json: Json = False) -> None:
-    """Tells whether the gateway is ready.
+    """Tells whether the gateway is ready; exit 1 if it is not.
 
     Example: penstock health
     """
     told = connect(url, token).get("/health")
     output.as_json(told) if as_json else output.fields(told)
+    raise typer.Exit(0 if told["ready"] else 1)
 
 
 def audit(

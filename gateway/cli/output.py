@@ -5,20 +5,28 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-WIDE = 240  # columns where the output is no terminal: another program or a file reads it
+WIDE: Final = 240  # columns where the output is no terminal: another program or a file reads it
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = Console(highlight=False, markup=False, emoji=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
-UNBROKEN = {"name", "revision", "snapshot", "id", "at", "since", "url"}
+UNBROKEN: Final = {"name", "revision", "snapshot", "id", "at", "since", "url"}
+
+
+# Control characters (C0 but for the line feed, and C1) of others' text never reach the terminal.
+_SHOWN: Final = dict.fromkeys((*range(10), *range(11, 32), *range(127, 160)), "�")
+
+
+def _text(text: str, style: str = "") -> Text:
+    return Text(text.translate(_SHOWN), style=style)
 
 
 def as_json(value: Any) -> None:
@@ -35,7 +43,7 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], empty: str)
     for column in columns:
         made.add_column(column.replace("_", " ").upper(), overflow="fold", no_wrap=column in UNBROKEN)
     for row in found:
-        made.add_row(*(Text(_cell(column, row.get(column))) for column in columns))
+        made.add_row(*(_text(_cell(column, row.get(column))) for column in columns))
     out.print(made)
 
 
@@ -45,7 +53,7 @@ def fields(value: Mapping[str, Any]) -> None:
     made.add_column(style="bold")
     made.add_column(overflow="fold")
     for name, each in value.items():
-        made.add_row(name.replace("_", " "), Text(_block(name, each)))
+        made.add_row(name.replace("_", " "), _text(_block(name, each)))
     out.print(made)
 
 
@@ -71,15 +79,15 @@ def _cell(column: str, value: Any) -> str:
 
 
 def good(text: str) -> None:
-    out.print(Text(text, style="green"))
+    out.print(_text(text, style="green"))
 
 
 def bad(text: str) -> None:
-    err.print(Text(text, style="red"))
+    err.print(_text(text, style="red"))
 
 
-COLOURS = {"create": "green", "update": "yellow", "delete": "red", "unchanged": "dim"}
-SIGNS = {"create": "+", "update": "~", "delete": "-", "unchanged": " "}
+COLOURS: Final = {"create": "green", "update": "yellow", "delete": "red", "unchanged": "dim"}
+SIGNS: Final = {"create": "+", "update": "~", "delete": "-", "unchanged": " "}
 
 
 def plan(told: Mapping[str, Any]) -> None:
@@ -87,22 +95,23 @@ def plan(told: Mapping[str, Any]) -> None:
     for item in told["items"]:
         line = f"{SIGNS[item['action']]} {item['kind']} {item['name']}"
         line += f"  {item['detail']}" if item["detail"] else ""
-        out.print(Text(line, style=COLOURS[item["action"]]))
+        out.print(_text(line, style=COLOURS[item["action"]]))
     for finding in told["breaking"]:
-        out.print(Text(f"! breaking: {finding}", style="red"))
+        out.print(_text(f"! breaking: {finding}", style="red"))
 
 
 def explanation(found: Mapping[str, Any]) -> None:
     """One request as a tree."""
-    out.print(Text(f"{found['method']} {found['path']}", style="bold"))
-    out.print(f"  outcome   {found['outcome']}")
+    out.print(_text(f"{found['method']} {found['path']}", style="bold"))
+    out.print(_text(f"  outcome   {found['outcome']}"))
     if found["version"]:
-        out.print(f"  version   {found['version']}, selected by {found['selected_by']} (revision {found['revision']})")
+        selected = f"selected by {found['selected_by']} (revision {found['revision']})"
+        out.print(_text(f"  version   {found['version']}, {selected}"))
     if found["candidates"]:
         out.print("  candidates")
         for each in found["candidates"]:
             sign, style = ("✓", "green") if each["taken"] else ("·", "dim")
-            out.print(Text(f"    {sign} {each['what']}: {each['reason']}", style=style))
+            out.print(_text(f"    {sign} {each['what']}: {each['reason']}", style=style))
     if found["steps"]:
         out.print("  steps")
         for number, step in enumerate(found["steps"], 1):
@@ -110,17 +119,17 @@ def explanation(found: Mapping[str, Any]) -> None:
             when = f"  when {orjson.dumps(step['when']).decode()}" if step["when"] else ""
             place = f"  {step['place']}" if step["place"] else ""
             name = step["use"] if step["id"] in {step["use"], "last", "decode"} else f"{step['id']} ({step['use']})"
-            out.print(Text(f"    {number:>2} {step['stage']:<4} {name}{scope}{when}{place}"))
+            out.print(_text(f"    {number:>2} {step['stage']:<4} {name}{scope}{when}{place}"))
     if found["backend"]:
-        out.print(f"  backend   {found['backend']}")
+        out.print(_text(f"  backend   {found['backend']}"))
 
 
 def differences(items: Sequence[Mapping[str, Any]]) -> None:
     if not items:
         out.print("No difference.", style="dim")
     for item in items:
-        out.print(Text(item["path"], style="bold"))
+        out.print(_text(item["path"], style="bold"))
         if "before" in item:
-            out.print(Text(f"  - {orjson.dumps(item['before']).decode()}", style="red"))
+            out.print(_text(f"  - {orjson.dumps(item['before']).decode()}", style="red"))
         if "after" in item:
-            out.print(Text(f"  + {orjson.dumps(item['after']).decode()}", style="green"))
+            out.print(_text(f"  + {orjson.dumps(item['after']).decode()}", style="green"))

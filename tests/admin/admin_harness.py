@@ -157,6 +157,7 @@ class Bench:
         self.tokens: dict[str, str] = {}
         self.admin = Admin(self.service, Access(self.store, self.hasher, clock), lambda: [])
         self.app = self.admin.app()
+        self.routed = self.admin.routed()
         self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=self.app), base_url="http://admin")
 
     async def _probe(self, versions: Sequence[VersionSpec]) -> None:

@@ -35,7 +35,7 @@ SINGLE = {  # the role that an operation takes where the handler decides
 def operations(node: Bench) -> list[tuple[str, str, str]]:
     """(method, template, role) of everything that is served, and of nothing else."""
     roles = {(each.method, each.path): each.role for each in entries(node.service)} | SINGLE
-    mount = node.app.routes[0]
+    mount = node.routed.routes[0]
     assert isinstance(mount, Mount)
     found = []
     for route in mount.routes:

@@ -36,6 +36,9 @@ CHECKED = [
 def admin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("admin")) as served:
         served.apply(shop(), policy(), PLAN, TOPIC)
+        key = {"application": "kept", "api": "shop", "plan": "gold"}
+        assert served.run(served.node.send("POST", "/applications", json={"name": "kept"})).status_code == 201
+        assert served.run(served.node.send("POST", "/keys", json=key)).status_code == 201
         yield served
 
 
