@@ -120,6 +120,11 @@ class Control:
     async def _load(self) -> None:
         """Everything the store has, and which proposals wait for this node."""
         state = await load(self.store)
+        if not state.sequence and self.state.sequence:
+            raise StoreUnavailable(
+                "The store answers, but it is empty: it has lost its data. Restore it; a restart of this node takes "
+                "the empty store as it is."
+            )
         directory = await load_directory(self.store, self.clock)
         proposals = {key: record.value async for key, record in self.store.scan(PROPOSALS)}
         for id in set(self._proposals) - set(proposals):

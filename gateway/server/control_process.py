@@ -43,6 +43,7 @@ from gateway.store.connect import open_store, open_streams
 from gateway.store.store import TOKENS
 
 BEAT: Final = 0.5
+GRACE: Final = 3  # seconds for admin requests in flight
 CREW: Final = 30.0  # seconds to wait for the first worker
 AGAIN: Final = 0.5  # seconds between looks for a store that is away
 
@@ -227,7 +228,14 @@ async def serve(given: launch.Launch) -> None:
     beat = asyncio.create_task(_beat(given.beat_fd))
     admin = Admin(process.service, Access(process.store, process.hasher, process.clock), process.crew.metrics)
     config = uvicorn.Config(
-        admin.app(), http="httptools", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False
+        admin.app(),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
     )
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]

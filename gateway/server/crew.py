@@ -162,8 +162,10 @@ class Crew:
             wanted = self.size
             if not await self._ask("prepare", hash, path):
                 return
-            with contextlib.suppress(TimeoutError):
+            try:
                 await self.until(wanted, self._timeout)
+            except TimeoutError:
+                break
         raise NotServed("Workers ended while they built it; the node's log says why.")
 
     async def activate(self, hash: str, path: Path) -> None:

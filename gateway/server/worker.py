@@ -156,6 +156,8 @@ class Worker:
                     await (self._prepare if do == "prepare" else self._activate)(hash, order["path"])
                 except Exception as error:
                     log.warning("snapshot %s could not be built", hash, exc_info=True)
+                    if not order["ask"] and not self._active:
+                        raise  # the others serve it: this one must not take their requests
                     link.send({"say": "done", "ask": order["ask"], "error": f"{type(error).__name__}: {error}"})
                 else:
                     link.send({"say": "done", "ask": order["ask"]})
@@ -173,7 +175,10 @@ class Worker:
     async def _forget(self, hash: str) -> None:
         prepared = self.prepared.pop(hash, None)
         if prepared is not None:
-            await prepared.release()
+            try:
+                await prepared.release()
+            except Exception:
+                log.exception("what was prepared as %s could not be closed", hash)
 
     async def _activate(self, hash: str, path: str) -> None:
         if self._active == hash:

@@ -1,0 +1,301 @@
+"""The control process's brain over a store in memory, with workers that only speak its protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.admin.publishing import STALE
+from gateway.core.clock import ManualClock
+from gateway.core.errors import StoreUnavailable
+from gateway.server.control import Control
+from gateway.server.crew import Crew, NotServed
+from gateway.server.kinds import BACKEND_KINDS, POLICY_KINDS
+from gateway.server.last_known_good import KEPT, Shelf
+from gateway.server.link import Link, connect
+from gateway.server.probe import NotReachable
+from gateway.snapshot.spec import VersionSpec
+from gateway.store.memory import MemoryStore
+from gateway.store.store import APPLICATIONS, PLANS, PROPOSALS, Write
+
+RUN = "this-run"
+
+
+def plan(name: str, limit: str = "9/1m") -> Write:
+    """A plan is part of a snapshot, and takes nothing else."""
+    step = {"id": "l", "use": "rate-limit", "with": {"limit": limit}}
+    return Write(PLANS, name, {"kind": "Plan", "name": name, "policies": [step]})
+
+
+@dataclass
+class Worker:
+    """Answers what it is asked, by `refuses`: a hash that it cannot build."""
+
+    link: Link
+    refuses: str = ""
+    told: list[dict[str, Any]] = field(default_factory=list)
+    active: str = ""
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        self.link.send({"say": "hello", "pid": 1, "run": RUN})
+        async for message in self.link.messages():
+            self.told.append(message)
+            if "ask" in message:
+                refused = message["hash"] == self.refuses
+                self.link.send({"say": "done", "ask": message["ask"], "error": "no" if refused else ""})
+                if message["do"] == "activate" and not refused:
+                    self.active = message["hash"]
+            self.heard.set()
+
+    async def serves(self, hash: str) -> None:
+        async with asyncio.timeout(30):
+            while self.active != hash:
+                self.heard.clear()
+                await self.heard.wait()
+
+    async def until(self, do: str) -> dict[str, Any]:
+        async with asyncio.timeout(30):
+            while not (found := [each for each in self.told if each["do"] == do]):
+                self.heard.clear()
+                await self.heard.wait()
+        return found[-1]
+
+
+@dataclass
+class Bench:
+    """A node without processes."""
+
+    folder: Path
+    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: ManualClock = field(default_factory=ManualClock)
+    unreachable: bool = False
+    probed: list[str] = field(default_factory=list)
+
+    async def probe(self, versions: Sequence[VersionSpec]) -> None:
+        self.probed.append(",".join(each.name for each in versions))
+        if self.unreachable:
+            raise NotReachable("the port does not answer")
+
+    @asynccontextmanager
+    async def control(self, name: str = "here", workers: int = 0) -> AsyncIterator[tuple[Control, list[Worker]]]:
+        box: list[Control] = []
+        crew = Crew(self.folder / "c.sock", lambda: box[0].current_directory() if box else None, RUN, timeout=30)
+        control = Control(
+            name=name,
+            store=self.store,
+            crew=crew,
+            shelf=Shelf(self.folder),
+            clock=self.clock,
+            values={},
+            kinds=POLICY_KINDS,
+            backend_kinds=BACKEND_KINDS,
+            probe=self.probe,
+            facts={},
+        )
+        box.append(control)
+        await crew.start()
+        crewed = [Worker(await connect(str(self.folder / "c.sock"))) for _ in range(workers)]
+        tasks = [asyncio.create_task(each.run()) for each in crewed]
+        await crew.until(workers, 30)
+        await control.start()
+        try:
+            yield control, crewed
+        finally:
+            await control.close()
+            await crew.close()
+            for each in crewed:
+                await each.link.close()
+            for task in tasks:
+                task.cancel()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+async def test_workers_that_come_get_the_directory_and_the_snapshot(bench: Bench) -> None:
+    await bench.store.commit([plan("gold")])
+    async with bench.control(workers=2) as (control, workers):
+        assert {each.active for each in workers} == {control.served.hash}
+        assert [each["do"] for each in workers[0].told][:1] == ["directory"]
+        assert control.heartbeat()["workers"] == 2
+
+
+async def test_a_worker_of_another_run_is_turned_away(bench: Bench) -> None:
+    async with bench.control() as (control, _):
+        link = await connect(str(bench.folder / "c.sock"))
+        link.send({"say": "hello", "pid": 1, "run": "an earlier one"})
+        assert [message async for message in link.messages()] == []
+        assert control.crew.size == 0
+        await link.close()
+
+
+async def test_a_failing_probe_brings_the_old_snapshot_back(bench: Bench) -> None:
+    await bench.store.commit([plan("gold")])
+    async with bench.control(workers=2) as (control, workers):
+        before = control.served.hash
+        bench.unreachable = True
+        await bench.store.commit([plan("silver")])
+        await control.follow()
+        assert control.served.hash == before
+        assert "the port does not answer" in control.served.error
+        for each in workers:
+            await each.serves(before)
+        assert control.shelf.read().snapshot.hash == before  # type: ignore[union-attr]
+
+
+async def test_what_could_not_be_served_is_tried_again(bench: Bench) -> None:
+    await bench.store.commit([plan("gold")])
+    async with bench.control(workers=1) as (control, _):
+        before = control.served.hash
+        bench.unreachable = True
+        await bench.store.commit([plan("silver")])
+        await control.follow()
+        bench.unreachable = False
+        await control.follow()
+        assert control.served.hash == before, "not at once"
+        bench.clock.advance(60)
+        await control.follow()
+        assert (control.served.error, control.served.hash != before) == ("", True)
+
+
+async def test_one_worker_that_cannot_build_it_brings_all_back(bench: Bench) -> None:
+    await bench.store.commit([plan("gold")])
+    async with bench.control(workers=2) as (control, workers):
+        before = control.served.hash
+        candidate = control.compile(control.state.candidate([plan("silver")]))
+        workers[1].refuses = candidate.hash
+        await bench.store.commit([plan("silver")])
+        await control.follow()
+        assert control.served.error == "no"
+        assert control.served.hash == before
+        for each in workers:
+            await each.serves(before)
+
+
+async def test_a_worker_that_ends_while_it_builds_is_asked_for_again(bench: Bench) -> None:
+    async with bench.control(workers=1) as (control, (worker,)):
+        hash, path = control.shelf.put(control.compile(control.state.candidate([plan("silver")])))
+        preparing = asyncio.create_task(control.crew.prepare(hash, path))
+        await worker.link.close()
+        successor = Worker(await connect(str(bench.folder / "c.sock")))
+        running = asyncio.create_task(successor.run())
+        await preparing
+        assert (await successor.until("prepare"))["hash"] == hash
+        await successor.link.close()
+        await running
+
+
+async def test_a_proposal_that_ends_every_worker_is_refused(bench: Bench) -> None:
+    async with bench.control(workers=1) as (control, (worker,)):
+        worker.refuses = "everything"
+        hash, path = control.shelf.put(control.compile(control.state.candidate([plan("silver")])))
+
+        async def die_of_it() -> None:
+            await worker.until("prepare")
+            await worker.link.close()
+
+        control.crew._timeout = 0.2
+        dying = asyncio.create_task(die_of_it())
+        worker.link.send = lambda message: None  # type: ignore[method-assign]  # it never answers
+        with pytest.raises(NotServed):
+            await control.crew.prepare(hash, path)
+        await dying
+
+
+async def test_a_new_control_process_answers_the_proposals_that_wait(bench: Bench) -> None:
+    """Another node proposed, and this one's control process died before it had answered."""
+    gold = plan("gold")
+    waiting = {"writes": [[gold.table, gold.key, gold.value]], "at": bench.clock.time(), "node": "there", "run": "r"}
+    await bench.store.commit([Write(PROPOSALS, "p1", waiting)])
+    async with bench.control(workers=1) as (control, (worker,)):
+        assert control.heartbeat()["prepared"] == {"p1": "ok"}
+        assert (await worker.until("prepare"))["hash"] != control.served.hash
+        await bench.store.commit([Write(PROPOSALS, "p1", None)])
+        await control.follow()
+        assert control.heartbeat()["prepared"] == {}
+        assert await worker.until("forget")
+
+
+async def test_proposals_of_dead_publishers_are_swept(bench: Bench) -> None:
+    now = bench.clock.time()
+    proposals = {
+        "of an earlier run": {"writes": [], "at": now, "node": "here", "run": "dead"},
+        "too old": {"writes": [], "at": now - STALE - 1, "node": "there", "run": "r"},
+        "of a living node": {"writes": [], "at": now, "node": "there", "run": "r"},
+    }
+    await bench.store.commit([Write(PROPOSALS, key, value) for key, value in proposals.items()])
+    async with bench.control() as (control, _):
+        await bench.store.wait(1, 30.0)
+        await control.follow()
+        assert list(control.heartbeat()["prepared"]) == ["of a living node"]
+
+
+async def test_what_the_store_interrupted_is_served_later(bench: Bench) -> None:
+    """The change was read, then the store went away before all of it was."""
+    await bench.store.commit([plan("gold")])
+    async with bench.control() as (control, _):
+        before = control.served.hash
+        beat = bench.store.beat
+
+        async def away(*_: Any) -> None:
+            raise StoreUnavailable("away")
+
+        bench.store.beat = away  # type: ignore[method-assign]
+        await bench.store.commit([plan("silver"), Write(APPLICATIONS, "partner", {"title": ""})])
+        with pytest.raises(StoreUnavailable):
+            await control.follow()
+        bench.store.beat = beat  # type: ignore[method-assign]
+        await control.follow()
+        assert control.served.hash != before
+        assert control.directory.application("partner") is not None
+
+
+async def test_an_emptied_store_is_not_believed(bench: Bench) -> None:
+    await bench.store.commit([plan("gold"), Write(APPLICATIONS, "partner", {"title": ""})])
+    async with bench.control() as (control, _):
+        before = control.served.hash
+        control.store = MemoryStore()
+        with pytest.raises(StoreUnavailable, match="it is empty: it has lost its data"):
+            await control.follow()
+        assert control.served.hash == before
+        assert control.directory.application("partner") is not None
+
+
+async def test_the_last_known_good_survives_and_is_bounded(bench: Bench) -> None:
+    async with bench.control() as (control, _):
+        for number in range(KEPT + 5):
+            await bench.store.commit([plan("gold", f"{number + 1}/1m")])
+            await control.follow()
+        await bench.store.commit([Write(APPLICATIONS, "partner", {"title": "Partner"})])
+        await control.follow()
+        served = control.served.hash
+    kept = Shelf(bench.folder).read()
+    assert kept is not None
+    assert kept.snapshot.hash == served
+    assert kept.directory is not None
+    assert kept.directory.application("partner") == {"title": "Partner"}
+    assert len(list((bench.folder / "snapshot").glob("*.json"))) <= KEPT + 2
+
+
+async def test_a_damaged_last_known_good_is_none(bench: Bench) -> None:
+    async with bench.control():
+        pass
+    (bench.folder / "snapshot" / "current.json").write_text('{"hash": ')
+    assert Shelf(bench.folder).read() is None
+
+
+async def test_revisions_that_nothing_points_to_are_not_kept_in_memory(bench: Bench) -> None:
+    async with bench.control() as (control, _):
+        control.state.revisions["old"] = None  # type: ignore[assignment]
+        await bench.store.commit([plan("gold")])
+        await control.follow()
+        assert control.state.revisions == {}
