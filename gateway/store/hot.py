@@ -51,11 +51,14 @@ class _Call:
 
 
 class _Link(asyncio.Protocol):
-    """One life of the connection: its pending calls, in order, and its reader."""
+    """One life of the connection: its pending calls, in order, and its reader. Everything that is written goes through
+    `send`, so that answers meet their calls: what is written stands in the order of `pending`."""
 
-    def __init__(self, lost: Callable[[_Link], None], moved: Moved | None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, lost: Callable[[_Link], None], moved: Moved | None) -> None:
+        self._loop = loop
         self._lost = lost
         self._moved = moved
+        self._out: list[bytes] = []
         self._reader = hiredis.Reader()
         self.pending: deque[_Call] = deque()
         self.transport: asyncio.Transport | None = None
@@ -63,6 +66,18 @@ class _Link(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
+
+    def send(self, call: _Call) -> None:
+        """Writes at the end of this turn of the loop, with what else is sent in it."""
+        if not self._out:
+            self._loop.call_soon(self._flush)
+        self._out.append(call.command)
+        self.pending.append(call)
+
+    def _flush(self) -> None:
+        out, self._out = self._out, []
+        if self.transport is not None and not self._over:
+            self.transport.write(b"".join(out))
 
     def data_received(self, data: bytes) -> None:
         reader = self._reader
@@ -94,11 +109,8 @@ class _Link(asyncio.Protocol):
     def _load(self, call: _Call, script: Script) -> None:
         """Loads the script and asks again, once."""
         call.script = None
-        load = pack(b"SCRIPT", b"LOAD", script.source.encode())
-        self.pending.append(_Call(load, _ignore, call.at, None))
-        self.pending.append(call)
-        if self.transport is not None:
-            self.transport.write(load + call.command)
+        self.send(_Call(pack(b"SCRIPT", b"LOAD", script.source.encode()), _ignore, call.at, None))
+        self.send(call)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail()
@@ -143,7 +155,6 @@ class HotConnection:
         self._timeout = timeout
         self._backoff = backoff
         self._link: _Link | None = None
-        self._out: list[bytes] = []
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeper: asyncio.TimerHandle | None = None
         self._sweep_due = 0.0
@@ -169,17 +180,9 @@ class HotConnection:
         if link is None or loop is None or len(link.pending) >= MAX_PENDING:
             deliver(answer, None)
             return
-        if not self._out:
-            loop.call_soon(self._flush)
-        self._out.append(command)
-        link.pending.append(_Call(command, answer, loop.time(), script, redirected))
+        link.send(_Call(command, answer, loop.time(), script, redirected))
         if self._sweeper is None:
             self._sweep_later(loop)
-
-    def _flush(self) -> None:
-        out, self._out = self._out, []
-        if out and self._link is not None and self._link.transport is not None:
-            self._link.transport.write(b"".join(out))
 
     def _sweep_later(self, loop: asyncio.AbstractEventLoop) -> None:
         self._sweep_due = loop.time() + self._timeout / 4
@@ -202,7 +205,6 @@ class HotConnection:
     def _lost(self, link: _Link) -> None:
         if link is self._link:
             self._link = None
-            self._out = []
             self._reconnect()
 
     def _reconnect(self) -> None:
@@ -220,7 +222,7 @@ class HotConnection:
 
     async def _try(self) -> bool:
         """Connects, signs in and asks for a PONG: a frozen server accepts connections, too."""
-        link = _Link(self._lost, self._moved)
+        link = _Link(asyncio.get_running_loop(), self._lost, self._moved)
         try:
             async with asyncio.timeout(max(0.5, self._timeout * 2)):
                 await self._open(link)
@@ -272,9 +274,7 @@ class HotConnection:
             if not future.done():
                 future.set_result(reply)
 
-        link.pending.append(_Call(command, answer, 0.0, None))
-        if link.transport is not None:
-            link.transport.write(command)
+        link.send(_Call(command, answer, 0.0, None))
         if not await future:
             raise ConnectionError("the store refused the greeting")
 

@@ -136,7 +136,7 @@ def decided(deliver: Deliver) -> Answer:
     """Delivers a script's reply as a verdict."""
 
     def answer(reply: Any) -> None:
-        if reply is None:
+        if not isinstance(reply, list) or len(reply) != 5:  # None, or what is no verdict: nobody may wait for ever
             deliver(None)
             return
         allowed, rule, remaining, retry, reset = reply
