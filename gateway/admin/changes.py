@@ -16,8 +16,20 @@ from gateway.manifest.loading import Loaded
 from gateway.manifest.resolve import resolve
 from gateway.manifest.tables import Reflect
 from gateway.schema.short import expand
-from gateway.store.store import ACTIVE, APPLICATIONS, PLANS, POLICIES, REVISIONS, SUBSCRIPTIONS, TOPICS, Write
+from gateway.store.store import (
+    ACTIVE,
+    APPLICATIONS,
+    PLANS,
+    POLICIES,
+    REVISIONS,
+    SUBSCRIPTIONS,
+    TOPICS,
+    Record,
+    Store,
+    Write,
+)
 
+Recorded = Mapping[tuple[str, str], Record]  # by table and key
 Action = Literal["create", "update", "unchanged", "delete"]
 
 
@@ -62,9 +74,11 @@ async def change_set(
     now: float,
     actor: str,
     activate: bool = True,
+    recorded: Recorded | None = None,
 ) -> ChangeSet:
     """The documents are complete: files are included where they are gathered. DocumentsRefused with every finding.
-    Each write expects what the state has now: whoever commits in between makes the commit of these fail."""
+    `recorded` has what the store holds of applications, which no state has (`consumers_of`). Each write expects what
+    the state has now: whoever commits in between makes the commit of these fail."""
     state = state.candidate(())  # the caller's goes on following the store while this resolves
     changes = ChangeSet()
     findings: list[Finding] = []
@@ -77,7 +91,8 @@ async def change_set(
         elif isinstance(document, Topic):
             _topic(document, state, changes, findings)
         elif isinstance(document, Application):
-            _application(document, now, changes)
+            findings += _unknown(each, document, loaded, state)
+            _application(document, now, recorded or {}, changes)
         elif isinstance(document, Environment):
             hint = "Give it to the node: penstock serve --environment FILE."
             findings.append(Finding(_place(each), "environment_applied", "An Environment is never stored.", hint))
@@ -132,15 +147,66 @@ def _topic(document: Topic, state: State, changes: ChangeSet, findings: list[Fin
     _put(TOPICS, "Topic", document.name, value, state, changes)
 
 
-def _application(document: Application, now: float, changes: ChangeSet) -> None:
-    value = {"title": document.title, "owner": document.owner, "created": now}
-    changes.writes.append(Write(APPLICATIONS, document.name, value))
-    changes.items.append(Item("Application", document.name, "update"))
-    for each in document.subscriptions:
-        key = f"{document.name}/{each.api}"
-        row = {"application": document.name, "api": each.api, "plan": each.plan, "created": now}
-        changes.writes.append(Write(SUBSCRIPTIONS, key, row))
-        changes.items.append(Item("Subscription", key, "update", f"plan {each.plan}" if each.plan else ""))
+async def consumers_of(loaded: Sequence[Loaded], store: Store) -> Recorded:
+    """The records of the applications that documents name, and of their subscriptions."""
+    found: dict[tuple[str, str], Record] = {}
+    for each in loaded:
+        if isinstance(each.document, Application):
+            name, subscriptions = each.document.name, each.document.subscriptions
+            keys = [(APPLICATIONS, name), *((SUBSCRIPTIONS, f"{name}/{one.api}") for one in subscriptions)]
+            for key in keys:
+                record = await store.get(*key)
+                if record is not None:
+                    found[key] = record
+    return found
+
+
+def _unknown(each: Loaded, document: Application, loaded: Sequence[Loaded], state: State) -> list[Finding]:
+    """Subscriptions to an API or on a plan that is neither there nor among the documents."""
+    apis = {name.partition("@")[0] for name in state.rows(ACTIVE)} | _named(loaded, "ApiComponent")
+    plans = state.rows(PLANS).keys() | _named(loaded, "Plan")
+    findings = []
+    for index, one in enumerate(document.subscriptions):
+        for key, name, known in (("api", one.api, apis), ("plan", one.plan, plans)):
+            if name is not None and name not in known:
+                hint = f"There are: {', '.join(sorted(known)) or 'none'}."
+                place = each.place("subscriptions", index, key)
+                findings.append(Finding(place, f"unknown_{key}", f"There is no {key} {name}.", hint))
+    return findings
+
+
+def _named(loaded: Sequence[Loaded], kind: str) -> set[str]:
+    return {each.name for each in loaded if each.kind == kind}
+
+
+def _application(document: Application, now: float, recorded: Recorded, changes: ChangeSet) -> None:
+    name = document.name
+    value: dict[str, Any] = {"title": document.title, "owner": document.owner}
+    _record(APPLICATIONS, "Application", name, value, "", now, recorded, changes)
+    for one in document.subscriptions:
+        value = {"application": name, "api": one.api, "plan": one.plan}
+        detail = f"plan {one.plan}" if one.plan else ""
+        _record(SUBSCRIPTIONS, "Subscription", f"{name}/{one.api}", value, detail, now, recorded, changes)
+
+
+def _record(
+    table: str,
+    kind: str,
+    name: str,
+    value: dict[str, Any],
+    detail: str,
+    now: float,
+    recorded: Recorded,
+    changes: ChangeSet,
+) -> None:
+    """What was created stays so; unchanged when nothing else differs."""
+    known = recorded.get((table, name))
+    wanted = {**value, "created": known.value["created"] if known else now}
+    if known is not None and dict(known.value) == wanted:
+        changes.items.append(Item(kind, name, "unchanged", detail))
+        return
+    changes.writes.append(Write(table, name, wanted, known.version if known else 0))
+    changes.items.append(Item(kind, name, "update" if known else "create", detail))
 
 
 async def _components(

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from gateway.admin.access import Access, require
-from gateway.admin.service import refused
+from gateway.admin.documents import refused
 from gateway.consumers.tokens import Token
 from gateway.core.errors import BadRequest, InternalError, MethodNotAllowed, NotFound, Problem
 from gateway.core.findings import DocumentsRefused

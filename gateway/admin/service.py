@@ -7,26 +7,23 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Protocol
 
-from gateway.admin.changes import ChangeSet, Resolver, active_bundle, change_set
+from gateway.admin.changes import ChangeSet, Resolver, active_bundle, change_set, consumers_of
+from gateway.admin.documents import Breaking, read_documents, refused
 from gateway.admin.publishing import Node, Publisher
 from gateway.admin.state import State, expectations, read_bundle
 from gateway.core.clock import Clock
 from gateway.core.errors import (
     Conflict,
-    Detail,
     InvalidInput,
     NotFound,
     PreconditionFailed,
     Problem,
-    UnsupportedMediaType,
 )
 from gateway.core.findings import DocumentsRefused, Finding
 from gateway.core.kinds import BackendKinds, Kinds
 from gateway.core.secrets import KeyHasher
 from gateway.manifest.bundle import Bundle
-from gateway.manifest.loading import Loaded, load_text
-from gateway.manifest.transfer import MEDIA_TYPE as PACKED
-from gateway.manifest.transfer import unpack
+from gateway.manifest.loading import Loaded
 from gateway.snapshot.diff import diff
 from gateway.snapshot.explain import explain
 from gateway.snapshot.spec import Snapshot
@@ -36,19 +33,8 @@ from gateway.store.streams import Streams
 Audit = dict[str, Any]
 Places = Mapping[str, Mapping[str, str]]  # of bundles, by component@version
 Rehearse = Callable[[Snapshot, Places], Sequence[Finding]]
-TEXTS: Final = ("application/yaml", "application/x-yaml", "text/yaml", "application/json")
 SINGULAR: Final = {ACTIVE: "version", POLICIES: "policy", PLANS: "plan", TOPICS: "topic"}
 TRIES: Final = 5  # of a change that nobody pinned to a version, when other nodes were faster
-
-
-class Refused(InvalidInput):
-    """Documents that cannot be used; every finding is a detail with its place."""
-
-    status, title, code = 422, "The documents were refused", "documents_refused"
-
-
-class Breaking(Conflict):
-    title, code = "Consumers of this version would notice", "breaking_change"
 
 
 class LocalNode(Node, Protocol):
@@ -57,26 +43,6 @@ class LocalNode(Node, Protocol):
     def heartbeat(self) -> dict[str, Any]: ...
 
     async def settled(self) -> None: ...
-
-
-def refused(findings: Sequence[Finding]) -> Refused:
-    count = len(findings)
-    details = [Detail(str(each.place), f"{each.message} {each.hint}".strip(), each.code) for each in findings]
-    return Refused(f"{count} finding{'s' * (count > 1)}: {findings[0]}", details=details)
-
-
-def read_documents(body: bytes, media_type: str, label: str) -> list[Loaded]:
-    """UnsupportedMediaType, Refused with every finding."""
-    if media_type not in {PACKED, *TEXTS}:
-        raise UnsupportedMediaType(f"Send documents as one of {', '.join([*TEXTS, PACKED])}.")
-    try:
-        if media_type == PACKED:
-            return unpack(body)
-        return load_text(body.decode(), label, as_json=media_type == "application/json")
-    except UnicodeDecodeError:
-        raise InvalidInput("The body is no UTF-8 text.") from None
-    except DocumentsRefused as error:
-        raise refused(error.findings) from None
 
 
 def _expected(state: State, expect: Mapping[tuple[str, str], int]) -> None:
@@ -169,8 +135,15 @@ class Service:
         before = self.node.state.candidate(())  # what is read here is what the commit expects to find
         _expected(before, expect)
         try:
+            recorded = await consumers_of(loaded, self.store)
             changes = await change_set(
-                loaded, before, self.resolver, now=self.clock.time(), actor=actor, activate=activate
+                loaded,
+                before,
+                self.resolver,
+                now=self.clock.time(),
+                actor=actor,
+                activate=activate,
+                recorded=recorded,
             )
             snapshot = await self._compiled(before, changes.writes)
         except DocumentsRefused as error:
@@ -184,6 +157,7 @@ class Service:
         audit = {"actor": actor, "action": "apply", "subject": subject, "forced": bool(changes.breaking)}
         gated = any(write.table in {ACTIVE, POLICIES, PLANS, TOPICS} for write in changes.writes)
         done = await self.publisher.publish(expectations(before, changes.writes), audit, gated=gated)
+        await self.node.settled()
         return self._told(changes, snapshot, done.sequence, done.live)
 
     async def _compiled(self, before: State, writes: Sequence[Write]) -> Snapshot:

@@ -214,3 +214,41 @@ async def test_what_is_live_can_be_looked_at(node: Bench) -> None:
     kinds = [each["name"] for each in (await node.send("GET", "/policy-kinds")).json()["items"]]
     assert "api-key" in kinds
     assert (await node.send("GET", "/nodes")).json()["items"][0]["name"] == "n1"
+
+
+APPLICATION = """\
+kind: Application
+name: partner
+owner: ops@example.org
+subscriptions:
+  - {api: shop, plan: gold}
+"""
+
+
+async def test_an_application_is_created_once_and_then_unchanged(node: Bench) -> None:
+    told = (await node.apply(APPLICATION, PLAN, shop())).json()
+    assert {(each["kind"], each["action"]) for each in told["items"]} >= {
+        ("Application", "create"),
+        ("Subscription", "create"),
+    }
+    created = (await node.send("GET", "/applications/partner")).json()["created"]
+    node.clock.advance(60)  # type: ignore[attr-defined]
+    told = (await node.apply(APPLICATION)).json()
+    assert ({each["action"] for each in told["items"]}, told["sequence"]) == ({"unchanged"}, None)
+    told = (await node.apply(APPLICATION.replace("ops@", "it@"))).json()
+    assert [each["action"] for each in told["items"]] == ["update", "unchanged"]
+    shown = (await node.send("GET", "/applications/partner")).json()
+    assert (shown["owner"], shown["created"]) == ("it@example.org", created)
+
+
+async def test_a_key_survives_that_its_application_is_applied_again(node: Bench) -> None:
+    await node.apply(APPLICATION, PLAN, shop())
+    key = (await node.send("POST", "/keys", json={"application": "partner", "api": "shop"})).json()
+    await node.apply(APPLICATION.replace(", plan: gold", ""))
+    listed = (await node.send("GET", "/keys")).json()["items"]
+    assert [(each["id"], each["plan"]) for each in listed] == [(key["id"], None)]
+
+
+async def test_a_subscription_names_an_api_and_a_plan_that_are_there(node: Bench) -> None:
+    told = problem(await node.apply(APPLICATION, label="apps.yaml"), 422)
+    assert [each["target"].split(" ")[0] for each in told["errors"]] == ["apps.yaml:5:6", "apps.yaml:5:17"]
