@@ -39,6 +39,7 @@ _bare = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00").search
 _request_line = re.compile(rb"([^ ]+) ([^ ]+) (HTTP/[0-9]\.[0-9])").fullmatch
 _method = re.compile(rb"[A-Z][A-Z-]{0,31}").fullmatch
 _name = re.compile(TOKEN).fullmatch
+_empty_lines = re.compile(rb"(?:\r\n)++").match
 
 _REFUSED_METHODS = frozenset((b"CONNECT", b"TRACE"))
 _ALLOW = ((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
@@ -199,8 +200,8 @@ class HeadReader:
         if self._held:
             data = bytes(self._held) + data
             self._held.clear()
-        while data.startswith(b"\r\n"):
-            data = data[2:]
+        if (empty := _empty_lines(data)) is not None:
+            data = data[empty.end() :]
         framed = frame(data, self._limits)
         if framed is None:
             self._held += data

@@ -89,10 +89,15 @@ class Connection(asyncio.Protocol):
     def finish(self) -> None:
         """The request is complete: from now on the upstream may be late."""
         self._sent_all = True
-        if not self._heard:
+        if not self._answering:
             self.deadline = self._pool.now + self._pool.settings.timeout
         if self._chunked:
             self._transport.write(b"0\r\n\r\n")
+
+    @property
+    def _answering(self) -> bool:
+        """The response's body arrives. A part of its head, or an interim one, is no answer yet."""
+        return self._scanner is not None
 
     def pause(self) -> None:
         """Stops reading the response; its sender is not late meanwhile."""
@@ -207,13 +212,13 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """An upstream that does not read is late as well."""
         if self._receiver is not None:
-            if not self._heard:
+            if not self._answering:
                 self.deadline = self._pool.now + self._pool.settings.timeout
             self._receiver.full()
 
     def resume_writing(self) -> None:
         if self._receiver is not None:
-            if not self._heard and not self._sent_all:
+            if not self._answering and not self._sent_all:
                 self.deadline = _NEVER
             self._receiver.drained()
 

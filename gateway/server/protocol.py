@@ -23,6 +23,7 @@ from gateway.server.protocol_shared import SERVER, Shared
 
 HELD: Final = 65_536  # bytes of a body nobody wants yet, or of later requests, before reading is paused
 DRAINED: Final = 65_536  # rest of a body that is read and dropped to keep the connection
+TURN: Final = 16  # pipelined requests that are served before other connections have their turn
 LINGER: Final = 2.0  # seconds that a refused client has to read its refusal
 LINGERED: Final = 4_194_304  # bytes that are read and dropped meanwhile
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -144,7 +145,7 @@ class GatewayProtocol(Connection):
 
     def _take(self, data: bytes) -> None:
         """Serves what arrived, request after request: a loop, as replies are sent from within it."""
-        self._taking = True
+        self._taking, served, rest = True, 0, False
         try:
             while data:
                 framed = self._reader.feed(data)
@@ -154,13 +155,27 @@ class GatewayProtocol(Connection):
                 self._begin(framed, self._reader.data[framed.end :])
                 if self._phase != HEAD or self._write_paused:
                     return
+                served += 1
+                if rest := served == TURN and bool(self._ahead):
+                    self._take_later()
+                    return
                 data, self._ahead = self._ahead, b""
         except Problem as problem:
             self._refuse(problem)
         finally:
-            self._taking = False
+            self._taking = rest
         if self._phase == HEAD and not self._write_paused:
             self._resume_reading()
+
+    def _take_later(self) -> None:
+        """One client's pipeline must not hold the loop: what follows waits, as if it had not been read."""
+        self._later(b"")
+        asyncio.get_running_loop().call_soon(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._taking = False
+        if self._phase == HEAD and not self._write_paused:
+            self._take_ahead()
 
     def _await_head(self) -> None:
         """The deadline of a head counts from its first byte and is not moved by later ones."""
