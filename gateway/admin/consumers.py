@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from gateway.admin.access import require, require_anywhere
-from gateway.admin.bodies import expected, json_body, strings
-from gateway.admin.routing import Entry, Handler
+from gateway.admin.bodies import expected, json_body, number, strings
+from gateway.admin.routing import PREFIX, Entry, Handler
 from gateway.admin.service import Service
 from gateway.consumers import keys, tokens
 from gateway.consumers.tokens import Token
-from gateway.core.errors import InvalidInput, NotFound
+from gateway.core.errors import BadRequest, InvalidInput, NotFound
 from gateway.store.store import APPLICATIONS, KEYS, PLANS, SUBSCRIPTIONS
 
 
@@ -213,16 +214,24 @@ class _DeadLetters:
         self.service = service
 
     async def all(self, request: Request, token: Token) -> Any:
-        """Of one listener (`?listener=shop@v2/bill_order`), or of every listener that is live."""
+        """Of one listener (`?listener=shop@v2/bill_order`), or of every listener that is live; oldest first. Where a
+        listener has more, a `Link` leads to its next page (RFC 8288)."""
         topic = request.path_params["topic"]
         wanted = request.query_params.get("listener")
         groups = [wanted] if wanted else self._groups(topic)
         groups = [each for each in groups if token.may("viewer", each.partition("@")[0])]
-        items = []
+        limit = number(request, "limit", 1, 1000) or 100
+        after = request.query_params.get("after", "")
+        if after and not wanted:
+            raise BadRequest("`after` is a dead letter of one listener: name it, ?listener=NAME@VERSION/OPERATION.")
+        items, links = [], []
         for group in groups:
-            for letter in await self.service.streams.dead_letters(topic, group):
-                items.append({"listener": group, **_letter(letter)})
-        return {"items": items}
+            found = await self.service.streams.dead_letters(topic, group, limit, after)
+            items += [{"listener": group, **_letter(letter)} for letter in found]
+            if len(found) == limit:
+                query = urlencode({"listener": group, "limit": limit, "after": found[-1].id})
+                links.append(f'<{PREFIX}/topics/{quote(topic)}/dead-letters?{query}>; rel="next"')
+        return JSONResponse({"items": items}, headers={"Link": ", ".join(links)} if links else None)
 
     def _groups(self, topic: str) -> list[str]:
         snapshot = self.service.snapshot()

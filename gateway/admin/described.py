@@ -359,8 +359,13 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
     ("GET", "/topics/{topic}/dead-letters"): _listed(
         "messages that no delivery could process",
         record({"listener": STRING, "id": STRING}, closed=False),
-        query=(("listener", STRING, "Of this listener alone, such as shop@v2/bill_order."),),
-        refusals=ONE,
+        query=(
+            ("listener", STRING, "Of this listener alone, such as shop@v2/bill_order."),
+            ("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "How many of each listener; default 100."),
+            ("after", STRING, "With a listener: those behind this dead letter. Link leads there."),
+        ),
+        answer_headers=("Link",),
+        refusals=(400, *ONE),
     ),
     ("POST", "/topics/{topic}/dead-letters/{listener:path}/{id}/redrive"): About(
         "Delivers a dead letter again", answer=record({"id": STRING}), refusals=(*ONE, 400, 409)

@@ -6,6 +6,7 @@ cluster. The arithmetic is `limits.py`'s, in Lua; one suite compares the two.
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final
@@ -14,6 +15,8 @@ from gateway.store.client import Script
 from gateway.store.counters import Deliver, Rule, Verdict
 from gateway.store.hot import Answer, HotConnection, bulk
 from gateway.store.limits import Limit, compile_rules
+
+log: Final = logging.getLogger("gateway.store")
 
 _LOOK = """
 local key, cost = KEYS[1], tonumber(ARGV[1])
@@ -139,8 +142,14 @@ def decided(deliver: Deliver) -> Answer:
         if not isinstance(reply, list) or len(reply) != 5:  # None, or what is no verdict: nobody may wait for ever
             deliver(None)
             return
-        allowed, rule, remaining, retry, reset = reply
-        deliver(Verdict(allowed == 1, remaining, retry / 1e6, reset / 1e6, rule))
+        try:
+            allowed, rule, remaining, retry, reset = reply
+            verdict = Verdict(allowed == 1, remaining, retry / 1e6, reset / 1e6, rule)
+        except (TypeError, ValueError):
+            log.exception("the store answered a counter with what is no verdict")
+            deliver(None)  # no decision: whoever waits must not wait for ever
+            return
+        deliver(verdict)
 
     return answer
 

@@ -73,6 +73,27 @@ async def test_an_unknown_script_is_loaded_and_asked_again(hot: HotConnection) -
     assert await ask(hot, command, script) == [b"k", b"a", b"x" * 20]
 
 
+async def test_a_call_that_waits_to_be_written_is_not_overtaken_by_the_loading_of_a_script(hot: HotConnection) -> None:
+    """Both answers come at once; the first one's callback calls again before the second one's script is loaded."""
+    script = Script("return 'of the script, " + "y" * 20 + "'")
+    found: dict[str, Any] = {}
+    complete = asyncio.Event()
+
+    def answered(name: str, reply: Any) -> None:
+        found[name] = reply
+        if name == "first":
+            hot.call(pack(b"ECHO", b"of the second"), lambda reply: answered("second", reply))
+        if len(found) == 3:
+            complete.set()
+
+    hot.call(PING, lambda reply: answered("first", reply))
+    command = pack(b"EVALSHA", script.sha.encode(), b"0")
+    hot.call(command, lambda reply: answered("script", reply), script)
+    await asyncio.wait_for(complete.wait(), 20)
+    expected = {"first": b"PONG", "second": b"of the second", "script": b"of the script, " + b"y" * 20}
+    assert found == expected
+
+
 async def test_a_callback_that_fails_takes_no_answer_from_others(hot: HotConnection) -> None:
     def fails(_reply: Any) -> None:
         raise RuntimeError("a callback's own mistake")
