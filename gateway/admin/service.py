@@ -165,9 +165,20 @@ class Service:
         after = before.candidate(writes)
         snapshot = self.node.compile(after)
         places = {bundle.name: bundle.places for bundle in after.source().bundles}
-        if findings := await asyncio.to_thread(self.rehearse, snapshot, places):
+        if findings := await asyncio.to_thread(self.rehearse, self._changed(before, snapshot), places):
             raise DocumentsRefused(findings)
         return snapshot
+
+    def _changed(self, before: State, snapshot: Snapshot) -> Snapshot:
+        """What differs from what was there: a version that can no longer be built stands in nobody's way."""
+        try:
+            now = self.node.compile(before)
+        except DocumentsRefused:
+            return snapshot
+        known = {each.name: each for each in now.versions}
+        versions = tuple(each for each in snapshot.versions if known.get(each.name) != each)
+        plans = {name: steps for name, steps in snapshot.plans.items() if now.plans.get(name) != steps}
+        return snapshot.model_copy(update={"versions": versions, "plans": plans})
 
     def _told(
         self, changes: ChangeSet, snapshot: Snapshot, sequence: int | None, live: Sequence[str]

@@ -147,12 +147,12 @@ class Bench:
             values={}, kinds=POLICY_KINDS, backend_kinds=BACKEND_KINDS, probe=self._probe,
             facts={"url": "http://127.0.0.1:1", "version": "test", "pid": 1},
         )  # fmt: skip
-        secrets = {"erp": Secret(HIDDEN)}
+        self.secrets = {"erp": Secret(HIDDEN)}
         self.service = Service(
             node=self.control, store=self.store, streams=self.streams,
             publisher=Publisher(self.store, self.control, clock), resolver=Resolver({}, _no_tables, {}),
             kinds=POLICY_KINDS, backend_kinds=BACKEND_KINDS, hasher=self.hasher, clock=clock,
-            rehearse=lambda snapshot, places: dry_build(snapshot, places, POLICY_KINDS, BACKEND_KINDS, secrets),
+            rehearse=lambda snapshot, places: dry_build(snapshot, places, POLICY_KINDS, BACKEND_KINDS, self.secrets),
         )  # fmt: skip
         self.tokens: dict[str, str] = {}
         self.admin = Admin(self.service, Access(self.store, self.hasher, clock), lambda: [])

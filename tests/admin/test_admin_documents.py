@@ -70,6 +70,15 @@ async def test_a_secret_that_the_node_has_not_is_found_with_its_place(node: Benc
     assert told["errors"][0]["target"].startswith("shop.yaml:13:")
 
 
+async def test_a_version_that_lost_its_secret_stands_in_nobodys_way(node: Bench) -> None:
+    step = "  - {id: to, use: headers, with: {request: {set: {X-Key: 'secret:erp'}}}}\n"
+    await node.apply(shop().replace("rest:\n", f"{step}rest:\n"))
+    node.secrets.clear()
+    assert (await node.apply(shop("other"))).status_code == 200
+    problem(await node.apply(shop(text="bye").replace("rest:\n", f"{step}rest:\n")), 422)
+    assert (await node.apply(shop())).status_code == 200
+
+
 async def test_packed_documents_keep_the_places_of_their_files(node: Bench) -> None:
     wrong = pack(load_text(shop(text="7"), "dir/shop.yaml"))
     told = problem(await node.send("POST", "/apply", content=wrong, headers={"Content-Type": MEDIA_TYPE}), 422)

@@ -117,6 +117,19 @@ async def test_json_is_sent_as_json(node: Bench) -> None:
     assert "application/json" in told["detail"]
 
 
+async def test_a_page_of_another_site_gets_nothing_done(node: Bench) -> None:
+    """CASES M69: no cookie counts, no form is taken, no other origin is let in."""
+    origin = {"Origin": "https://evil.example"}
+    preflight = origin | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    for answer in (
+        await node.send("OPTIONS", "/applications", None, preflight),
+        await node.send("POST", "/applications", None, origin | {"Cookie": f"token={node.tokens['admin']}"}),
+        await node.send("POST", "/applications", "admin", origin, data={"name": "partner"}),
+    ):
+        assert answer.status_code in {401, 405, 415}
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=²", "limit=" + "9" * 5000, "before=x", "before=-1"])
 async def test_a_wrong_page_is_refused(node: Bench, query: str) -> None:
     problem(await node.send("GET", f"/audit?{query}"), 400)
