@@ -214,7 +214,8 @@ async def _start(process: ControlProcess) -> None:
         token = await process.settle()
     except StoreUnavailable:
         _tell("warning", text="The store is away: the admin REST answers 503 until it is back.")
-        process.write_context(None)
+        chosen = process.given.settings.admin_token
+        process.write_context(chosen.reveal() if chosen else None)
         process.later = asyncio.create_task(process.settle_later())
     _tell("ready", url=process.url, admin=process.admin_url, token=token, node=process.given.node)
 

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
 
-import httpx2
 import pytest
 
-from tests.server.nodes import SHOP, Node, rules, until
+from tests.server.nodes import SHOP, Node, client, kill, rules, until
 from tests.servers import running_valkey
 
 SECRET = "one-secret-for-the-whole-cluster"
@@ -72,13 +71,13 @@ def test_a_limit_is_exact_over_all_workers_of_both_nodes(pair: Pair) -> None:
     """CASES promise: limits. The limit's window is a day."""
     key = pair.a.key("hammer")
     until(lambda: pair.b.get("/shop/v1/who", key).status_code == 200, "the other node knows the key")
-    clients = [httpx2.Client(headers={"X-API-KEY": key}, timeout=60) for _ in range(8)]
+    clients = [client(headers={"X-API-KEY": key}) for _ in range(8)]
     nodes = cycle((pair.a.url, pair.b.url))
-    jobs = [(client, url) for client, url in zip(clients * 30, nodes, strict=False)]
+    jobs = list(zip(clients * 30, nodes, strict=False))
     with ThreadPoolExecutor(len(clients)) as pool:
         found = Counter(pool.map(lambda job: job[0].get(f"{job[1]}/shop/v1/limited").status_code, jobs))
-    for client in clients:
-        client.close()
+    for each in clients:
+        each.close()
     assert found == {200: 100, 429: len(jobs) - 100}
 
 
@@ -110,6 +109,14 @@ def test_a_rollback_on_the_other_node_reaches_both(pair: Pair) -> None:
     assert back.status_code == 200, back.text
     assert back.json()["live"] == ["a", "b"]
     assert {each.get("/shop/v1/open", pair.key).status_code for each in (pair.a, pair.b)} == {200}
+
+
+def test_a_publish_while_the_other_control_process_is_replaced_reaches_both(pair: Pair) -> None:
+    kill(pair.b.control_pid())
+    done = pair.a.apply(rules("meanwhile"))
+    assert done.status_code == 200, done.text
+    until(lambda: {mark(each, pair.key) for each in (pair.a, pair.b)} == {"meanwhile"}, "both serve it")
+    until(lambda: len(pair.a.admin("GET", "/nodes").json()["items"]) == 2, "both are there")
 
 
 def test_a_node_that_died_is_no_longer_waited_for(pair: Pair, tmp_path: Path) -> None:

@@ -37,6 +37,21 @@ def test_a_killed_worker_is_replaced_while_requests_go_on(shop: Shop) -> None:
     until(lambda: node.get("/shop/v1/who", shop.key).json() == successor, "the successor answers")
 
 
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+def test_replacing_children_leaks_no_descriptor_of_the_supervisor(shop: Shop) -> None:
+    node = shop.node
+    until(lambda: healthy(node), "the node is whole")
+    before = descriptors(node.process.pid)
+    for _ in range(2):
+        old = [node.workers_pids()[0], node.control_pid()]
+        kill(*old)
+        recovered(node, *old)
+    until(lambda: descriptors(node.process.pid) <= before, "what belonged to the dead is closed")
+
+
 def test_a_stuck_worker_is_killed_and_replaced(shop: Shop) -> None:
     node = shop.node
     stuck = node.workers_pids()[0]

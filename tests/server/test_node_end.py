@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx2
 
-from tests.server.nodes import Node, gone, until
+from tests.server.nodes import Node, client, gone, until
 
 GRACE = 20.0
 
@@ -56,7 +56,7 @@ def refuses(url: str) -> bool:
 
 
 def test_a_request_in_flight_ends_well_and_an_idle_connection_is_closed(tmp_path: Path) -> None:
-    with shop(tmp_path) as (node, key), httpx2.Client() as idle:
+    with shop(tmp_path) as (node, key), client() as idle:
         assert idle.get(f"{node.url}/shop/v1/who", headers={"X-API-KEY": key}).status_code == 200
         sock = socket.create_connection(("127.0.0.1", int(node.url.rpartition(":")[2])))
         head = f"GET /shop/v1/who HTTP/1.1\r\nHost: x\r\nX-API-KEY: {key}\r\n\r\n".encode()
@@ -80,17 +80,6 @@ def test_a_request_in_flight_ends_well_and_an_idle_connection_is_closed(tmp_path
         assert node.ended() == 0
         gone(*children)
         assert refuses(node.url)
-
-
-def test_one_ctrl_c_is_enough(tmp_path: Path) -> None:
-    with shop(tmp_path) as (node, key):
-        flight = InFlight(node, key, "interrupted")
-        node.process.send_signal(signal.SIGINT)
-        until(lambda: not node.health()["ready"], "it drains")
-        flight.open()
-        assert isinstance(flight.answer, httpx2.Response)
-        assert node.ended() == 0
-        assert "Traceback" not in node.log.read_text()
 
 
 def test_a_second_signal_does_not_wait_for_what_is_in_flight(tmp_path: Path) -> None:

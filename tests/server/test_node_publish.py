@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 
 from tests.server.conftest import Shop
-from tests.server.nodes import SHOP, TOPIC, Node, rules, until
+from tests.server.nodes import SHOP, TOPIC, Node, client, rules, until
 
 UNBUILDABLE = """
 kind: ApiComponent
@@ -45,17 +46,17 @@ class Load:
     """Clients that ask all the time, each on a connection of its own, until the context ends; `answers` has what they
     got, and errors."""
 
-    def __init__(self, shop: Shop, clients: int = 4) -> None:
+    def __init__(self, shop: Shop, clients: int = 2) -> None:
         self.shop = shop
         self.answers: list[int | str] = []
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._run) for _ in range(clients)]
 
     def _run(self) -> None:
-        with httpx2.Client(headers={"X-API-KEY": self.shop.key}) as client:
+        with client(headers={"X-API-KEY": self.shop.key}) as asking:
             while not self._stop.is_set():
                 try:
-                    self.answers.append(client.get(f"{self.shop.node.url}/shop/v1/who").status_code)
+                    self.answers.append(asking.get(f"{self.shop.node.url}/shop/v1/who").status_code)
                 except httpx2.TransportError as error:
                     self.answers.append(repr(error))
 
@@ -167,6 +168,27 @@ def until_refused(node: Node, key: str) -> int:
     while node.get("/shop/v1/who", key).status_code == 200:
         asked += 1
     return asked
+
+
+def test_publishing_again_and_again_leaks_no_descriptor(shop: Shop) -> None:
+    node = shop.node
+    watched = [*node.workers_pids(), node.control_pid()]
+    with_backend = SHOP.replace("operations:", "backends: {up: {http: {targets: ['http://127.0.0.1:9']}}}\noperations:")
+    assert node.apply(with_backend).status_code == 200
+    before = [descriptors(pid) for pid in watched]
+    for number in range(8):
+        assert (
+            node.apply(with_backend.replace("name: shop\n", f"name: shop\ntitle: Shop {number}\n")).status_code == 200
+        )
+    until(
+        lambda: all(descriptors(pid) <= count + 2 for pid, count in zip(watched, before, strict=True)),
+        "what the old versions held is closed",
+    )
+    assert len(list((node.data / "snapshot").glob("*.json"))) <= 7
+
+
+def descriptors(pid: int) -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
 def test_a_proposal_of_a_publisher_that_died_is_swept(shop: Shop) -> None:

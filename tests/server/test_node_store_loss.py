@@ -48,10 +48,10 @@ def store() -> Iterator[Store]:
         found.stop()
 
 
-def serve(folder: Path, store: Store, **settings: str) -> Node:
+def serve(folder: Path, store: Store, workers: int = 1, **settings: str) -> Node:
     given = {
         "PENSTOCK_KEY_SECRET": "one-secret-for-the-whole-cluster",
-        "PENSTOCK_ADMIN_TOKEN": "pt_of-this-store",
+        "PENSTOCK_ADMIN_TOKEN": TOKEN,
         **settings,
     }
     return Node(folder, "--processes", "node_processes", "--store", store.url, **given)
@@ -59,7 +59,7 @@ def serve(folder: Path, store: Store, **settings: str) -> Node:
 
 @pytest.fixture(scope="module")
 def shop(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, str]]:
-    with serve(tmp_path_factory.mktemp("shop"), store) as node:
+    with serve(tmp_path_factory.mktemp("shop"), store, workers=2) as node:
         node.start()
         node.publish_shop()
         key = node.key()
@@ -95,6 +95,13 @@ def is_whole_again(node: Node, key: str, mark: str) -> None:
     fresh = node.key(f"after-{mark}")
     until(lambda: statuses(node, fresh, "who") == {200}, "new keys open the shop")
     assert node.order(key, 2).status_code == 202
+
+
+def test_the_configured_admin_token_is_used_and_not_printed(shop: tuple[Node, str]) -> None:
+    node, _ = shop
+    assert node.token == node.context()["token"] == TOKEN
+    assert node.admin("GET", "/versions").status_code == 200
+    assert not any("token" in line or TOKEN in line for line in node.said)
 
 
 def test_a_stopped_store_leaves_what_is_cached_and_comes_back_without_a_restart(
