@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -130,13 +131,17 @@ def parse_special_float(text: str) -> float | None:
 _SPECIAL: Final = {"INF": math.inf, "-INF": -math.inf, "NaN": math.nan}
 
 
+_WIDEST: Final = timedelta(hours=14)  # XML Schema part 2, section 3.2.7.3
+
+
 def format_datetime(value: datetime) -> str:
-    """RFC 3339. ValueError without an offset; an offset with seconds is written in UTC."""
+    """RFC 3339. ValueError without an offset; one with seconds, or beyond the 14 hours that XSD knows, becomes UTC."""
     offset = value.utcoffset()
     if offset is None:
         raise ValueError("must have an offset; use datetime.now(UTC) or replace(tzinfo=…)")
-    if offset % timedelta(minutes=1):
-        value = value.astimezone(UTC)
+    if offset % timedelta(minutes=1) or abs(offset) > _WIDEST:
+        with contextlib.suppress(OverflowError):  # a moment of the first or the last day that there is
+            value = value.astimezone(UTC)
     text = value.isoformat()
     return text[:-6] + "Z" if text.endswith("+00:00") else text
 

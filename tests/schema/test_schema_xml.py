@@ -172,3 +172,9 @@ def test_the_xsd_type_refuses_what_the_reader_refuses(scalar: Scalar, text: str)
 )  # fmt: skip
 def test_a_pattern_is_carried_over_only_when_it_means_the_same(pattern: str | None, expected: str | None) -> None:
     assert xsd.whole_pattern(pattern) == expected
+
+
+def test_an_offset_that_xsd_does_not_know_is_written_in_utc() -> None:
+    beyond = datetime.timezone(datetime.timedelta(hours=14, minutes=1))
+    write = text_writer(Scalar("datetime"), Types())
+    assert write(datetime.datetime(2000, 1, 1, tzinfo=beyond)) == "1999-12-31T09:59:00Z"
