@@ -24,6 +24,7 @@ from gateway.core.kinds import Built, Kind, Site
 from gateway.store.counters import Counters, Rule, Verdict
 
 _LIMIT: Final = re.compile(r"(\d+)/(\d*[a-z]+)")
+MOST: Final = 1_000_000_000  # what every counter holds exactly
 _UNITS: Final = {"s": "1s", "m": "1m", "h": "1h", "d": "1d"}
 Subject = Callable[[Exchange], str]
 
@@ -42,7 +43,7 @@ class RateLimit(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     limit: str = Field(description="100/1m, 10/s, 5000/1d")
-    burst: int | None = Field(None, ge=1, description="gcra: how many at once; default: the limit")
+    burst: int | None = Field(None, ge=1, le=MOST, description="gcra: how many at once; default: the limit")
     algorithm: Literal["gcra", "fixed"] = Field("gcra", description="evenly, or in windows from 00:00 UTC")
     by: Literal["application", "key", "ip", "endpoint"] | ByClaim | ByHeader = Field(
         "application", description="whose requests are counted; without an identity: the client's address"
@@ -78,6 +79,8 @@ def rate(text: str) -> tuple[int, float]:
         window = 0.0
     if match is None or int(match[1]) < 1 or not window:
         raise ValueError(f"`{text}` is no rate; write it as 100/1m, 10/s or 5000/1d; the units are ms, s, m, h, d")
+    if int(match[1]) > MOST:
+        raise ValueError(f"`{text}` is too many; a limit is at most {MOST} in its time")
     return int(match[1]), window
 
 
