@@ -85,9 +85,9 @@ def test_a_hash_is_never_broken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert max(len(line.rstrip()) for line in lines) <= 100
 
 
-def test_another_program_gets_each_row_in_one_line() -> None:
+def test_another_program_gets_each_row_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     row = {"name": "x" * 80, "title": "y" * 80, "revision": HASH}
-    lines = _table(output.WIDE, [row], ["name", "title", "revision"], pytest.MonkeyPatch())
+    lines = _table(output.WIDE, [row], ["name", "title", "revision"], monkeypatch)
     assert len(lines) == 2
 
 
