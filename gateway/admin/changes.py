@@ -8,14 +8,17 @@ from typing import Any, Literal
 
 from gateway.admin.state import State, expectations
 from gateway.core.findings import DocumentsRefused, Finding, Place
+from gateway.core.kinds import Kinds
 from gateway.manifest.bundle import Bundle
 from gateway.manifest.check import check
 from gateway.manifest.compatibility import breaking
-from gateway.manifest.documents import Application, Environment, Plan, Policy, Topic
+from gateway.manifest.documents import Application, Environment, Plan, Policy, Step, Topic
 from gateway.manifest.loading import Loaded
 from gateway.manifest.resolve import resolve
 from gateway.manifest.tables import Reflect
 from gateway.schema.short import expand
+from gateway.snapshot.configs import check_steps
+from gateway.snapshot.spec import StepSpec
 from gateway.store.store import (
     ACTIVE,
     APPLICATIONS,
@@ -64,6 +67,7 @@ class Resolver:
     contracts: Mapping[str, dict[str, Any]]
     reflect: Reflect
     values: Mapping[str, str | int | float | bool]
+    kinds: Kinds = field(default_factory=dict)
 
 
 async def change_set(
@@ -84,6 +88,7 @@ async def change_set(
     findings: list[Finding] = []
     for each in loaded:
         document = each.document
+        findings += _steps_that_do_not_fit(each, resolver.kinds)
         if isinstance(document, Policy):
             _policy(document, state, now, actor, changes)
         elif isinstance(document, Plan):
@@ -103,6 +108,27 @@ async def change_set(
         await _components(components, state, resolver, changes, now, actor, activate)
     changes.writes = expectations(state, changes.writes)
     return changes
+
+
+def _steps_that_do_not_fit(loaded: Loaded, kinds: Kinds) -> list[Finding]:
+    """A policy's or plan's own steps, at their lines; the store keeps no lines, so compiling could not tell them."""
+    document = loaded.document
+    if not kinds or not isinstance(document, Policy | Plan):
+        return []
+    key, steps = ("steps", document.steps) if isinstance(document, Policy) else ("policies", document.policies)
+    specs = [
+        StepSpec(
+            id=step.id or step.use,
+            use=step.use,
+            config=step.with_,
+            when=step.when,
+            scope=loaded.title,
+            place=str(loaded.place(key, index)),
+        )
+        for index, step in enumerate(steps)
+        if isinstance(step, Step)
+    ]
+    return check_steps(specs, kinds)
 
 
 def _place(loaded: Loaded) -> Place:

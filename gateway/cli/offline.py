@@ -25,7 +25,7 @@ def compiled(paths: Sequence[Path], processes: Sequence[str], environment: Path 
     """The snapshot that these documents alone would make. DocumentsRefused with every finding."""
     here = node_environment(Settings(environment=environment))
     values = here.values
-    resolver = Resolver(Registry.load(processes).described(), reflecting(here), values)
+    resolver = Resolver(Registry.load(processes).described(), reflecting(here), values, POLICY_KINDS)
     state = State()
     changes = asyncio.run(change_set(gather(paths), state, resolver, now=0.0, actor="check"))
     after = state.candidate(changes.writes)

@@ -83,7 +83,7 @@ class ControlProcess:
             store=self.store,
             streams=self.streams,
             publisher=Publisher(self.store, self.control, self.clock),
-            resolver=Resolver(registry.described(), reflecting(environment), environment.values),
+            resolver=Resolver(registry.described(), reflecting(environment), environment.values, POLICY_KINDS),
             kinds=POLICY_KINDS,
             backend_kinds=BACKEND_KINDS,
             hasher=self.hasher,
