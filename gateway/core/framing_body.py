@@ -10,6 +10,8 @@ from gateway.core.errors import Problem
 _size: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(;[\t -~\x80-\xff]*+)?\r\n").fullmatch
 _trailer: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n").fullmatch
 
+_SMALL: Final = {b"%b\r\n" % digit: int(digit, 16) for digit in (b"%c" % byte for byte in b"123456789abcdefABCDEF")}
+
 _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
 
 
@@ -80,6 +82,8 @@ class Chunked:
             elif self._state == _DATA_END:
                 at = self._terminator(data, at)
             else:
+                if self._state == _SIZE and not self._line:
+                    at = _small_chunks(data, at, out)
                 line, at = self._take_line(data, at)
                 if line and self._handle(line):
                     return at
@@ -141,3 +145,15 @@ class Chunked:
         self._budget -= size
         if self._budget < 0:
             raise self._problem("The chunk extensions or trailers are too large.")
+
+
+def _small_chunks(data: bytes, at: int, out: list[bytes]) -> int:
+    """Takes the chunks of less than 16 bytes that are there whole: the dearest bytes that a sender has. The index
+    behind them."""
+    while size := _SMALL.get(data[at : at + 3]):
+        stop = at + 3 + size
+        if data[stop : stop + 2] != b"\r\n":
+            break  # not all of it is here, or it is malformed
+        out.append(data[at + 3 : stop])
+        at = stop + 2
+    return at
