@@ -149,7 +149,9 @@ def _default(value: Any) -> Callable[[], Any] | None:
 def _unknown(value: dict[str, Any], names: frozenset[str], path: Path, errors: list[Detail]) -> None:
     known = f"known: {', '.join(sorted(names))}" if names else "there are none here"
     for key in value:
-        if key not in names and len(errors) < MAX_DETAILS:
+        if len(errors) >= MAX_DETAILS:
+            return
+        if key not in names:
             errors.append(wrong((path, key), f"is not a known field ({known})", "unknown"))
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.core.errors import InvalidInput
-from gateway.schema import json_loads
+from gateway.core.errors import Detail, InvalidInput
+from gateway.schema import json_codec, json_loads
 from gateway.schema.json_loads import MAX_DEPTH, loads
+from gateway.schema.places import MAX_DETAILS, ROOT
 
 NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,18})(\.[0-9]{1,18})?([eE][-+]?[0-9]{1,3})?", fullmatch=True)
 
@@ -48,3 +50,20 @@ def test_the_place_of_a_doubled_key_is_looked_for_in_small_texts_only(monkeypatc
     with pytest.raises(InvalidInput) as refused:
         loads(text)
     assert refused.value.target == "$"
+
+
+def test_unknown_fields_are_looked_at_until_the_refusal_is_full() -> None:
+    """CASES B55"""
+    looked = 0
+
+    class Watched(dict[str, int]):
+        def __iter__(self) -> Iterator[str]:
+            nonlocal looked
+            for key in super().__iter__():
+                looked += 1
+                yield key
+
+    errors: list[Detail] = []
+    json_codec._unknown(Watched.fromkeys(map(str, range(1000)), 1), frozenset(("known",)), ROOT, errors)
+    assert len(errors) == MAX_DETAILS
+    assert looked <= MAX_DETAILS + 1
