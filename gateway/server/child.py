@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.core.settings import PREFIX
 from gateway.server.launch import Launch
 
 log: Final = logging.getLogger("gateway.supervisor")
@@ -23,6 +24,12 @@ LONGEST: Final = 10.0  # seconds between two starts of a child that ends again a
 STEADY: Final = 30.0  # seconds of life after which its earlier ends are forgotten
 
 Told = Callable[[Mapping[str, Any]], None]
+
+
+def inherited(environment: Mapping[str, str]) -> dict[str, str]:
+    """A child's environment: without our settings, as some are secrets, and a process of the integrators' runs in it.
+    It gets all of them through the pipe."""
+    return {name: value for name, value in environment.items() if not name.startswith(PREFIX)}
 
 
 class Child:
@@ -87,6 +94,7 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE if self._told else None,
                 pass_fds=fds,
+                env=inherited(os.environ),
                 start_new_session=True,  # a Ctrl-C of the terminal goes to the supervisor alone
             )
         finally:
