@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +34,7 @@ class Settings(BaseModel):
     admin_token: Secret | None = Field(None, description="the first admin token; otherwise made and printed once")
     trusted_proxies: tuple[str, ...] = Field((), description="networks whose Forwarded headers are believed")
     access_log: Path | None = Field(None, description="file of JSON lines; none: <data>/log/access.log")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of the node's own log")
     max_body: int = Field(1024 * 1024, ge=0, description="bytes that a buffering step accepts")
     max_stale: float = Field(86400.0, gt=0, description="how long the last known good may decide")
     head_timeout: float = Field(10.0, gt=0)

@@ -49,6 +49,7 @@ class Tour:
             port=port,
             admin_port=admin_port,
             workers=workers,
+            log_level="warning",
         )
 
     def __enter__(self) -> Self:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from gateway.core.errors import Problem
 from gateway.core.exchange import Exchange, Reply, Step
+
+log: Final = logging.getLogger("gateway")
 
 Encode = Callable[[Exchange, Any], Reply]
 Document = Callable[[Exchange], Reply]
@@ -46,3 +50,15 @@ class Mount(Protocol):
     def documents(self) -> Mapping[str, Document]:
         """GET documents by their path below the mount: `` for the WSDL, `/$metadata` for the CSDL."""
         ...
+
+
+def add_fields(exchange: Exchange, reply: Reply, problem: Problem, own: frozenset[bytes] = frozenset()) -> None:
+    """A problem's header fields on its reply, except those that the protocol sets itself (`own`, in lower case). One
+    that could break the message is left out: the refusal itself must reach the client (CASES F22)."""
+    for name, value in problem.headers:
+        if name.lower() in own:
+            continue
+        try:
+            reply.add(name, value)
+        except ValueError as error:
+            log.warning("request %s: a header of %s is left out: %s", exchange.id, problem.code, error)

@@ -258,7 +258,7 @@ async def serve(given: launch.Launch) -> None:
 
 def main() -> None:
     given = launch.read()
-    configure("control")
+    configure("control", given.settings.log_level)
     launch.end_with_supervisor(given.settings.grace + 5)  # after the workers
     try:
         uvloop.run(serve(given))

@@ -26,10 +26,11 @@ def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
 
 
-def configure(process: str, level: int = logging.INFO) -> None:
+def configure(process: str, level: str = "info") -> None:
+    """`level` is a setting's: debug, info, warning, error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(OneLine(f"%(asctime)s {process} %(levelname)s %(message)s"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("gateway").setLevel(level)
+    logging.getLogger("gateway").setLevel(level.upper())

@@ -52,7 +52,7 @@ class Supervisor:
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. NotStarted when the node cannot come up."""
-        configure("supervisor")
+        configure("supervisor", self.settings.log_level)
         self._stop, self._force = asyncio.Event(), asyncio.Event()
         self._outcome: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         for number in (signal.SIGTERM, signal.SIGINT):

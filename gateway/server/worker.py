@@ -283,7 +283,7 @@ def _quiet(server: uvicorn.Server) -> uvicorn.Server:
 
 def main() -> None:
     given = launch.read()
-    configure(f"worker {given.index}")
+    configure(f"worker {given.index}", given.settings.log_level)
     launch.end_with_supervisor(given.settings.grace + 1)
     try:
         uvloop.run(serve(given))

@@ -9,10 +9,12 @@ import orjson
 
 from gateway.core.errors import Problem
 from gateway.core.exchange import Exchange, Reply
+from gateway.frontend.frontend import add_fields
 
 log: Final = logging.getLogger("gateway")
 
 VERSION: Final = (b"odata-version", b"4.0")
+_OWN: Final = frozenset((b"content-type", b"odata-version"))
 _TYPE: Final = (b"content-type", b"application/json;odata.metadata=minimal;charset=utf-8")
 
 
@@ -29,7 +31,5 @@ def render(exchange: Exchange, problem: Problem) -> Reply:
         ]
     error["innererror"] = {"id": exchange.id}
     reply = Reply(problem.status, [_TYPE, VERSION], orjson.dumps({"error": error}, default=str))
-    for name, value in problem.headers:
-        if name.lower() not in (b"content-type", b"odata-version"):
-            reply.add(name, value)
+    add_fields(exchange, reply, problem, _OWN)
     return reply

@@ -12,6 +12,7 @@ import orjson
 
 from gateway.core.errors import REQUEST_PREFIX, TYPE_PREFIX, Problem
 from gateway.core.exchange import Exchange, Reply
+from gateway.frontend.frontend import add_fields
 from gateway.schema.lexical import format_bytes, format_decimal, format_duration
 
 log: Final = logging.getLogger("gateway")
@@ -29,11 +30,7 @@ def render(exchange: Exchange, problem: Problem) -> Reply:
     if problem.status >= 500 and problem.status != 503:
         log.warning("request %s answered %d %s: %s", exchange.id, problem.status, problem.code, problem.detail)
     reply = Reply(problem.status, [(b"content-type", MEDIA_TYPE)], dump(document(exchange.id, problem)))
-    for name, value in problem.headers:
-        try:
-            reply.add(name, value)
-        except ValueError as error:
-            log.warning("request %s: a header of %s is left out: %s", exchange.id, problem.code, error)
+    add_fields(exchange, reply, problem)
     return reply
 
 

@@ -18,6 +18,7 @@ from lxml import etree
 
 from gateway.core.errors import InternalError, Problem, UnsupportedMediaType
 from gateway.core.exchange import Exchange, Reply
+from gateway.frontend.frontend import add_fields
 from gateway.frontend.soap import messages
 from gateway.frontend.soap.envelope import (
     SOAP11,
@@ -98,8 +99,7 @@ class Faults:
         _add_headers(root, form.version, problem)
         reply = Reply(_http_status(exchange, problem, typed is not None, code), body=serialize(root, form.charset))
         reply.add(b"content-type", form.content_type)
-        for name, value in problem.headers:
-            reply.add(name, value)
+        add_fields(exchange, reply, problem)
         return reply
 
     def _detail(self, exchange: Exchange, problem: Problem, typed: _Typed | None) -> Element | None:
