@@ -12,9 +12,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core.call import Call
+from gateway.core.errors import NotFound
 from gateway.core.findings import DocumentsRefused, Finding, Place
 from gateway.core.kinds import BackendKind, Services
-from gateway.events.topics import Topics
+from gateway.events.topics import APPLICATION, Topics
 from gateway.schema.json_codec import writer
 from gateway.schema.types import Operation, Types
 
@@ -40,7 +41,7 @@ class PublishBackend:
         context = call.context
         properties = {"call_id": context.call_id}
         if context.identity.application is not None:
-            properties["application"] = context.identity.application
+            properties[APPLICATION] = context.identity.application
         id = await self._topics.publish(self._topic, self._write(call.input["payload"]), properties)
         return {"id": id, "topic": self._topic}
 
@@ -49,14 +50,20 @@ class PublishBackend:
 
 
 class StatusBackend:
-    """The state of the message `message_id`, as `Topics.status` gives it."""
+    """The state of the message `message_id`, as `Topics.status` gives it, for the application that published it: ids
+    can be guessed, and what others send is not this one's to know."""
 
     def __init__(self, topics: Topics, topic: str) -> None:
         self._topics = topics
         self._topic = topic
 
     async def invoke(self, call: Call) -> Any:
-        return await self._topics.status(self._topic, call.input["message_id"])
+        id = call.input["message_id"]
+        told = await self._topics.status(self._topic, id)
+        owner = await self._topics.owner(self._topic, id)
+        if owner is not None and owner != call.context.identity.application:
+            raise NotFound(f"{self._topic} has no message {id}.")
+        return told
 
     async def close(self) -> None:
         """The topics outlive the operation."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from gateway.core.errors import Detail, InvalidInput, NotFound
+from gateway.core.errors import Detail, Gone, InvalidInput, NotFound
 from gateway.schema.json_codec import reader
 from gateway.schema.json_schema import read
 from gateway.schema.json_write import Unfit, compile_writer
@@ -23,6 +23,10 @@ from gateway.store.streams import State, Streams
 Encode = Callable[[Any], bytes]
 _WORST_FIRST: Final[tuple[State, ...]] = ("dead", "retrying", "pending")
 _NO_TYPES: Final = Types()
+
+
+APPLICATION: Final = "application"
+"""The property that names who published a message."""
 
 
 class Topics:
@@ -50,6 +54,14 @@ class Topics:
         listeners = [{"listener": name, "state": states[name]} for name in sorted(states)]
         return {"id": id, "topic": topic, "state": _overall(states), "listeners": listeners}
 
+    async def owner(self, topic: str, id: str) -> str | None:
+        """The application that published a message; None when nobody's, or when the topic no longer keeps it."""
+        try:
+            found = await self._streams.browse(topic, _just_before(id), 1)
+        except Gone:
+            return None
+        return found[0].properties.get(APPLICATION) if found and found[0].id == id else None
+
     def _spec(self, topic: str) -> TopicSpec:
         spec = self.specs.get(topic)
         if spec is None:
@@ -61,6 +73,12 @@ class Topics:
         if known is None or known[0] is not spec:
             known = self._encoders[spec.name] = (spec, _compile(spec))
         return known[1]
+
+
+def _just_before(id: str) -> str:
+    """An id below this one with none between: no stream gives out so many within one millisecond."""
+    millis, _, number = id.partition("-")
+    return f"{millis}-{int(number) - 1}" if int(number) else f"{max(0, int(millis) - 1)}-999999999"
 
 
 def _compile(spec: TopicSpec) -> Encode:

@@ -81,6 +81,20 @@ async def test_the_state_of_a_message_is_told(streams: MemoryStreams, topics: To
     await backend.close()
 
 
+async def test_the_state_of_a_message_is_for_the_application_that_published_it(topics: Topics) -> None:
+    publish = bound(topics, operation("publish", payload=MESSAGE))
+    status = bound(topics, operation("status", message_id={"type": "string"}), status=True)
+
+    def of(application: str) -> Context:
+        return Context("c", identity=Identity(application, "api-key", application=application))
+
+    ids = [(await publish.invoke(Call("publish", {"payload": {}}, of("partner"))))["id"] for _ in range(3)]
+    for id in ids:
+        assert (await status.invoke(Call("status", {"message_id": id}, of("partner"))))["state"] == "accepted"
+        with pytest.raises(NotFound):
+            await status.invoke(Call("status", {"message_id": id}, of("visitor")))
+
+
 @pytest.mark.parametrize(("status", "needed"), [(False, "payload"), (True, "message_id")])
 def test_an_operation_without_the_field_it_needs_is_refused(topics: Topics, status: bool, needed: str) -> None:
     with pytest.raises(DocumentsRefused, match=needed):
