@@ -18,7 +18,7 @@ from gateway.manifest.resolve import resolve
 from gateway.manifest.tables import Reflect
 from gateway.schema.short import expand
 from gateway.snapshot.configs import check_steps
-from gateway.snapshot.spec import StepSpec
+from gateway.snapshot.order import GATEWAY, Ordering, step_spec
 from gateway.store.store import (
     ACTIVE,
     APPLICATIONS,
@@ -116,19 +116,15 @@ def _steps_that_do_not_fit(loaded: Loaded, kinds: Kinds) -> list[Finding]:
     if not kinds or not isinstance(document, Policy | Plan):
         return []
     key, steps = ("steps", document.steps) if isinstance(document, Policy) else ("policies", document.policies)
+    ordering = Ordering({})
+    outermost = isinstance(document, Policy) and document.name == GATEWAY
+    scope = GATEWAY if outermost else loaded.title
     specs = [
-        StepSpec(
-            id=step.id or step.use,
-            use=step.use,
-            config=step.with_,
-            when=step.when,
-            scope=loaded.title,
-            place=str(loaded.place(key, index)),
-        )
+        step_spec(step, scope, loaded.place(key, index), ordering)
         for index, step in enumerate(steps)
         if isinstance(step, Step)
     ]
-    return check_steps(specs, kinds)
+    return [*ordering.findings, *check_steps(specs, kinds)]
 
 
 def _place(loaded: Loaded) -> Place:

@@ -117,10 +117,6 @@ class ExpectationFailed(Problem):
     status, title, code = 417, "Expectation failed", "expectation_failed"
 
 
-class PreconditionRequired(Problem):
-    status, title, code = 428, "Precondition required", "precondition_required"
-
-
 class TooManyRequests(Problem):
     status, title, code = 429, "Too many requests", "too_many_requests"
 
@@ -151,10 +147,6 @@ class StoreUnavailable(Unavailable):
 
 class GatewayTimeout(Problem):
     status, title, code = 504, "The backend took too long", "gateway_timeout"
-
-
-class HttpVersionNotSupported(Problem):
-    status, title, code = 505, "HTTP version not supported", "http_version_not_supported"
 
 
 class VersionNotSupported(Problem):

@@ -45,13 +45,6 @@ class Drop(Document):
 Steps = list[Step | Drop | NamedPolicy]  # `base` stands for the outer list
 
 
-class Brownout(Document):
-    """While it lasts, a deprecated version answers 410 (PROTOCOLS R5)."""
-
-    start: datetime
-    end: datetime
-
-
 class Lifecycle(Document):
     status: Literal["draft", "published", "deprecated", "retired"] = "published"
     since: date | datetime | None = Field(None, description="deprecated since: the Deprecation field (RFC 9745)")

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 from gateway.core.errors import BadRequest, NotImplementedHere
 from gateway.query import literals
 from gateway.query.names import nearest
-from gateway.schema.types import Array, Enumeration, Record, Scalar, ScalarKind, Type, Types
+from gateway.schema.types import Array, Enumeration, Record, Scalar, ScalarKind, Types
 
 Kind = Literal[
     "int", "decimal", "double", "string", "boolean", "datetime", "date", "time", "duration", "uuid", "bytes", "enum",
@@ -121,20 +121,6 @@ def check_filter(tree: Any, record: Record, types: Types) -> Expression:
     if found.kind not in ("boolean", "null"):
         raise _wrong(f"a filter is true or false, and this one is {_a(found.kind)}.")
     return found
-
-
-def fit_literal(node: Any, type_: Type, types: Types, option: str) -> Any:
-    """A literal's node as a canonical value of a scalar or an enumeration: keys and parameters. BadRequest."""
-    target = types.resolve(type_)
-    value = _Checker(Record("", ()), types).literal(node)
-    if isinstance(target, Enumeration):
-        return _member(value, target)
-    if not isinstance(target, Scalar):
-        raise NotImplementedHere(f"{option}: only single values can be written in a URL here.", target=option)
-    kind = KINDS[target.kind]
-    if value.kind == kind or (value.kind in NUMBERS and kind in NUMBERS and _widens(value.kind, kind)):
-        return _converted(value, kind).value
-    raise BadRequest(f"{option}: {_a(kind)} was expected, not {_a(value.kind)}.", target=option)
 
 
 def property_of(name: str, record: Record, types: Types, option: str) -> Property:

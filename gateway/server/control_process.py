@@ -42,7 +42,6 @@ from gateway.snapshot.spec import VersionSpec
 from gateway.store.connect import open_store, open_streams
 from gateway.store.store import TOKENS
 
-BEAT: Final = 0.5
 GRACE: Final = 3  # seconds for admin requests in flight
 CREW: Final = 30.0  # seconds to wait for the first worker
 AGAIN: Final = 0.5  # seconds between looks for a store that is away
@@ -194,13 +193,6 @@ def _tell(event: str, **more: Any) -> None:
     sys.stdout.buffer.flush()
 
 
-async def _beat(descriptor: int) -> None:
-    while True:
-        with contextlib.suppress(BlockingIOError):
-            os.write(descriptor, b".")
-        await asyncio.sleep(BEAT)
-
-
 async def _start(process: ControlProcess) -> None:
     """Returns when the node is ready; NodeFailed says why it cannot be."""
     await process.crew.start()
@@ -226,7 +218,7 @@ async def serve(given: launch.Launch) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    beat = asyncio.create_task(_beat(given.beat_fd))
+    beat = asyncio.create_task(launch.beat(given.beat_fd))
     admin = Admin(process.service, Access(process.store, process.hasher, process.clock), process.crew.metrics)
     config = uvicorn.Config(
         admin.app(),

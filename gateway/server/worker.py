@@ -46,7 +46,6 @@ from gateway.store.store import Change
 from gateway.telemetry.observer import Observer
 
 log: Final = logging.getLogger("gateway.worker")
-BEAT: Final = 0.5  # seconds between signs of life
 METRICS: Final = 1.0
 RECONNECT: Final = 0.1
 
@@ -212,14 +211,6 @@ def _read(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
-async def _beat(descriptor: int) -> None:
-    """A byte for each half second in which the loop turned. The supervisor replaces a worker that stays silent."""
-    while True:
-        with contextlib.suppress(BlockingIOError):
-            os.write(descriptor, b".")
-        await asyncio.sleep(BEAT)
-
-
 def _application(cell: LiveCell) -> Starlette:
     """Never called for a request: it carries the live cell to the protocol class by uvicorn's lifespan state."""
 
@@ -236,7 +227,7 @@ async def serve(given: launch.Launch) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    beating, obeying = asyncio.create_task(_beat(given.beat_fd)), asyncio.create_task(worker.obey(ready))
+    beating, obeying = asyncio.create_task(launch.beat(given.beat_fd)), asyncio.create_task(worker.obey(ready))
     obeying.add_done_callback(lambda _task: stop.set())  # who cannot follow must not serve: another takes its place
     stopping, starting = asyncio.create_task(stop.wait()), asyncio.create_task(ready.wait())
     await asyncio.wait([stopping, starting], return_when=asyncio.FIRST_COMPLETED)

@@ -126,7 +126,7 @@ def _items(steps: Steps, scope: str, places: Sequence[Place], ordering: Ordering
     found: list[tuple[Item, Place]] = []
     for item, place in zip(steps, places, strict=True):
         if isinstance(item, Step):
-            found.append((_step(item, scope, place, ordering), place))
+            found.append((step_spec(item, scope, place, ordering), place))
         elif isinstance(item, Drop) or item == BASE:
             found.append((item, place))
         else:
@@ -134,7 +134,8 @@ def _items(steps: Steps, scope: str, places: Sequence[Place], ordering: Ordering
     return found
 
 
-def _step(step: Step, scope: str, place: Place, ordering: Ordering) -> StepSpec:
+def step_spec(step: Step, scope: str, place: Place, ordering: Ordering) -> StepSpec:
+    """A step as it was written, declared by `scope`."""
     if step.locked and scope != GATEWAY:
         message = "Only steps of the policy named `gateway` can be locked."
         ordering.refuse(place, "locked_outside_gateway", message, "Remove `locked`.")
@@ -176,7 +177,7 @@ def expand_policy(name: str, steps: Steps, place: Place, ordering: Ordering) -> 
             message = f"The policy `{name}` holds {_words(item)}; a named policy is a list of steps."
             ordering.refuse(place, "not_a_step", message, "Write the step itself: {use: KIND, with: {…}}.")
             continue
-        step = _step(item, scope, place, ordering)
+        step = step_spec(item, scope, place, ordering)
         if step.id in found:
             message = f"Two steps of the policy `{name}` have the id `{step.id}`."
             ordering.refuse(place, "duplicate_step", message, "Give one of them an `id` of its own.")
