@@ -13,6 +13,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.core.clock import Clock
+from gateway.core.identity import Identity
 from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS, Change, Gap, Store
 
 TABLES: Final = (APPLICATIONS, SUBSCRIPTIONS, KEYS)
@@ -52,7 +53,7 @@ class Subscription:
 class Key:
     """A credential's record. Times are seconds since 1970, None for no bound; `revoked` is when that happened."""
 
-    __slots__ = ("_plan", "digest", "ends", "id", "revoked", "starts", "subscription")
+    __slots__ = ("_identity", "_plan", "digest", "ends", "id", "revoked", "starts", "subscription")
 
     def __init__(self, id: str, digest: bytes, subscription: Subscription, value: Mapping[str, Any]) -> None:
         self.id = id
@@ -62,6 +63,7 @@ class Key:
         self.starts: float | None = value.get("starts")
         self.ends: float | None = value.get("ends")
         self.revoked: float | None = value.get("revoked")
+        self._identity: Identity | None = None
 
     @property
     def application(self) -> str:
@@ -75,6 +77,15 @@ class Key:
     def plan(self) -> str | None:
         """The key's own plan, or its subscription's."""
         return self._plan or self.subscription.plan
+
+    @property
+    def identity(self) -> Identity:
+        """Who calls with it; made once for as long as its plan stays."""
+        identity, plan = self._identity, self.plan
+        if identity is None or identity.plan != plan:
+            name = self.application
+            identity = self._identity = Identity(name, "api-key", application=name, plan=plan, credential=self.id)
+        return identity
 
     def refusal(self, now: float) -> str | None:
         """Why the key opens nothing at `now` (`revoked`, `expired`, `not yet valid`, `no subscription`); None if it

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.core.errors import InternalError, Problem, Unavailable
-from gateway.core.exchange import After, Exchange, Renderer, Reply, Step, StepResult, Switch, Tap, Wait
+from gateway.core.exchange import ANSWERING, After, Exchange, Renderer, Reply, Step, StepResult, Switch, Tap, Wait
 from gateway.core.framing_send import Unsendable
 
 log: Final = logging.getLogger("gateway")
@@ -31,6 +31,7 @@ class Chain:
     request_taps: tuple[Tap, ...] = ()
     response_taps: tuple[Tap, ...] = ()
     collect: int | None = None  # an after needs the reply's body: the relay collects up to so many bytes
+    conceals: frozenset[bytes] = frozenset()  # request fields that no backend sees, whatever the steps did
     facts: Mapping[str, str] = field(default_factory=dict)
     plans: Mapping[str, Chain] = field(default_factory=dict)  # the same chain with a plan's steps
     plan: str | None = None  # whose variant this is
@@ -43,14 +44,15 @@ def run(exchange: Exchange) -> None:
     """Runs or resumes an exchange until it waits or is answered."""
     exchange.resume = _resumed
     steps = exchange.chain.steps
+    at = exchange.at
     try:
-        while exchange.at < len(steps):
-            result = steps[exchange.at](exchange)
+        while at < len(steps):
+            result = steps[at](exchange)
             if result is not None:
                 if not _settle(exchange, result):
                     return
                 steps = exchange.chain.steps  # a Switch, also one at the end of a Wait, changes the chain
-            exchange.at += 1
+            exchange.at = at = at + 1
     except Exception as error:
         fail(exchange, error)
         return
@@ -64,6 +66,8 @@ def _settle(exchange: Exchange, result: Any) -> bool:
             result.armed = True
             return False
         result = result.then(exchange, result.value)
+    if result is ANSWERING:
+        return False
     if result is None or isinstance(result, Switch):
         return True
     if isinstance(result, Reply):
@@ -105,7 +109,17 @@ async def _await(exchange: Exchange, waiting: Any) -> None:
 
 
 def _resumed(wait: Wait) -> None:
-    _continue(exchange := wait.exchange, lambda: wait.then(exchange, wait.value))
+    """What a step waited for is there: go on behind it."""
+    exchange = wait.exchange
+    try:
+        result = wait.then(exchange, wait.value)
+        if result is not None and not _settle(exchange, result):
+            return
+    except Exception as error:
+        fail(exchange, error)
+        return
+    exchange.at += 1
+    run(exchange)
 
 
 def _continue(exchange: Exchange, result: Callable[[], StepResult]) -> None:
@@ -190,7 +204,7 @@ def _give_back(exchange: Exchange) -> None:
     undo, exchange.undo = exchange.undo, None
     for give in undo or ():
         try:
-            give()
+            give(exchange)
         except Exception:
             log.exception("request %s: something could not be given back", exchange.id)
 

@@ -37,10 +37,13 @@ def refuse(live: LiveCell, wire: Wire, problem: Exception) -> None:
 
 
 def finish(live: LiveCell, exchange: Exchange) -> None:
-    """The last byte, the cut or the client's end: closes once, tells the observer, leaves the router."""
+    """The last byte, the cut or the client's end: closes once, tells the observer, leaves the router. A sink that is
+    still there hears that it is over."""
     if exchange.done:
         return
     close(exchange)
+    if exchange.sink is not None:
+        exchange.sink.client_gone()
     exchange.ended_at = live.clock.monotonic()
     try:
         live.observe(exchange)

@@ -34,9 +34,13 @@ class Peer(NamedTuple):
 
 class Head:
     """A request's head. `path` is the raw path: matched AND forwarded, byte for byte. `block` is the raw header block
-    (see `core/headers.py`); `length` is 0 for no body, -1 for a chunked one. Trailers never join it. Frozen."""
+    (see `core/headers.py`); `length` is 0 for no body, -1 for a chunked one. Trailers never join it. Frozen.
 
-    __slots__ = ("_fields", "block", "host", "http10", "length", "method", "path", "peer", "query")
+    `memo` is for what is derived from the block and the connection alone: requests of one connection that have the
+    same block share it, so that a client's next request finds what its last one had to work out. Keys are the objects
+    of whoever derives."""
+
+    __slots__ = ("_fields", "block", "host", "http10", "length", "memo", "method", "path", "peer", "query")
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class Head:
         length: int = 0,
         http10: bool = False,
         peer: Peer = Peer(),  # noqa: B008 - an immutable tuple
+        memo: dict[object, Any] | None = None,
     ) -> None:
         self.method = method
         self.path = path
@@ -57,6 +62,7 @@ class Head:
         self.length = length
         self.http10 = http10
         self.peer = peer
+        self.memo: dict[object, Any] = {} if memo is None else memo
         self._fields: headers.Fields | None = None
 
     @property
@@ -143,7 +149,7 @@ class Wait:
 
     def deliver(self, value: Any) -> None:
         """A late delivery to a finished exchange is dropped."""
-        if self.delivered:
+        if self.value is not _NOTHING:
             raise RuntimeError("a Wait is delivered once")
         self.value = value
         if self.armed and not self.exchange.done:
@@ -151,16 +157,19 @@ class Wait:
 
 
 class Edits:
-    """What steps change on the way to the backend: request header fields dropped and added (the relay applies them;
-    typed calls read the head)."""
+    """What steps change on the way to the backend: names of request header fields that are dropped (lower case), and
+    fields that are added, as a raw block (the relay applies them; typed calls read the head)."""
 
     __slots__ = ("add", "drop", "path", "query")
 
     def __init__(self) -> None:
-        self.drop: set[bytes] = set()
-        self.add: list[bytes] = []  # raw lines, from headers.line
+        self.drop: frozenset[bytes] = _NO_NAMES
+        self.add = b""  # lines from headers.line
         self.path: bytes | None = None
         self.query: bytes | None = None
+
+
+_NO_NAMES: Final[frozenset[bytes]] = frozenset()
 
 
 class Switch:
@@ -171,8 +180,17 @@ class Switch:
 SWITCH: Final = Switch()
 
 
+class Answering:
+    """What a step returns that answers by itself, now or later: a relay. The loop is done with the exchange."""
+
+
+ANSWERING: Final = Answering()
+
+
 class Exchange:
-    """One request with its reply. `at` counts the steps that passed; `parsed` belongs to the frontend that decodes."""
+    """One request with its reply. `at` counts the steps that passed; `parsed` belongs to the frontend that decodes.
+    `edited` is None while no step has changed anything; a step changes `edits`. `sink` takes the request's body and
+    hears of the client; whoever answers for it takes it away first."""
 
     __slots__ = (
         "at",
@@ -181,7 +199,7 @@ class Exchange:
         "chain",
         "closers",
         "done",
-        "edits",
+        "edited",
         "ended_at",
         "head",
         "id",
@@ -194,6 +212,7 @@ class Exchange:
         "resume",
         "router",
         "sent",
+        "sink",
         "skipped",
         "started",
         "started_at",
@@ -214,8 +233,9 @@ class Exchange:
         self.call: Call | None = None
         self.parsed: Any = None
         self.operation: str = ""  # the operation that runs, once it is known
-        self.edits = Edits()
-        self.undo: list[Callable[[], None]] | None = None  # run when a later step refuses: limits give back
+        self.edited: Edits | None = None
+        self.sink: Sink | None = None
+        self.undo: list[Callable[[Exchange], None]] | None = None  # run when a later step refuses: limits give back
         self.closers: list[Callable[[Exchange], None]] | None = None  # run once at the end, whatever it is
         self.notes: dict[object, Any] | None = None  # what a step leaves for its own after
         self.at = 0
@@ -231,6 +251,12 @@ class Exchange:
         self.router: Router | None = None  # left when the exchange ends
         self.resume: Callable[[Wait], None] = _never_resumed
 
+    @property
+    def edits(self) -> Edits:
+        if self.edited is None:
+            self.edited = Edits()
+        return self.edited
+
     def on_close(self, closer: Callable[[Exchange], None]) -> None:
         if self.closers is None:
             self.closers = []
@@ -241,7 +267,7 @@ class Exchange:
             self.notes = {}
         self.notes[whose] = value
 
-    def on_refusal(self, undo: Callable[[], None]) -> None:
+    def on_refusal(self, undo: Callable[[Exchange], None]) -> None:
         if self.undo is None:
             self.undo = []
         self.undo.append(undo)
@@ -251,7 +277,7 @@ def _never_resumed(_wait: Wait) -> None:
     raise RuntimeError("the exchange is not running")
 
 
-StepResult = Reply | Wait | Switch | None
+StepResult = Reply | Wait | Switch | Answering | None
 Waiting = Coroutine[Any, Any, Reply | None]
 Step = Callable[[Exchange], "StepResult | Future[Reply | None] | Waiting"]
 After = Callable[[Exchange, Reply], None]

@@ -10,7 +10,7 @@ policies and upstreams see neither (CASES H34). Methods are upper case; CONNECT 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
 from gateway.core import target as targets
 from gateway.core.errors import (
@@ -22,12 +22,11 @@ from gateway.core.errors import (
     UriTooLong,
     VersionNotSupported,
 )
-from gateway.core.exchange import Head
+from gateway.core.exchange import Head, Peer
+from gateway.core.headers import LINES, TOKEN
 from gateway.core.live import Limits
 
-TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
-VALUE = rb"[\t -~\x80-\xff]*+"
-FIELDS = rb"((?:\r\n" + TOKEN + rb":" + VALUE + rb")*+)\r\n\r\n"
+FIELDS = rb"(" + LINES + rb")\r\n\r\n"
 
 _head = re.compile(rb"([A-Z][A-Z-]{0,31}+) ([!-~]++) HTTP/1\.([01])" + FIELDS).match
 _special = re.compile(
@@ -42,39 +41,56 @@ _name = re.compile(TOKEN).fullmatch
 _empty_lines = re.compile(rb"(?:\r\n)++").match
 
 _REFUSED_METHODS = frozenset((b"CONNECT", b"TRACE"))
+_NOBODY: Final = Peer()
 _ALLOW = ((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
 
 
+class Decided:
+    """What a head's fields say of their message: a pure function of the raw block and the version. A connection keeps
+    the last one, as a client's next head mostly has the same block. `close`: the client wants no further request on
+    this connection; `expects`: it waits for 100 (Continue) before it sends its body; `memo`: see `Head`."""
+
+    __slots__ = ("block", "close", "expects", "host", "http10", "length", "memo", "raw")
+
+    def __init__(self, raw: bytes, http10: bool, limits: Limits) -> None:
+        if raw.count(b"\r\n") > limits.fields:
+            raise HeadTooLarge(f"A request head may have {limits.fields} fields.")
+        self.raw = raw
+        self.http10 = http10
+        self.block = _underscored(b"", raw) if b"_" in raw else raw
+        self.host, self.length, self.close, self.expects = _decide(self.block, http10)
+        self.memo: dict[object, Any] = {}
+
+
 class Framed(NamedTuple):
-    """A request's head. `close`: the client wants no further request on this connection; `expects`: it waits for
-    100 (Continue) before it sends its body; `end`: the index behind the head. The wire sets `head.peer`."""
+    """A request's head, and what was decided of its fields; `end`: the index behind it. The wire sets `head.peer`."""
 
     head: Head
-    close: bool
-    expects: bool
+    decided: Decided
     end: int
 
 
-def frame(data: bytes, limits: Limits) -> Framed | None:
-    """The head at the start of `data`; None when it is not there yet. Raises a Problem when it never will be."""
+def frame(data: bytes, limits: Limits, last: Decided | None = None) -> Framed | None:
+    """The head at the start of `data`; None when it is not there yet. Raises a Problem when it never will be. `last` is
+    what was decided of the connection's head before this one."""
     match = _head(data)
     if match is None:
         _incomplete(data, limits)
         return None
-    method, target, minor, block = match.groups()
+    method, target, minor, raw = match.groups()
     end = match.end()
     if len(target) > limits.target:
         raise UriTooLong(f"The request target is longer than {limits.target} bytes.")
-    if end > limits.head or block.count(b"\r\n") > limits.fields:
-        raise HeadTooLarge(f"A request head may have {limits.head} bytes and {limits.fields} fields.")
+    if end > limits.head:
+        raise HeadTooLarge(f"A request head may have {limits.head} bytes.")
     if method in _REFUSED_METHODS:
         raise MethodNotAllowed(f"{method.decode()} is not served by this gateway.", headers=_ALLOW)
-    if b"_" in block:
-        block = _underscored(b"", block)
     http10 = minor == b"0"
-    host, length, close, expects = _decide(block, http10)
-    path, query = targets.split(target, host)
-    return Framed(Head(method, path, query, block, host, length, http10), close, expects, end)
+    if last is None or last.raw != raw or last.http10 is not http10:
+        last = Decided(raw, http10, limits)
+    path, query = targets.split(target, last.host)
+    head = Head(method, path, query, last.block, last.host, last.length, http10, _NOBODY, last.memo)
+    return Framed(head, last, end)
 
 
 def _decide(block: bytes, http10: bool) -> tuple[bytes, int, bool, bool]:
@@ -181,11 +197,12 @@ class HeadReader:
     """Takes a connection's bytes between messages. The usual head arrives whole and is never copied; one that comes
     in pieces is collected, and each byte is looked at once."""
 
-    __slots__ = ("_held", "_limits", "data")
+    __slots__ = ("_held", "_last", "_limits", "data")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._held = bytearray()
+        self._last: Decided | None = None
         self.data = b""  # what `Framed.end` counts in
 
     @property
@@ -195,17 +212,19 @@ class HeadReader:
 
     def feed(self, data: bytes) -> Framed | None:
         """The next head, or None when more must come. Empty lines before it are skipped (RFC 9112 section 2.2)."""
-        if len(self._held) > 1:
-            return self._continued(data)
         if self._held:
+            if len(self._held) > 1:
+                return self._continued(data)
             data = bytes(self._held) + data
             self._held.clear()
-        if (empty := _empty_lines(data)) is not None:
+        if data.startswith(b"\r") and (empty := _empty_lines(data)) is not None:
             data = data[empty.end() :]
-        framed = frame(data, self._limits)
+        framed = frame(data, self._limits, self._last)
+        self.data = data
         if framed is None:
             self._held += data
-        self.data = data
+        else:
+            self._last = framed.decided
         return framed
 
     def _continued(self, data: bytes) -> Framed | None:
@@ -217,4 +236,7 @@ class HeadReader:
             return None
         self.data = bytes(held)
         held.clear()
-        return frame(self.data, self._limits)
+        framed = frame(self.data, self._limits, self._last)
+        if framed is not None:
+            self._last = framed.decided
+        return framed

@@ -12,6 +12,11 @@ from functools import lru_cache
 
 Fields = list[tuple[bytes, bytes]]
 
+# The grammar of RFC 9110 section 5, as expressions that never go back.
+TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
+VALUE = rb"[\t -~\x80-\xff]*+"
+LINES = rb"(?:\r\n" + TOKEN + rb":" + VALUE + rb")*+"
+
 _FIELD = re.compile(rb"\r\n([^:\r\n]+):[ \t]*+([^\r\n]*+)")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _BAD_VALUE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")

@@ -11,14 +11,13 @@ from gateway.core.exchange import Exchange, Sink, Wait
 class Intake:
     """The body of one request, already without its framing."""
 
-    __slots__ = ("_exchange", "_held", "_limit", "_sink", "_size", "_wait", "ended", "wanted")
+    __slots__ = ("_exchange", "_held", "_limit", "_size", "_wait", "ended", "wanted")
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._held: list[bytes] = []
         self._size = 0
         self._limit = 0
-        self._sink: Sink | None = None
         self._wait: Wait | None = None
         self.ended = False
         self.wanted = False  # a step or a sink takes the body
@@ -28,14 +27,10 @@ class Intake:
         """Bytes that nobody has taken."""
         return self._size
 
-    @property
-    def sink(self) -> Sink | None:
-        return self._sink
-
     def data(self, piece: bytes) -> None:
         self._exchange.received += len(piece)
-        if self._sink is not None:
-            self._sink.body(piece)
+        if self._exchange.sink is not None:
+            self._exchange.sink.body(piece)
             return
         self._held.append(piece)
         self._size += len(piece)
@@ -44,8 +39,8 @@ class Intake:
 
     def end(self) -> None:
         self.ended = True
-        if self._sink is not None:
-            self._sink.body_end()
+        if self._exchange.sink is not None:
+            self._exchange.sink.body_end()
         elif self._wait is not None:
             self._collected()
             self._deliver(None)
@@ -67,7 +62,7 @@ class Intake:
 
     def pipe(self, sink: Sink) -> None:
         """Gives the sink what is there, and all that follows."""
-        self._sink = sink
+        self._exchange.sink = sink
         self.wanted = True
         there = self._exchange.body
         if there is None:

@@ -67,7 +67,8 @@ class Site:
 class Built:
     """A configured step, ready to run. All parts are optional. `preflight` answers a CORS preflight from routing.
     `otherwise` runs where the step's `when` does not hold: it decides nothing, it keeps credentials and what clients
-    claim of themselves from the backend."""
+    claim of themselves from the backend. `conceals` names the request fields (lower case) of which the same is true
+    whatever happens; the relay drops them without a step."""
 
     step: Step | None = None
     otherwise: Callable[[Exchange], None] | None = None
@@ -75,6 +76,7 @@ class Built:
     request_tap: Tap | None = None
     response_tap: Tap | None = None
     preflight: Callable[[Head, frozenset[bytes]], Reply] | None = None  # (head, allowed methods)
+    conceals: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

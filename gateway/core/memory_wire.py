@@ -136,8 +136,6 @@ class MemoryWire:
         """The client goes away."""
         exchange = self._exchange
         if exchange is not None and not exchange.done:
-            if self._intake is not None and self._intake.sink is not None:
-                self._intake.sink.client_gone()
             self._ended(exchange, cut=True)
 
     async def head(self) -> tuple[int, blocks.Fields]:
@@ -222,7 +220,7 @@ class MemoryWire:
 
     @property
     def _sink(self) -> Sink | None:
-        return None if self._intake is None or self._over else self._intake.sink
+        return None if self._exchange is None or self._over else self._exchange.sink
 
     def _open_reply(self, exchange: Exchange, reply: Reply, length: int | None) -> None:
         self._left = length

@@ -47,6 +47,7 @@ class _Line:
     request_taps: list[Tap] = field(default_factory=list)
     response_taps: list[Tap] = field(default_factory=list)
     collects: bool = False
+    conceals: frozenset[bytes] = frozenset()
 
     def step(self, step: Step, after: After | None = None) -> None:
         if after is not None:
@@ -57,6 +58,7 @@ class _Line:
         index = len(self.steps)
         self.step(slot.run, slot.built.after)
         self.collects = self.collects or slot.reply_stage > Stage.HEAD
+        self.conceals |= slot.built.conceals
         for tap, taps in ((slot.built.request_tap, self.request_taps), (slot.built.response_tap, self.response_taps)):
             if tap is not None:
                 taps.append(_unless_skipped(tap, index) if slot.spec.when is not None else tap)
@@ -70,6 +72,7 @@ class _Line:
             request_taps=tuple(self.request_taps),
             response_taps=tuple(reversed(self.response_taps)),
             collect=limit if self.collects else None,
+            conceals=self.conceals,
             facts=facts,
         )
 
@@ -81,8 +84,7 @@ def _unless_skipped(tap: Tap, index: int) -> Tap:
 def endpoint_chain(
     name: str, slots: Sequence[Slot], ending: Ending, frame: Frame, render: Renderer, facts: Mapping[str, str]
 ) -> Chain:
-    line = _Line()
-    line.step(frame.first, frame.always)
+    line = _begin(frame)
     _finish(line, slots, ending, frame.body_limit, buffered=False)
     return line.chain(name, render, facts, frame.body_limit)
 
@@ -117,9 +119,16 @@ def mount_chain(
     return line.chain(name, mount.render, facts, frame.body_limit)
 
 
-def _mount_line(slots: Sequence[Slot], frame: Frame, mount: Mount) -> _Line:
+def _begin(frame: Frame) -> _Line:
+    """A version in good standing has nothing to say first, and no step for it."""
     line = _Line()
-    line.step(frame.first, frame.always)
+    if frame.first is not passes or frame.always is not None:
+        line.step(frame.first, frame.always)
+    return line
+
+
+def _mount_line(slots: Sequence[Slot], frame: Frame, mount: Mount) -> _Line:
+    line = _begin(frame)
     for slot in slots:
         line.slot(slot)
     if mount.dispatch_needs_body:

@@ -1,13 +1,15 @@
 """`api-key`: the credential of an application, in a header or the query.
 
 `{use: api-key}`, `{use: api-key, with: {header: X-Key, query: key}}`. The key is found by its keyed hash
-in the directory; known and unknown ones take the same path (CASES C40). It never goes on to the backend.
+in the directory; known and unknown ones take the same path (CASES C40). Neither it nor what a client claims to be goes
+on to the backend, also where `when` skips the step (CASES H33).
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, Protocol
 from urllib.parse import parse_qsl, unquote_to_bytes
 
@@ -41,6 +43,8 @@ class Key(Protocol):
     def application(self) -> str: ...
     @property
     def api(self) -> str: ...
+    @property
+    def identity(self) -> Identity: ...
     @property
     def plan(self) -> str | None: ...
     def refusal(self, now: float) -> str | None: ...
@@ -77,39 +81,40 @@ def build(config: ApiKey, site: Site) -> Built:
     directory: KeyDirectory = site.services.named("directory")
     clock: Clock = site.services.named("clock")
     hasher = site.services.of(KeyHasher)
-    read = _reader(config)
-    drop = frozenset(names([*config.forward.values(), *filter(None, [config.header])]))
+    read = _reader(config.header, config.query)
     query_names = frozenset({config.query.encode()} if config.query else ())
-    forward = _forwarder(config.forward)
+    conceal = _concealer(query_names) if query_names else None
+    forward = _forwarder(config.forward) if config.forward else None
     missing = f"Send an API key in {_where(config)}."
     challenge = ((b"WWW-Authenticate", f'ApiKey realm="{site.component}"'.encode()),)
 
-    def conceal(exchange: Exchange) -> None:
-        """Neither the credential nor what a client claims to be goes on, also where `when` skips the step (H33)."""
-        exchange.edits.drop |= drop
-        if query_names:
-            _drop_query(exchange, query_names)
-
-    def authenticate(exchange: Exchange) -> Switch | None:
+    def presented_digest(exchange: Exchange) -> bytes:
+        """Of the credential that this block holds: worked out once for a client that goes on with the same block."""
         presented = read(exchange)
         if presented is None:
             raise Unauthorized(missing, headers=challenge)
+        digest = hasher.digest(presented)
+        if not query_names:
+            exchange.head.memo[read] = digest
+        return digest
+
+    def authenticate(exchange: Exchange) -> Switch | None:
+        key = directory.find(exchange.head.memo.get(read) or presented_digest(exchange))
         now = clock.time()
-        key = directory.find(hasher.digest(presented))
         if directory.undecidable(now):
             raise StoreUnavailable("The keys known here are too old to decide by.", headers=[(b"Retry-After", b"5")])
         reason = _refusal(key, site.component, now)
         if key is None or reason is not None:
             log.info("request %s: api key refused: %s, key %s", exchange.id, reason, "-" if key is None else key.id)
             raise _problem(reason, challenge)
-        conceal(exchange)
-        forward(exchange, key)
-        identity = Identity(
-            subject=key.application, method="api-key", application=key.application, plan=key.plan, credential=key.id
-        )
-        return admit(exchange, identity)
+        if conceal is not None:
+            conceal(exchange)
+        if forward is not None:
+            forward(exchange, key)
+        return admit(exchange, key.identity)
 
-    return Built(step=authenticate, otherwise=conceal)
+    conceals = frozenset(names([*config.forward.values(), *filter(None, [config.header])]))
+    return Built(step=authenticate, otherwise=conceal, conceals=conceals)
 
 
 def _where(config: ApiKey) -> str:
@@ -132,10 +137,11 @@ def _problem(reason: str | None, challenge: Challenge) -> Problem:
     return Unauthorized(SAME_TEXT, headers=challenge)
 
 
-def _reader(config: ApiKey) -> Callable[[Exchange], bytes | None]:
-    """Exactly one credential, or none; in two places it is refused (CASES C41)."""
-    find = headers.finder(config.header.lower().encode()) if config.header else lambda _block: []
-    wanted = config.query
+@lru_cache(maxsize=256)
+def _reader(header: str | None, wanted: str | None) -> Callable[[Exchange], bytes | None]:
+    """Exactly one credential, or none; in two places it is refused (CASES C41). The same for all steps of one
+    configuration, as it is a key of `Head.memo`."""
+    find = headers.finder(header.lower().encode()) if header else lambda _block: []
 
     def read(exchange: Exchange) -> bytes | None:
         found = find(exchange.head.block)
@@ -153,11 +159,15 @@ def _reader(config: ApiKey) -> Callable[[Exchange], bytes | None]:
     return read
 
 
-def _drop_query(exchange: Exchange, wanted: frozenset[bytes]) -> None:
+def _concealer(wanted: frozenset[bytes]) -> Callable[[Exchange], None]:
     """The backend must not see the credential; the other parameters go on byte for byte."""
-    query = exchange.edits.query if exchange.edits.query is not None else exchange.head.query
-    kept = [part for part in query.split(b"&") if _name(part) not in wanted]
-    exchange.edits.query = b"&".join(kept)
+
+    def conceal(exchange: Exchange) -> None:
+        edits = exchange.edits
+        query = edits.query if edits.query is not None else exchange.head.query
+        edits.query = b"&".join(part for part in query.split(b"&") if _name(part) not in wanted)
+
+    return conceal
 
 
 def _name(part: bytes) -> bytes:
@@ -171,7 +181,7 @@ def _forwarder(fields: dict[str, str]) -> Callable[[Exchange, Key], None]:
         for fact, name in pairs:
             value = {"application": key.application, "plan": key.plan, "key": key.id}[fact]
             if value is not None:
-                exchange.edits.add.append(headers.line(name, value.encode("latin-1", "replace")))
+                exchange.edits.add += headers.line(name, value.encode("latin-1", "replace"))
 
     return forward
 

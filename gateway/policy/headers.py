@@ -70,17 +70,19 @@ def _request_step(edit: Edit) -> Step:
     dropped = frozenset(names([*edit.set, *edit.remove]))
     pairs = [*_pairs(edit.set), *_pairs(edit.add)]
     if not any(_PLACEHOLDER.search(value) for value in (*edit.set.values(), *edit.add.values())):
-        lines = [headers.line(name, value) for name, value in (*checked(edit.set), *checked(edit.add))]
+        lines = headers.block([*checked(edit.set), *checked(edit.add)])
 
         def edit_constant(exchange: Exchange) -> None:
-            _drop(exchange.edits, dropped)
-            exchange.edits.add += lines
+            edits = exchange.edits
+            if dropped:
+                _drop(edits, dropped)
+            edits.add += lines
 
         return edit_constant
 
     def edit_request(exchange: Exchange) -> None:
         _drop(exchange.edits, dropped)
-        exchange.edits.add += [headers.line(name, value(exchange)) for name, value in pairs]
+        exchange.edits.add += headers.block((name, value(exchange)) for name, value in pairs)
 
     return edit_request
 
@@ -89,8 +91,7 @@ def _drop(edits: Edits, dropped: frozenset[bytes]) -> None:
     """The client's fields, and those that an earlier step added."""
     edits.drop |= dropped
     if edits.add and dropped:
-        keep = headers.dropper(dropped)
-        edits.add = [line for line in edits.add if keep(line)]
+        edits.add = headers.dropper(dropped)(edits.add)
 
 
 def _response_after(edit: Edit) -> Callable[[Exchange, Reply], None]:

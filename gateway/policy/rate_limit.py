@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from gateway.core.durations import seconds
 from gateway.core.errors import StoreUnavailable, TooManyRequests
 from gateway.core.exchange import Exchange, Reply, StepResult, Wait
-from gateway.core.headers import finder, line
+from gateway.core.headers import Fields, finder, line
 from gateway.core.kinds import Built, Kind, Site
 from gateway.store.counters import Counters, Rule, Verdict
 
@@ -88,46 +88,51 @@ def build(config: RateLimit, site: Site) -> Built:
     counters: Counters = site.services.named("counters")
     count, window = rate(config.limit)
     rules = (Rule(config.algorithm, count, window, config.burst),)
-    prefix = f"{site.counter}:{config.algorithm}:{window:g}:"
+    counter = counters.counter(f"{site.counter}:{config.algorithm}:{window:g}:", rules, config.cost)
     subject = _subject(config, site)
-    policy = f'"{site.step}";q={count};w={math.ceil(window)}'.encode()
-    cost, closed, told = config.cost, config.on_store_loss == "closed", config.headers
+    name = f'"{site.step}"'.encode()
+    policy = b"%b;q=%d;w=%d" % (name, count, math.ceil(window))
+    closed, told = config.on_store_loss == "closed", config.headers
 
     def take(exchange: Exchange) -> StepResult:
-        key = prefix + subject(exchange)  # kept: a later step may change who the caller is
-        wait = Wait(exchange, lambda exchange, verdict: decide(exchange, verdict, key))
-        counters.take(key, rules, cost, wait.deliver)
+        whose = subject(exchange)
+        exchange.note(take, whose)  # kept: a later step may change who the caller is
+        wait = Wait(exchange, decide)
+        counter.take(whose, wait.deliver)
         return wait
 
-    def decide(exchange: Exchange, verdict: Verdict | None, key: str) -> StepResult:
+    def decide(exchange: Exchange, verdict: Verdict | None) -> StepResult:
         if verdict is None:
             if closed:
                 raise StoreUnavailable("The rate limit cannot be decided now.", headers=[(b"Retry-After", b"1")])
             return None
         if not verdict.allowed:
-            raise _too_many(verdict, policy, site.step, told)
-        exchange.on_refusal(lambda: counters.give(key, rules, cost))
-        exchange.note(take, _left(site.step, verdict))
+            raise _too_many(verdict, _fields(policy, name, verdict) if told else [], site.step)
+        exchange.on_refusal(give_back)
+        exchange.note(decide, verdict)
         return None
+
+    def give_back(exchange: Exchange) -> None:
+        assert exchange.notes is not None
+        counter.give(exchange.notes[take])
 
     def announce(exchange: Exchange, reply: Reply) -> None:
         """The fields of draft-ietf-httpapi-ratelimit-headers; nothing when the store was away."""
-        left = exchange.notes.get(take) if exchange.notes else None
-        if left is not None:
-            reply.headers += [(b"RateLimit-Policy", policy), (b"RateLimit", left)]
+        verdict = exchange.notes.get(decide) if exchange.notes else None
+        if verdict is not None:
+            reply.headers += _fields(policy, name, verdict)
 
     return Built(step=take, after=announce if told else None)
 
 
-def _left(step: str, verdict: Verdict) -> bytes:
-    return f'"{step}";r={verdict.remaining};t={math.ceil(verdict.reset)}'.encode()
+def _fields(policy: bytes, name: bytes, verdict: Verdict) -> Fields:
+    left = b"%b;r=%d;t=%d" % (name, verdict.remaining, math.ceil(verdict.reset))
+    return [(b"RateLimit-Policy", policy), (b"RateLimit", left)]
 
 
-def _too_many(verdict: Verdict, policy: bytes, step: str, told: bool) -> TooManyRequests:
+def _too_many(verdict: Verdict, fields: Fields, step: str) -> TooManyRequests:
     after = max(1, math.ceil(verdict.retry_after))
-    fields = [(b"Retry-After", b"%d" % after)]
-    if told:
-        fields += [(b"RateLimit-Policy", policy), (b"RateLimit", _left(step, verdict))]
+    fields = [(b"Retry-After", b"%d" % after), *fields]
     return TooManyRequests(f"The limit `{step}` is used up. Try again in {after} s.", headers=fields)
 
 

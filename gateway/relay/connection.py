@@ -7,8 +7,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from gateway.core.errors import BadGateway, GatewayTimeout, Problem
-from gateway.core.framing_body import Scanner, UntilClose
-from gateway.core.framing_reply import ReplyHead, frame_reply
+from gateway.core.framing_body import Counted, Scanner, UntilClose
+from gateway.core.framing_reply import ReplyFields, ReplyHead, frame_reply
 
 if TYPE_CHECKING:
     from gateway.relay.target import Pool
@@ -49,6 +49,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_buffer",
         "_chunked",
+        "_fields",
         "_heard",
         "_keep",
         "_method",
@@ -67,6 +68,7 @@ class Connection(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._buffer = b""
         self._scanner: Scanner | None = None
+        self._fields: ReplyFields | None = None  # of the response before
         self._keep = self._heard = self._sent_all = self._reading_paused = self._chunked = False
         self._method = b""
         self.reused = False
@@ -74,13 +76,22 @@ class Connection(asyncio.Protocol):
 
     # the request
 
+    def send(self, receiver: Receiver, method: bytes, message: bytes) -> None:
+        """Sends a whole request."""
+        self._receiver = receiver
+        self._method = method
+        self._heard = False
+        self._sent_all = True
+        pool = self._pool
+        self.deadline = pool.now + pool.settings.timeout
+        self._transport.write(message)
+
     def begin(self, receiver: Receiver, method: bytes, head: bytes, chunked: bool) -> None:
         """Sends a request's head; `write` and `finish` send its body."""
         self._receiver = receiver
         self._method = method
         self._chunked = chunked
-        self._scanner = None
-        self._keep = self._heard = self._sent_all = False
+        self._heard = self._sent_all = False
         self._transport.write(head)
 
     def write(self, data: bytes) -> None:
@@ -125,31 +136,40 @@ class Connection(asyncio.Protocol):
         self._transport.set_write_buffer_limits(WRITE_BUFFER)
 
     def data_received(self, data: bytes) -> None:
-        if self._receiver is None:
+        receiver = self._receiver
+        if receiver is None:
             self.drop()  # bytes that nobody asked for
             return
         try:
             if self._scanner is None:
-                self._head(self._receiver, data)
+                self._head(receiver, data)
             else:
                 self.deadline = self._pool.now + self._pool.settings.idle_timeout
-                self._body(self._receiver, self._scanner, data)
+                self._body(receiver, self._scanner, data)
         except BadGateway as problem:
             self._fail(problem, silent=False)
 
     def _head(self, receiver: Receiver, data: bytes) -> None:
         self._heard = True
-        data = self._buffer + data if self._buffer else data
-        head = frame_reply(data, self._method)
+        if self._buffer:
+            data, self._buffer = self._buffer + data, b""
+        head = frame_reply(data, self._method, self._fields)
         while head is not None and head.status < 200:
             data = data[head.end :]
             head = frame_reply(data, self._method) if data else None
         if head is None:
             self._buffer = data
             return
-        self._buffer = b""
+        self._fields = head.fields
         self._keep = head.keep
-        rest = data[head.end :]
+        if isinstance(head.scanner, Counted) and head.scanner.left == len(data) - head.end:
+            self._finished()
+            receiver.whole(head, data[head.end :])
+        else:
+            self._goes_on(receiver, head, data[head.end :])
+
+    def _goes_on(self, receiver: Receiver, head: ReplyHead, rest: bytes) -> None:
+        """A response that did not come whole, or not counted."""
         self.deadline = self._pool.now + self._pool.settings.idle_timeout
         pieces: list[bytes] = []
         end = 0 if head.scanner is None else head.scanner.feed(rest, pieces)
@@ -181,9 +201,9 @@ class Connection(asyncio.Protocol):
         """The response is complete: back to the pool first, as its receiver may want a connection at once."""
         self._receiver = None
         self._scanner = None
-        self.deadline = _NEVER
         if self._keep and self._sent_all and not self._transport.is_closing():
-            self.resume()
+            if self._reading_paused:
+                self.resume()
             self.deadline = _NEVER
             self.reused = True
             self._pool.release(self)

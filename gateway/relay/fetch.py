@@ -44,8 +44,7 @@ class Fetching(Sending):
         line = hygiene.body_line(self._method, len(self._body))
         head = b"%b %b%b HTTP/1.1\r\nHost: %b%b%b\r\n\r\n"
         head %= (self._method, prefix, self._target, target_authority, self._block, line)
-        connection.begin(self, self._method, head + self._body, False)
-        connection.finish()
+        connection.send(self, self._method, head + self._body)
 
     def replayable(self) -> bool:
         return True
@@ -69,7 +68,7 @@ class Fetching(Sending):
     def ended(self) -> None:
         self._connection = None
         if self._head is not None and not self.future.done():
-            fields = headers.parse(self._head.block)
+            fields = headers.parse(self._head.fields.block)
             self.future.set_result(Fetched(self._head.status, fields, b"".join(self._pieces)))
 
     def give_up(self, problem: Problem) -> None:

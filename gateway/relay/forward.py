@@ -38,14 +38,14 @@ class Forwarding(Sending):
         super().__init__(rotation, exchange.head.method)
         self._exchange = exchange
         self._target = target
-        self._up = tapped(exchange, exchange.chain.request_taps)
+        taps = exchange.chain.request_taps
+        self._up = tapped(exchange, taps) if taps else None
         self._tap: Pieces | None = None
         self._reply: Reply | None = None
         self._collected: list[bytes] | None = None
         self._size = 0
         self._piped = self._done_request = False
         self._kept: list[bytes] | None = []  # None: too much to send again
-        exchange.on_close(self._closed)
 
     # the request
 
@@ -60,6 +60,11 @@ class Forwarding(Sending):
         exchange.upstream_at = self._pool.clock.monotonic()
         length = self._length()
         head = hygiene.request_head(exchange, prefix + self._target, target_authority, length)
+        if not length:
+            exchange.sink = self
+            self._done_request = True
+            connection.send(self, self._method, head)
+            return
         connection.begin(self, self._method, head, length < 0)
         if not self._piped:
             self._piped = True
@@ -132,26 +137,28 @@ class Forwarding(Sending):
     # the response
 
     def whole(self, head: ReplyHead, body: bytes) -> None:
-        chain = self._exchange.chain
+        exchange = self._exchange
+        chain = exchange.chain
         self._connection = None
         if chain.response_taps or chain.collect is not None:
             self.replied(head)
             self.data(body)
             self.ended()
             return
-        chains.answer(self._exchange, Reply(head.status, None, body, hygiene.reply_block(head.block, head.named)))
+        exchange.sink = None
+        chains.answer(exchange, Reply(head.status, None, body, hygiene.reply_block(head)))
 
     def replied(self, head: ReplyHead) -> None:
         self._kept = None
         exchange = self._exchange
-        reply = Reply(head.status, body=None, block=hygiene.reply_block(head.block, head.named))
+        reply = Reply(head.status, body=None, block=hygiene.reply_block(head))
         chain = exchange.chain
         if head.scanner is not None and chain.response_taps:
             self._tap = tapped(exchange, chain.response_taps)
         if head.scanner is not None and chain.collect is not None:
             self._collected, self._reply, self._size = [], reply, 0
             return
-        chains.start(exchange, reply, head.length if self._tap is None else None)
+        chains.start(exchange, reply, head.fields.length if self._tap is None else None)
 
     def data(self, data: bytes) -> None:
         self._pass_on(self._through(self._tap, data, False))
@@ -177,6 +184,7 @@ class Forwarding(Sending):
         if self._tap is not None:
             self._pass_on(self._through(self._tap, b"", True))
         if not self._exchange.done:  # a tap may have ended it
+            exchange.sink = None
             self._complete(exchange)
 
     def _complete(self, exchange: Exchange) -> None:
@@ -187,6 +195,7 @@ class Forwarding(Sending):
             chains.answer(exchange, self._reply)
 
     def give_up(self, problem: Problem) -> None:
+        self._exchange.sink = None
         chains.fail(self._exchange, problem)
 
     def full(self) -> None:
@@ -196,9 +205,6 @@ class Forwarding(Sending):
     def drained(self) -> None:
         if not self._done_request:
             self._exchange.wire.resume_body()
-
-    def _closed(self, _exchange: Exchange) -> None:
-        self.withdraw()
 
 
 def tapped(exchange: Exchange, taps: tuple[Tap, ...]) -> Pieces | None:

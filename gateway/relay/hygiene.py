@@ -16,8 +16,9 @@ from functools import lru_cache
 from typing import Final
 
 from gateway.core import headers
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import Exchange, Head
 from gateway.core.framing import tokens
+from gateway.core.framing_reply import ReplyHead
 
 _HOP: Final = (
     rb"connection|keep-alive|proxy-connection|proxy-authenticate|proxy-authorization|te|trailer|transfer-encoding"
@@ -36,6 +37,7 @@ _connection: Final = headers.finder(b"connection")
 _KEPT: Final = frozenset(
     (b"content-type", b"content-encoding", b"content-language", b"authorization", b"cookie", b"accept", b"close")
 )
+_HOP_NAMES: Final = frozenset((b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"))
 _NOTHING: Final[frozenset[bytes]] = frozenset()
 _WITH_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
 VIA: Final = b"\r\nVia: 1.1 penstock"
@@ -43,22 +45,32 @@ VIA: Final = b"\r\nVia: 1.1 penstock"
 
 def request_head(exchange: Exchange, target: bytes, authority: bytes, length: int) -> bytes:
     """The head that the upstream gets, with its empty line. `length` of the body; -1: chunked."""
-    head, edits = exchange.head, exchange.edits
-    block = _request_drop(b"", head.block)
-    drop = _named(head.block) | edits.drop
-    if drop:
-        block = without(block, drop)
-    return b"%b %b HTTP/1.1\r\nHost: %b%b%b%b\r\nX-Request-Id: %b%b%b\r\n\r\n" % (
+    head, edits, conceals = exchange.head, exchange.edited, exchange.chain.conceals
+    block = head.memo.get(conceals)
+    if block is None:
+        block = head.memo[conceals] = _onward(head, conceals)
+    framing = body_line(head.method, length)
+    if edits is not None:
+        if edits.drop:
+            block = without(block, edits.drop)
+        framing += edits.add
+    return b"%b %b HTTP/1.1\r\nHost: %b%b%b\r\nX-Request-Id: %b\r\n\r\n" % (
         head.method,
         target,
         authority,
         block,
-        forwarded(head.peer.client, head.peer.address, head.peer.scheme, head.host),
-        VIA,
+        framing,
         exchange.id.encode(),
-        b"".join(edits.add),
-        body_line(head.method, length),
     )
+
+
+def _onward(head: Head, conceals: frozenset[bytes]) -> bytes:
+    """The client's fields that go on, then ours. Nothing of it depends on more than the block and the connection."""
+    peer = head.peer
+    block = _request_drop(b"", head.block)
+    if drop := _named(head.block) | conceals:
+        block = without(block, drop)
+    return block + forwarded(peer.client, peer.address, peer.scheme, head.host) + VIA
 
 
 def body_line(method: bytes, length: int) -> bytes:
@@ -70,12 +82,15 @@ def body_line(method: bytes, length: int) -> bytes:
     return b""
 
 
-def reply_block(block: bytes, named: frozenset[bytes]) -> bytes:
+def reply_block(head: ReplyHead) -> bytes:
     """A response's fields without those of this hop, with Via."""
-    block = _reply_drop(b"", block)
-    if named and (drop := named - _KEPT):
-        block = without(block, drop)
-    return block + VIA
+    fields = head.fields
+    if fields.onward is None:
+        block = _reply_drop(b"", fields.block)
+        if fields.named and (drop := fields.named - _KEPT - _HOP_NAMES):
+            block = without(block, drop)
+        fields.onward = block + VIA
+    return fields.onward
 
 
 def _named(block: bytes) -> frozenset[bytes]:
@@ -83,7 +98,7 @@ def _named(block: bytes) -> frozenset[bytes]:
     values = _connection(block)
     if not values:
         return _NOTHING
-    return frozenset(token for value in values for token in tokens(value)) - _KEPT
+    return frozenset(token for value in values for token in tokens(value)) - _KEPT - _HOP_NAMES
 
 
 def without(block: bytes, names: frozenset[bytes] | set[bytes]) -> bytes:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from gateway.core import target as targets_
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.deadlines import Deadlines
 from gateway.core.errors import BadRequest
-from gateway.core.exchange import Exchange, Step, Wait
+from gateway.core.exchange import ANSWERING, Answering, Edits, Exchange, Step
 from gateway.relay.fetch import Fetching
 from gateway.relay.forward import Forwarding
 from gateway.relay.sending import Rotation
@@ -22,6 +23,7 @@ _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VISIBLE: Final = re.compile(rb"/[!-\"$-~]*")
 _QUERY: Final = re.compile(rb"[!-\"$-~]*")
 _PART: Final = re.compile(r"\{([^{}]+)\}|(\*\*)")
+_WHOLE: Final = re.compile(r"/(?:\{[^{}]+\}(?=/|\Z)|\*\*\Z)")
 
 
 def open_upstream(
@@ -60,10 +62,9 @@ class HttpUpstream:
         path_of = compile_template(template, parameters)
         rotation = self._rotation
 
-        def relay(exchange: Exchange) -> Wait:
-            forwarding = Forwarding(exchange, rotation, _target(exchange, path_of))
-            forwarding.go()
-            return Wait(exchange, _answered)
+        def relay(exchange: Exchange) -> Answering:
+            Forwarding(exchange, rotation, _target(exchange, path_of)).go()
+            return ANSWERING
 
         return relay
 
@@ -91,8 +92,16 @@ class HttpUpstream:
 
 
 def _target(exchange: Exchange, path_of: Callable[[Exchange], bytes]) -> bytes:
-    """The request target for the upstream. What a step rewrote obeys the rules of what a client sends (CASES P30)."""
-    edits, query = exchange.edits, exchange.head.query
+    """The request target for the upstream."""
+    if exchange.edited is not None:
+        return _edited_target(exchange, exchange.edited, path_of)
+    path, query = path_of(exchange), exchange.head.query
+    return path + b"?" + query if query else path
+
+
+def _edited_target(exchange: Exchange, edits: Edits, path_of: Callable[[Exchange], bytes]) -> bytes:
+    """What a step rewrote obeys the rules of what a client sends (CASES P30)."""
+    query = exchange.head.query
     if edits.path is None:
         path = path_of(exchange)
     else:
@@ -107,7 +116,8 @@ def _target(exchange: Exchange, path_of: Callable[[Exchange], bytes]) -> bytes:
 
 def compile_template(template: str | None, parameters: tuple[str, ...]) -> Callable[[Exchange], bytes]:
     """A function from an exchange to the path that its upstream gets. A path made of parts is checked as a received
-    one is: parts that are harmless alone may not be so together (CASES P30). ValueError for an unknown parameter."""
+    one is, as parts that are harmless alone may not be so together (CASES P30), unless all parts stay the whole
+    segments that they were. ValueError for an unknown parameter."""
     if template is None:
         return lambda exchange: exchange.head.path
     if not template.startswith("/") or not _VISIBLE.fullmatch(template.encode()) or "?" in template:
@@ -119,19 +129,23 @@ def compile_template(template: str | None, parameters: tuple[str, ...]) -> Calla
         end = match.end()
     parts.append(template[end:].encode())
 
-    def path(exchange: Exchange) -> bytes:
+    def composed(exchange: Exchange) -> bytes:
         params = exchange.params
-        composed = b"".join([part if isinstance(part, bytes) else params[part] for part in parts])
-        return targets_.split(composed, b"")[0]
+        return b"".join([part if isinstance(part, bytes) else params[part] for part in parts])
 
-    return path
+    return composed if _whole_segments(template) else lambda exchange: targets_.split(composed(exchange), b"")[0]
+
+
+def _whole_segments(template: str) -> bool:
+    """Every placeholder stands between slashes, and only the last one may match nothing."""
+    plain = _WHOLE.sub("/x", template)
+    with contextlib.suppress(BadRequest):
+        targets_.check(plain.encode())
+        return not any(character in plain for character in "{}*")
+    return False
 
 
 def _index(name: str, template: str, parameters: tuple[str, ...]) -> int:
     if name not in parameters:
         raise ValueError(f"the upstream path {template} names {name}, which the route does not have")
     return parameters.index(name)
-
-
-def _answered(_exchange: Exchange, _value: Any) -> None:
-    """Never called: the forwarding answers by itself."""

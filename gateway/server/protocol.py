@@ -104,18 +104,13 @@ class GatewayProtocol(Connection):
         if exchange is not None and not exchange.done:
             if not exchange.started:
                 exchange.status = 499
-            self._gone(exchange)
+            finish(self._live, exchange)
         self._exchange = None
         self._ahead = b""
 
-    def _gone(self, exchange: Exchange) -> None:
-        if self._intake is not None and self._intake.sink is not None:
-            self._intake.sink.client_gone()
-        finish(self._live, exchange)
-
     @property
     def _sink(self) -> Sink | None:
-        return None if self._exchange is None or self._intake is None else self._intake.sink
+        return None if self._exchange is None else self._exchange.sink
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -152,7 +147,7 @@ class GatewayProtocol(Connection):
                 if framed is None:
                     self._await_head()
                     break
-                self._begin(framed, self._reader.data[framed.end :])
+                self._begin(framed, self._reader.data)
                 if self._phase != HEAD or self._write_paused:
                     return
                 served += 1
@@ -183,24 +178,26 @@ class GatewayProtocol(Connection):
         if self._reader.partial and self._read_by > limit:
             self._read_by = limit
 
-    def _begin(self, framed: Framed, rest: bytes) -> None:
-        head, live, shared = framed.head, self._live, self._shared
+    def _begin(self, framed: Framed, data: bytes) -> None:
+        head, decided, end = framed
+        live, shared = self._live, self._shared
         assert shared is not None
         head.peer = shared.trust.believe(self._peer, head) if self._trusted else self._peer
-        self._closing = self._closing or framed.close or live.draining
-        self._expects = framed.expects
+        if decided.close or live.draining:
+            self._closing = True
+        self._expects = decided.expects
         self._read_by = NEVER
         self._exchange = exchange = begin(live, head, self)
         if head.length == 0:
             self._phase = BUSY
             self._intake = self._scanner = None
-            self._ahead = rest
+            self._ahead = data[end:]
         else:
             self._phase = BODY
             self._intake = Intake(exchange)
             self._scanner = _scanner(head, live.limits.extensions)
-            if rest:
-                self._body(rest)
+            if len(data) > end:
+                self._body(data[end:])
         if not exchange.done:
             run(exchange)
 
@@ -348,9 +345,12 @@ class GatewayProtocol(Connection):
         if self._phase == BODY and not self._drainable():
             self._closing = True
         assert self._shared is not None
-        common = self._shared.common() if b"\r\ndate:" not in reply.block.lower() else SERVER
-        close = b"\r\nConnection: close" if self._closing else b""
-        lines = b"%b%b\r\nX-Request-Id: %b" % (common, close, exchange.id.encode())
+        block = reply.block
+        dated = b"\r\nDate:" in block or b"\r\ndate:" in block.lower()
+        lines = SERVER if dated else self._shared.common()
+        if self._closing:
+            lines += b"\r\nConnection: close"
+        lines += b"\r\nX-Request-Id: " + exchange.id.encode()
         return self._framing.head(exchange.head, reply, length, lines)
 
     def _drainable(self) -> bool:

@@ -14,7 +14,7 @@ from redis.crc import key_slot
 
 from gateway.core.errors import StoreUnavailable
 from gateway.store.client import Client, Script
-from gateway.store.counters import Deliver, Rule
+from gateway.store.counters import Counter, Deliver, Keyed, Rule
 from gateway.store.hot import Answer, HotConnection, deliver, pack
 from gateway.store.redis_counters import GIVE, TAKE, counter_key, decided, framed, ignore
 
@@ -73,6 +73,9 @@ class ClusterCounters:
     async def _drop(self, current: set[Address]) -> None:
         for address in [address for address in self._nodes if address not in current]:
             await self._nodes.pop(address).close()
+
+    def counter(self, prefix: str, rules: tuple[Rule, ...], cost: int) -> Counter:
+        return Keyed(self, prefix, rules, cost)
 
     def take(self, key: str, rules: tuple[Rule, ...], cost: int, deliver: Deliver) -> None:
         self._call(TAKE, key, rules, cost, decided(deliver))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,7 @@ class Rule:
     burst: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """All rules or none: a refusal consumes nothing. Times are seconds from now; `rule` is the index of the
     rule that refused, or of the one with the least left."""
 
@@ -33,7 +32,20 @@ class Verdict:
 Deliver = Callable[[Verdict | None], None]  # None: the store could not decide
 
 
+class Counter(Protocol):
+    """One limit's counters, one for each subject: what a step holds, with all of the work done that no request
+    changes."""
+
+    def take(self, subject: str, deliver: Deliver) -> None: ...
+
+    def give(self, subject: str) -> None: ...
+
+
 class Counters(Protocol):
+    def counter(self, prefix: str, rules: tuple[Rule, ...], cost: int) -> Counter:
+        """The counters whose keys are `prefix` and a subject."""
+        ...
+
     def take(self, key: str, rules: tuple[Rule, ...], cost: int, deliver: Deliver) -> None:
         """Decides and counts in one step; `deliver` is called once, on the loop's thread, perhaps at once.
         `key` is a counter's identity (DESIGN 5); keys of one subject share a hash slot, others spread."""
@@ -42,3 +54,19 @@ class Counters(Protocol):
     def give(self, key: str, rules: tuple[Rule, ...], cost: int) -> None:
         """Gives back what a later step refused; best effort."""
         ...
+
+
+class Keyed:
+    """A `Counter` over any counters."""
+
+    def __init__(self, counters: Counters, prefix: str, rules: tuple[Rule, ...], cost: int) -> None:
+        self._counters = counters
+        self._prefix = prefix
+        self._rules = rules
+        self._cost = cost
+
+    def take(self, subject: str, deliver: Deliver) -> None:
+        self._counters.take(self._prefix + subject, self._rules, self._cost, deliver)
+
+    def give(self, subject: str) -> None:
+        self._counters.give(self._prefix + subject, self._rules, self._cost)

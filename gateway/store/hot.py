@@ -35,19 +35,9 @@ def bulk(part: bytes) -> bytes:
     return b"$%d\r\n%s\r\n" % (len(part), part)
 
 
-class _Call:
-    """One pending command. `script` is what to load when the server says that it does not know it."""
-
-    __slots__ = ("answer", "at", "command", "redirected", "script")
-
-    def __init__(
-        self, command: bytes, answer: Answer, at: float, script: Script | None, redirected: bool = False
-    ) -> None:
-        self.command = command
-        self.answer = answer
-        self.at = at
-        self.script = script
-        self.redirected = redirected
+# One pending call: the command, its answer, when it was sent, what to load when the server says that it does not know
+# it, and whether it was redirected.
+_Call = tuple[bytes, Answer, float, Script | None, bool]
 
 
 class _Link(asyncio.Protocol):
@@ -71,7 +61,7 @@ class _Link(asyncio.Protocol):
         """Writes at the end of this turn of the loop, with what else is sent in it."""
         if not self._out:
             self._loop.call_soon(self._flush)
-        self._out.append(call.command)
+        self._out.append(call[0])
         self.pending.append(call)
 
     def _flush(self) -> None:
@@ -84,33 +74,32 @@ class _Link(asyncio.Protocol):
         try:
             reader.feed(data)
             while not self._over and (reply := reader.gets()) is not False:
-                self._answered(self.pending.popleft(), reply)
+                call = self.pending.popleft()
+                if isinstance(reply, hiredis.ReplyError):
+                    self._refused(call, str(reply))
+                else:
+                    deliver(call[1], reply)
         except (hiredis.ProtocolError, IndexError):
             log.exception("the store sent what is no answer")
             self.cut()
 
-    def _answered(self, call: _Call, reply: Any) -> None:
-        if isinstance(reply, hiredis.ReplyError):
-            self._refused(call, str(reply))
-        else:
-            deliver(call.answer, reply)
-
     def _refused(self, call: _Call, told: str) -> None:
-        if call.script is not None and told.startswith("NOSCRIPT"):
-            self._load(call, call.script)
-        elif self._moved is not None and not call.redirected and told.startswith(("MOVED ", "ASK ")):
-            self._moved(told, call.command, call.answer, call.script)
+        command, answer, _, script, redirected = call
+        if script is not None and told.startswith("NOSCRIPT"):
+            self._load(call, script)
+        elif self._moved is not None and not redirected and told.startswith(("MOVED ", "ASK ")):
+            self._moved(told, command, answer, script)
         else:
             log.warning("the store refused a command: %s", told)
-            deliver(call.answer, None)
+            deliver(answer, None)
             if told.startswith("READONLY"):
                 self.cut()  # a demoted primary: the name or address may lead to the new one by now
 
     def _load(self, call: _Call, script: Script) -> None:
         """Loads the script and asks again, once."""
-        call.script = None
-        self.send(_Call(pack(b"SCRIPT", b"LOAD", script.source.encode()), _ignore, call.at, None))
-        self.send(call)
+        command, answer, at, _, redirected = call
+        self.send((pack(b"SCRIPT", b"LOAD", script.source.encode()), _ignore, at, None, False))
+        self.send((command, answer, at, None, redirected))
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail()
@@ -126,7 +115,7 @@ class _Link(asyncio.Protocol):
         calls, self.pending = self.pending, deque()
         self._lost(self)
         for call in calls:
-            deliver(call.answer, None)
+            deliver(call[1], None)
 
 
 def deliver(answer: Answer, reply: Any) -> None:
@@ -180,7 +169,7 @@ class HotConnection:
         if link is None or loop is None or len(link.pending) >= MAX_PENDING:
             deliver(answer, None)
             return
-        link.send(_Call(command, answer, loop.time(), script, redirected))
+        link.send((command, answer, loop.time(), script, redirected))
         if self._sweeper is None:
             self._sweep_later(loop)
 
@@ -196,7 +185,7 @@ class HotConnection:
         now = loop.time()
         # A sweep that comes late tells that this loop stood still: read what has arrived before judging the store.
         late = now - self._sweep_due > self._timeout / 4
-        if not late and now - link.pending[0].at > self._timeout:
+        if not late and now - link.pending[0][2] > self._timeout:
             log.warning("the store at %s is too slow: limits are decided without it until it answers", self._where)
             link.cut()
             return
@@ -274,7 +263,7 @@ class HotConnection:
             if not future.done():
                 future.set_result(reply)
 
-        link.send(_Call(command, answer, 0.0, None))
+        link.send((command, answer, 0.0, None, False))
         if not await future:
             raise ConnectionError("the store refused the greeting")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gateway.core.clock import Clock, SystemClock
-from gateway.store.counters import Deliver, Rule
+from gateway.store.counters import Counter, Deliver, Keyed, Rule
 from gateway.store.limits import Limit, State, compile_rules, given, look, verdict
 
 _SWEEP_EVERY = 10_000  # takes
@@ -17,6 +17,9 @@ class MemoryCounters:
         self._states: dict[str, dict[str, State]] = {}
         self._ends: dict[str, int] = {}
         self._takes = 0
+
+    def counter(self, prefix: str, rules: tuple[Rule, ...], cost: int) -> Counter:
+        return Keyed(self, prefix, rules, cost)
 
     def take(self, key: str, rules: tuple[Rule, ...], cost: int, deliver: Deliver) -> None:
         micros = self._now()

@@ -12,11 +12,12 @@ from hashlib import blake2b
 from typing import Any, Final
 
 from gateway.store.client import Script
-from gateway.store.counters import Deliver, Rule, Verdict
+from gateway.store.counters import Counter, Deliver, Rule, Verdict
 from gateway.store.hot import Answer, HotConnection, bulk
 from gateway.store.limits import Limit, compile_rules
 
 log: Final = logging.getLogger("gateway.store")
+PACKED: Final = 4096  # subjects of one limit whose commands are kept
 
 _LOOK = """
 local key, cost = KEYS[1], tonumber(ARGV[1])
@@ -139,23 +140,57 @@ def decided(deliver: Deliver) -> Answer:
     """Delivers a script's reply as a verdict."""
 
     def answer(reply: Any) -> None:
-        if not isinstance(reply, list) or len(reply) != 5:  # None, or what is no verdict: nobody may wait for ever
-            deliver(None)
-            return
-        try:
-            allowed, rule, remaining, retry, reset = reply
-            verdict = Verdict(allowed == 1, remaining, retry / 1e6, reset / 1e6, rule)
-        except (TypeError, ValueError):
-            log.exception("the store answered a counter with what is no verdict")
-            deliver(None)  # no decision: whoever waits must not wait for ever
-            return
-        deliver(verdict)
+        deliver(_verdict(reply))
 
     return answer
 
 
+def _verdict(reply: Any) -> Verdict | None:
+    """None for what is no verdict: whoever waits must not wait for ever."""
+    if reply is None:
+        return None
+    try:
+        allowed, rule, remaining, retry, reset = reply
+        return Verdict(allowed == 1, remaining, retry / 1e6, reset / 1e6, rule)
+    except (TypeError, ValueError):
+        log.exception("the store answered a counter with what is no verdict")
+        return None
+
+
 def ignore(_reply: Any) -> None:
     """What is given back is best effort."""
+
+
+class PackedCounter:
+    """One limit on one server: a subject's command is packed once, as the same ones come again."""
+
+    def __init__(
+        self, connection: HotConnection, keyspace: str, prefix: str, rules: tuple[Rule, ...], cost: int
+    ) -> None:
+        self._connection = connection
+        self._keyspace = keyspace
+        self._prefix = prefix
+        self._rules = rules
+        self._cost = cost
+        self._packed: dict[str, bytes] = {}
+
+    def take(self, subject: str, deliver: Deliver) -> None:
+        command = self._packed.get(subject)
+        if command is None:
+            command = self._pack(subject)
+        self._connection.call(command, decided(deliver), TAKE)
+
+    def _pack(self, subject: str) -> bytes:
+        if len(self._packed) >= PACKED:
+            self._packed.clear()
+        command = self._packed[subject] = framed(TAKE, self._name(subject), self._rules, self._cost)
+        return command
+
+    def give(self, subject: str) -> None:
+        self._connection.call(framed(GIVE, self._name(subject), self._rules, self._cost), ignore, GIVE)
+
+    def _name(self, subject: str) -> bytes:
+        return counter_key(self._keyspace, self._prefix + subject)
 
 
 class RedisCounters:
@@ -168,6 +203,9 @@ class RedisCounters:
     async def connect(self) -> bool:
         """False when the store is not there yet; it is tried again in the background."""
         return await self.connection.connect()
+
+    def counter(self, prefix: str, rules: tuple[Rule, ...], cost: int) -> Counter:
+        return PackedCounter(self.connection, self._prefix, prefix, rules, cost)
 
     def take(self, key: str, rules: tuple[Rule, ...], cost: int, deliver: Deliver) -> None:
         self.connection.call(framed(TAKE, counter_key(self._prefix, key), rules, cost), decided(deliver), TAKE)

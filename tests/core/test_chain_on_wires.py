@@ -185,7 +185,7 @@ async def test_a_refusal_by_a_later_step_gives_back(asking: Asking) -> None:
     def refuse(_exchange: Exchange) -> None:
         raise Forbidden
 
-    async with asking(cell(lambda e: e.on_refusal(lambda: given.append("slot")), refuse, ok)) as ask:
+    async with asking(cell(lambda e: e.on_refusal(lambda _: given.append("slot")), refuse, ok)) as ask:
         await ask().answer()
     assert given == ["slot"]
 
@@ -196,7 +196,7 @@ async def test_a_failure_of_the_last_step_gives_nothing_back(asking: Asking) -> 
     def fails(_exchange: Exchange) -> None:
         raise Unavailable
 
-    async with asking(cell(lambda e: e.on_refusal(lambda: given.append("slot")), fails)) as ask:
+    async with asking(cell(lambda e: e.on_refusal(lambda _: given.append("slot")), fails)) as ask:
         assert (await ask().answer())[0] == 503
     assert given == []
 

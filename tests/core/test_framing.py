@@ -52,7 +52,16 @@ def read(pieces: list[bytes]) -> tuple[Framed | None, bytes]:
 
 def facts(framed: Framed) -> tuple[object, ...]:
     head = framed.head
-    return head.method, head.path, head.query, head.block, head.host, head.length, framed.close, framed.expects
+    return (
+        head.method,
+        head.path,
+        head.query,
+        head.block,
+        head.host,
+        head.length,
+        framed.decided.close,
+        framed.decided.expects,
+    )
 
 
 @given(heads(), CUTS, st.binary(max_size=20), st.integers(0, 3))

@@ -67,7 +67,8 @@ class Gateway:
         """The plans that the gateway knows have a variant without steps of their own, unless `plans` says otherwise."""
         steps = [each.step or _pass for each in built]
         afters = [(index, each.after) for index, each in enumerate(built) if each.after is not None]
-        chain = Chain("test", (*steps, last or self.upstream), render, tuple(reversed(afters)))
+        conceals = frozenset[bytes]().union(*(each.conceals for each in built))
+        chain = Chain("test", (*steps, last or self.upstream), render, tuple(reversed(afters)), conceals=conceals)
         return replace(chain, plans={plan: replace(chain, plan=plan) for plan in known} | dict(plans or {}))
 
     def upstream(self, exchange: Exchange) -> Reply:
@@ -75,8 +76,8 @@ class Gateway:
         identity = exchange.identity
         told = {
             "identity": None if identity is None else [identity.application, identity.plan, identity.credential],
-            "drop": sorted(name.decode() for name in exchange.edits.drop),
-            "add": [line.decode() for line in exchange.edits.add],
+            "drop": sorted(name.decode() for name in exchange.edits.drop | exchange.chain.conceals),
+            "add": ["\r\n" + line for line in exchange.edits.add.decode("latin-1").split("\r\n")[1:]],
             "query": None if exchange.edits.query is None else exchange.edits.query.decode(),
         }
         return Reply(200, [(b"server", b"upstream"), (b"access-control-allow-origin", b"upstream")], orjson.dumps(told))

@@ -3,6 +3,7 @@ alike."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from gateway.core.chain import Chain
 from gateway.core.edge import problem_details
 from gateway.core.exchange import Exchange, Head
 from gateway.core.headers import block
-from gateway.core.kinds import Built, Kind
+from gateway.core.kinds import Kind
 from gateway.live.slots import Builder, build_slots
 from gateway.policy import anonymous, api_key, cors, headers, rate_limit
 from gateway.snapshot.spec import StepSpec
@@ -30,7 +31,7 @@ def placed(gateway: Gateway, *steps: dict[str, Any]) -> Chain:
     specs = [StepSpec(id=str(index), scope="shop@v2", **step) for index, step in enumerate(steps)]
     builder = Builder(KINDS, gateway.site().services, {})
     slots = build_slots(specs, "shop", "v2", "GET /orders/{id}", builder)
-    return gateway.chain(*(Built(step=slot.run, after=slot.built.after) for slot in slots))
+    return gateway.chain(*(replace(slot.built, step=slot.run) for slot in slots))
 
 
 OPTIONAL = [

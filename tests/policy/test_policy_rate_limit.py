@@ -14,7 +14,7 @@ from gateway.core.kinds import Built
 from gateway.policy import api_key, rate_limit
 from gateway.policy.rate_limit import network, rate
 from gateway.store.connect import connect_counters
-from gateway.store.counters import Deliver, Rule
+from gateway.store.counters import Counter, Deliver, Keyed, Rule
 from tests.policy.policy_harness import Gateway, json_of
 from tests.servers import prefix, valkey
 
@@ -23,6 +23,9 @@ __all__ = ["prefix", "valkey"]
 
 class LostCounters:
     """A store that cannot decide."""
+
+    def counter(self, prefix: str, rules: tuple[Rule, ...], cost: int) -> Counter:
+        return Keyed(self, prefix, rules, cost)
 
     def take(self, key: str, rules: tuple[Rule, ...], cost: int, deliver: Deliver) -> None:
         deliver(None)

@@ -20,12 +20,13 @@ def seen(gateway: Gateway, fields: list[tuple[bytes, bytes]], query: bytes = b""
     gateway.add_key(KEY)
     head = Head(b"GET", b"/orders/1", query, block(fields), b"shop.example")
     exchange = Exchange("1", head, None, Chain("", (), render), 0.0)  # type: ignore[arg-type]
-    exchange.chain = Chain("", (), render, plan="gold")
     forward = {"application": "X-App", "plan": "X-Plan", "key": "X-Key-Id"}
-    for built in (
+    steps = [
         gateway.build(api_key.KIND, {"query": "key", "forward": forward}),
         gateway.build(headers.KIND, {"request": {"set": {"X-Team": "{application}"}}}),
-    ):
+    ]
+    exchange.chain = Chain("", (), render, conceals=steps[0].conceals, plan="gold")
+    for built in steps:
         assert built.step is not None
         built.step(exchange)
     assert exchange.edits.query is not None

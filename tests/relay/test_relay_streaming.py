@@ -106,8 +106,8 @@ async def test_what_the_gateway_sets_cannot_be_named_away() -> None:
     """CASES H32"""
 
     def identify(exchange: Exchange) -> None:
-        exchange.edits.drop.add(b"x-api-key")
-        exchange.edits.add.append(headers.line(b"X-Penstock-Application", b"partner"))
+        exchange.edits.drop |= {b"x-api-key"}
+        exchange.edits.add += headers.line(b"X-Penstock-Application", b"partner")
 
     async with relaying(None, identify) as (client, recording):
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: X-Penstock-Application\r\nX-Api-Key: hush\r\n\r\n")
