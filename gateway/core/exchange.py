@@ -86,8 +86,9 @@ class Head:
 
 
 class Reply:
-    """A response. `headers` are additions; `block` is a raw block that a relay passes on untouched.
-    `body` is None when it is streamed. Content-Length and Transfer-Encoding belong to the wire, never to a step."""
+    """A response. `headers` are fields that are checked when they are sent; `block` is a raw block: what a relay
+    passes on untouched, and lines that a step made beforehand by `core.headers.line`. `body` is None when it is
+    streamed. Content-Length and Transfer-Encoding belong to the wire, never to a step."""
 
     __slots__ = ("block", "body", "headers", "status")
 

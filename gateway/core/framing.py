@@ -29,6 +29,7 @@ from gateway.core.live import Limits
 FIELDS = rb"(" + LINES + rb")\r\n\r\n"
 
 _head = re.compile(rb"([A-Z][A-Z-]{0,31}+) ([!-~]++) HTTP/1\.([01])" + FIELDS).match
+_line = re.compile(rb"([A-Z][A-Z-]{0,31}+) ([!-~]++)").fullmatch
 _special = re.compile(
     rb"\r\n(host|content-length|transfer-encoding|connection|expect):[ \t]*+([^\r\n]*+)", re.IGNORECASE
 ).findall
@@ -46,16 +47,17 @@ _ALLOW = ((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
 
 
 class Decided:
-    """What a head's fields say of their message: a pure function of the raw block and the version. A connection keeps
-    the last one, as a client's next head mostly has the same block. `close`: the client wants no further request on
-    this connection; `expects`: it waits for 100 (Continue) before it sends its body; `memo`: see `Head`."""
+    """What a head says of its message: a pure function of `tail`, all that stands behind method and target. A
+    connection keeps the last one, as a client's next head mostly has the same tail. `close`: the client wants no
+    further request on this connection; `expects`: it waits for 100 (Continue) before it sends its body; `memo`: see
+    `Head`."""
 
-    __slots__ = ("block", "close", "expects", "host", "http10", "length", "memo", "raw")
+    __slots__ = ("block", "close", "expects", "host", "http10", "length", "memo", "tail")
 
-    def __init__(self, raw: bytes, http10: bool, limits: Limits) -> None:
+    def __init__(self, tail: bytes, raw: bytes, http10: bool, limits: Limits) -> None:
         if raw.count(b"\r\n") > limits.fields:
             raise HeadTooLarge(f"A request head may have {limits.fields} fields.")
-        self.raw = raw
+        self.tail = tail
         self.http10 = http10
         self.block = _underscored(b"", raw) if b"_" in raw else raw
         self.host, self.length, self.close, self.expects = _decide(self.block, http10)
@@ -73,24 +75,29 @@ class Framed(NamedTuple):
 def frame(data: bytes, limits: Limits, last: Decided | None = None) -> Framed | None:
     """The head at the start of `data`; None when it is not there yet. Raises a Problem when it never will be. `last` is
     what was decided of the connection's head before this one."""
-    match = _head(data)
+    at = -1 if last is None else data.find(b" HTTP/1.")
+    if last is not None and at > 0 and data.startswith(last.tail, at):
+        match = _line(data, 0, at)
+        decided, end = last, at + len(last.tail)
+    else:
+        match, decided, end = _head(data), None, 0
     if match is None:
         _incomplete(data, limits)
         return None
-    method, target, minor, raw = match.groups()
-    end = match.end()
+    end = end or match.end()
+    method, target = match[1], match[2]
     if len(target) > limits.target:
         raise UriTooLong(f"The request target is longer than {limits.target} bytes.")
     if end > limits.head:
         raise HeadTooLarge(f"A request head may have {limits.head} bytes.")
     if method in _REFUSED_METHODS:
         raise MethodNotAllowed(f"{method.decode()} is not served by this gateway.", headers=_ALLOW)
-    http10 = minor == b"0"
-    if last is None or last.raw != raw or last.http10 is not http10:
-        last = Decided(raw, http10, limits)
-    path, query = targets.split(target, last.host)
-    head = Head(method, path, query, last.block, last.host, last.length, http10, _NOBODY, last.memo)
-    return Framed(head, last, end)
+    if decided is None:
+        decided = Decided(data[match.end(2) : end], match[4], match[3] == b"0", limits)
+    host = decided.host
+    path, query = targets.split(target, host)
+    head = Head(method, path, query, decided.block, host, decided.length, decided.http10, _NOBODY, decided.memo)
+    return Framed(head, decided, end)
 
 
 def _decide(block: bytes, http10: bool) -> tuple[bytes, int, bool, bool]:

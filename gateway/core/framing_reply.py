@@ -17,36 +17,40 @@ _head = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: " + VALUE + rb")?" + F
 _special = re.compile(rb"\r\n(content-length|transfer-encoding|connection):[ \t]*+([^\r\n]*+)", re.IGNORECASE).findall
 
 
-class ReplyFields:
-    """What a response's fields say of it: a pure function of the raw block. An upstream connection keeps the last one,
-    as the next response often has the same block. `length` is Content-Length where there is one; `named`: the fields
-    that Connection names; `onward`: the relay's place for what goes on of the block."""
+class ReplyHead:
+    """A response's head: a pure function of its bytes `raw`, which an upstream connection keeps, as the next response
+    often begins with the same. `length` is Content-Length where there is one; `named`: the fields that Connection
+    names; `keep`: the connection may serve another request, unless it ends the body; `onward`: the relay's place for
+    what goes on of the block."""
 
-    __slots__ = ("block", "chunked", "length", "named", "onward")
+    __slots__ = ("block", "bodyless", "chunked", "end", "keep", "length", "named", "onward", "raw", "status")
 
-    def __init__(self, block: bytes) -> None:
+    def __init__(self, raw: bytes, status: int, block: bytes, http11: bool) -> None:
+        self.raw = raw
+        self.end = len(raw)
+        self.status = status
         self.block = block
+        self.bodyless = bodyless(b"", status)
         self.length, self.chunked, self.named = _decide(block)
+        if self.chunked and (self.length is not None or not http11):
+            raise BadGateway("The upstream's response is framed in two ways.")
+        self.keep = http11 and b"close" not in self.named
         self.onward: bytes | None = None
 
-
-class ReplyHead:
-    """`scanner` cuts the body out of what follows; None: no body follows. `keep`: the connection may serve another
-    request; `end`: the index behind the head."""
-
-    __slots__ = ("end", "fields", "keep", "scanner", "status")
-
-    def __init__(self, status: int, fields: ReplyFields, scanner: Scanner | None, keep: bool, end: int) -> None:
-        self.status = status
-        self.fields = fields
-        self.scanner = scanner
-        self.keep = keep
-        self.end = end
+    def scanner(self, method: bytes) -> Scanner | None:
+        """What cuts the body out of the bytes behind the head, of an answer to `method`; None: no body follows."""
+        if self.bodyless or method == b"HEAD":
+            return None
+        if self.length is not None:
+            return Counted(self.length)
+        return Chunked(BadGateway) if self.chunked else UntilClose()
 
 
-def frame_reply(data: bytes, method: bytes, last: ReplyFields | None = None) -> ReplyHead | None:
-    """The response head at the start of `data`, an answer to `method`; None when it is not there yet. An interim one
-    (1xx) is a head like others; another follows it. `last` are the fields of the response before."""
+def frame_reply(data: bytes, last: ReplyHead | None = None) -> ReplyHead | None:
+    """The response head at the start of `data`; None when it is not there yet. An interim one (1xx) is a head like
+    others; another follows it. `last` is the connection's head before this one."""
+    if last is not None and data.startswith(last.raw):
+        return last
     match = _head(data)
     if match is None:
         _incomplete(data)
@@ -57,19 +61,7 @@ def frame_reply(data: bytes, method: bytes, last: ReplyFields | None = None) -> 
         raise BadGateway("The upstream switched protocols; nobody asked for that.")
     if end > MAX_HEAD:
         raise BadGateway("The upstream's response head is too large.")
-    fields = last if last is not None and last.block == block else ReplyFields(block)
-    length, chunked = fields.length, fields.chunked
-    if chunked and (length is not None or minor == b"0"):
-        raise BadGateway("The upstream's response is framed in two ways.")
-    keep = minor == b"1" and b"close" not in fields.named
-    scanner: Scanner | None = None
-    if not bodyless(method, status):
-        if length is not None:
-            scanner = Counted(length)
-        else:
-            scanner = Chunked(BadGateway) if chunked else UntilClose()
-            keep = keep and chunked
-    return ReplyHead(status, fields, scanner, keep, end)
+    return ReplyHead(data[:end], status, block, minor == b"1")
 
 
 def _decide(block: bytes) -> tuple[int | None, bool, frozenset[bytes]]:

@@ -7,7 +7,7 @@ from email.utils import format_datetime
 
 from gateway.core.errors import Gone
 from gateway.core.exchange import After, Exchange, Reply, Step
-from gateway.core.headers import Fields
+from gateway.core.headers import Fields, block
 from gateway.live.slots import passes, refuse_with
 from gateway.snapshot.spec import VersionSpec
 
@@ -37,8 +37,10 @@ def announce(version: VersionSpec) -> After | None:
     if not fields:
         return None
 
+    lines = block(fields)
+
     def announce_lifecycle(_exchange: Exchange, reply: Reply) -> None:
-        reply.headers.extend(fields)
+        reply.block += lines
 
     return announce_lifecycle
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.core.chain import Chain
 from gateway.core.exchange import Head
+
+KNOWN: Final = 4096  # paths that are remembered
+KNOWN_LENGTH: Final = 256  # bytes of the longest of them
 
 Found = tuple[Chain, tuple[bytes, ...]]
 
@@ -159,6 +163,7 @@ class LiveRouter:
     def __init__(self, no_route: Chain) -> None:
         self._root = _BaseNode()
         self._no_route = no_route
+        self._known: dict[bytes, Match] = {}
         self._running = 0
         self._drained: Callable[[], None] | None = None
 
@@ -171,6 +176,10 @@ class LiveRouter:
         return node.base
 
     def find(self, head: Head) -> Found:
+        known = self._known.get(head.path)
+        return (known[0].find(head), known[1]) if known is not None else self._look(head)
+
+    def _look(self, head: Head) -> Found:
         parts = head.path.split(b"/")
         del parts[0]
         if parts == [b""]:
@@ -193,10 +202,19 @@ class LiveRouter:
             return trie, ()
         found = trie.find(parts, at) if trie is not None else None
         if found is not None:
+            if base.trie is not None:
+                self._remember(head.path, found)
             return found[0].find(head), found[1]
         if base.unknown is not None and len(parts) > at and parts[at] and parts[at] not in base.known:
             return base.unknown, ()
         return self._no_route, ()
+
+    def _remember(self, path: bytes, found: Match) -> None:
+        """A path that is asked for again needs no walk. Only where the path alone decides; short ones, and so many."""
+        if len(path) <= KNOWN_LENGTH:
+            if len(self._known) >= KNOWN:
+                self._known.clear()
+            self._known[path] = found
 
     def enter(self) -> None:
         self._running += 1

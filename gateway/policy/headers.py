@@ -69,8 +69,8 @@ def _request_step(edit: Edit) -> Step:
     """Constants where nothing is filled in per request."""
     dropped = frozenset(names([*edit.set, *edit.remove]))
     pairs = [*_pairs(edit.set), *_pairs(edit.add)]
-    if not any(_PLACEHOLDER.search(value) for value in (*edit.set.values(), *edit.add.values())):
-        lines = headers.block([*checked(edit.set), *checked(edit.add)])
+    if _constant(edit):
+        lines = _lines(edit)
 
         def edit_constant(exchange: Exchange) -> None:
             edits = exchange.edits
@@ -87,6 +87,14 @@ def _request_step(edit: Edit) -> Step:
     return edit_request
 
 
+def _constant(edit: Edit) -> bool:
+    return not any(_PLACEHOLDER.search(value) for value in (*edit.set.values(), *edit.add.values()))
+
+
+def _lines(edit: Edit) -> bytes:
+    return headers.block([*checked(edit.set), *checked(edit.add)])
+
+
 def _drop(edits: Edits, dropped: frozenset[bytes]) -> None:
     """The client's fields, and those that an earlier step added."""
     edits.drop |= dropped
@@ -97,6 +105,15 @@ def _drop(edits: Edits, dropped: frozenset[bytes]) -> None:
 def _response_after(edit: Edit) -> Callable[[Exchange, Reply], None]:
     removed = names([*edit.set, *edit.remove])
     pairs = [*_pairs(edit.set), *_pairs(edit.add)]
+    if _constant(edit):
+        lines = _lines(edit)
+
+        def add_constant(_exchange: Exchange, reply: Reply) -> None:
+            for name in removed:
+                reply.remove(name)
+            reply.block += lines
+
+        return add_constant
 
     def edit_reply(exchange: Exchange, reply: Reply) -> None:
         for name in removed:

@@ -92,6 +92,7 @@ def build(config: RateLimit, site: Site) -> Built:
     subject = _subject(config, site)
     name = f'"{site.step}"'.encode()
     policy = b"%b;q=%d;w=%d" % (name, count, math.ceil(window))
+    policy_line = line(b"RateLimit-Policy", policy) + b"\r\nRateLimit: "
     closed, told = config.on_store_loss == "closed", config.headers
 
     def take(exchange: Exchange) -> StepResult:
@@ -107,7 +108,9 @@ def build(config: RateLimit, site: Site) -> Built:
                 raise StoreUnavailable("The rate limit cannot be decided now.", headers=[(b"Retry-After", b"1")])
             return None
         if not verdict.allowed:
-            raise _too_many(verdict, _fields(policy, name, verdict) if told else [], site.step)
+            raise _too_many(
+                verdict, [(b"RateLimit-Policy", policy), (b"RateLimit", left(verdict))] if told else [], site.step
+            )
         exchange.on_refusal(give_back)
         exchange.note(decide, verdict)
         return None
@@ -116,18 +119,16 @@ def build(config: RateLimit, site: Site) -> Built:
         assert exchange.notes is not None
         counter.give(exchange.notes[take])
 
+    def left(verdict: Verdict) -> bytes:
+        return b"%b;r=%d;t=%d" % (name, verdict.remaining, math.ceil(verdict.reset))
+
     def announce(exchange: Exchange, reply: Reply) -> None:
         """The fields of draft-ietf-httpapi-ratelimit-headers; nothing when the store was away."""
         verdict = exchange.notes.get(decide) if exchange.notes else None
         if verdict is not None:
-            reply.headers += _fields(policy, name, verdict)
+            reply.block += policy_line + left(verdict)
 
     return Built(step=take, after=announce if told else None)
-
-
-def _fields(policy: bytes, name: bytes, verdict: Verdict) -> Fields:
-    left = b"%b;r=%d;t=%d" % (name, verdict.remaining, math.ceil(verdict.reset))
-    return [(b"RateLimit-Policy", policy), (b"RateLimit", left)]
 
 
 def _too_many(verdict: Verdict, fields: Fields, step: str) -> TooManyRequests:

@@ -7,8 +7,8 @@ import asyncio
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from gateway.core.errors import BadGateway, GatewayTimeout, Problem
-from gateway.core.framing_body import Counted, Scanner, UntilClose
-from gateway.core.framing_reply import ReplyFields, ReplyHead, frame_reply
+from gateway.core.framing_body import Scanner, UntilClose
+from gateway.core.framing_reply import ReplyHead, frame_reply
 
 if TYPE_CHECKING:
     from gateway.relay.target import Pool
@@ -24,8 +24,8 @@ class Receiver(Protocol):
         """The usual response: all of it came in one read. Nothing else follows."""
         ...
 
-    def replied(self, head: ReplyHead) -> None:
-        """The head of one that goes on: `data` and `ended` follow."""
+    def replied(self, head: ReplyHead, has_body: bool) -> None:
+        """The head of one that goes on, perhaps with a body: `data` and `ended` follow."""
         ...
 
     def data(self, data: bytes) -> None: ...
@@ -49,9 +49,9 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_buffer",
         "_chunked",
-        "_fields",
         "_heard",
         "_keep",
+        "_last",
         "_method",
         "_pool",
         "_reading_paused",
@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
         self._receiver: Receiver | None = None
         self._buffer = b""
         self._scanner: Scanner | None = None
-        self._fields: ReplyFields | None = None  # of the response before
+        self._last: ReplyHead | None = None  # of the response before
         self._keep = self._heard = self._sent_all = self._reading_paused = self._chunked = False
         self._method = b""
         self.reused = False
@@ -153,16 +153,16 @@ class Connection(asyncio.Protocol):
         self._heard = True
         if self._buffer:
             data, self._buffer = self._buffer + data, b""
-        head = frame_reply(data, self._method, self._fields)
+        head = frame_reply(data, self._last)
         while head is not None and head.status < 200:
             data = data[head.end :]
-            head = frame_reply(data, self._method) if data else None
+            head = frame_reply(data) if data else None
         if head is None:
             self._buffer = data
             return
-        self._fields = head.fields
+        self._last = head
         self._keep = head.keep
-        if isinstance(head.scanner, Counted) and head.scanner.left == len(data) - head.end:
+        if len(data) - head.end == head.length and self._method != b"HEAD" and not head.bodyless:
             self._finished()
             receiver.whole(head, data[head.end :])
         else:
@@ -172,15 +172,17 @@ class Connection(asyncio.Protocol):
         """A response that did not come whole, or not counted."""
         self.deadline = self._pool.now + self._pool.settings.idle_timeout
         pieces: list[bytes] = []
-        end = 0 if head.scanner is None else head.scanner.feed(rest, pieces)
+        scanner = head.scanner(self._method)
+        self._keep = self._keep and not isinstance(scanner, UntilClose)
+        end = 0 if scanner is None else scanner.feed(rest, pieces)
         if 0 <= end < len(rest):
             raise BadGateway("The upstream sent more than its response.")
-        if end >= 0 and head.scanner is not None:
+        if end >= 0 and scanner is not None:
             self._finished()
             receiver.whole(head, pieces[0] if len(pieces) == 1 else b"".join(pieces))
             return
-        self._scanner = head.scanner
-        receiver.replied(head)
+        self._scanner = scanner
+        receiver.replied(head, scanner is not None)
         self._hand_over(receiver, pieces, end >= 0)
 
     def _body(self, receiver: Receiver, scanner: Scanner, data: bytes) -> None:

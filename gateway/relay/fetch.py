@@ -55,7 +55,7 @@ class Fetching(Sending):
         self.data(body)
         self.ended()
 
-    def replied(self, head: ReplyHead) -> None:
+    def replied(self, head: ReplyHead, has_body: bool) -> None:
         self._head = head
 
     def data(self, data: bytes) -> None:
@@ -68,7 +68,7 @@ class Fetching(Sending):
     def ended(self) -> None:
         self._connection = None
         if self._head is not None and not self.future.done():
-            fields = headers.parse(self._head.fields.block)
+            fields = headers.parse(self._head.block)
             self.future.set_result(Fetched(self._head.status, fields, b"".join(self._pieces)))
 
     def give_up(self, problem: Problem) -> None:

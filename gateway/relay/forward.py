@@ -141,24 +141,24 @@ class Forwarding(Sending):
         chain = exchange.chain
         self._connection = None
         if chain.response_taps or chain.collect is not None:
-            self.replied(head)
+            self.replied(head, True)
             self.data(body)
             self.ended()
             return
         exchange.sink = None
         chains.answer(exchange, Reply(head.status, None, body, hygiene.reply_block(head)))
 
-    def replied(self, head: ReplyHead) -> None:
+    def replied(self, head: ReplyHead, has_body: bool) -> None:
         self._kept = None
         exchange = self._exchange
         reply = Reply(head.status, body=None, block=hygiene.reply_block(head))
         chain = exchange.chain
-        if head.scanner is not None and chain.response_taps:
+        if has_body and chain.response_taps:
             self._tap = tapped(exchange, chain.response_taps)
-        if head.scanner is not None and chain.collect is not None:
+        if has_body and chain.collect is not None:
             self._collected, self._reply, self._size = [], reply, 0
             return
-        chains.start(exchange, reply, head.fields.length if self._tap is None else None)
+        chains.start(exchange, reply, head.length if self._tap is None else None)
 
     def data(self, data: bytes) -> None:
         self._pass_on(self._through(self._tap, data, False))

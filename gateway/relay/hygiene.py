@@ -84,13 +84,12 @@ def body_line(method: bytes, length: int) -> bytes:
 
 def reply_block(head: ReplyHead) -> bytes:
     """A response's fields without those of this hop, with Via."""
-    fields = head.fields
-    if fields.onward is None:
-        block = _reply_drop(b"", fields.block)
-        if fields.named and (drop := fields.named - _KEPT - _HOP_NAMES):
+    if head.onward is None:
+        block = _reply_drop(b"", head.block)
+        if head.named and (drop := head.named - _KEPT - _HOP_NAMES):
             block = without(block, drop)
-        fields.onward = block + VIA
-    return fields.onward
+        head.onward = block + VIA
+    return head.onward
 
 
 def _named(block: bytes) -> frozenset[bytes]:

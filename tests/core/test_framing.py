@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,9 +12,9 @@ from hypothesis import strategies as st
 
 from gateway.core import target
 from gateway.core.errors import BadGateway, BadRequest, HeadTooLarge, Problem
-from gateway.core.framing import Framed, HeadReader, frame
-from gateway.core.framing_body import Chunked, Counted
-from gateway.core.framing_reply import frame_reply
+from gateway.core.framing import Decided, Framed, HeadReader, frame
+from gateway.core.framing_body import Chunked, Counted, UntilClose
+from gateway.core.framing_reply import ReplyHead, frame_reply
 from gateway.core.live import Limits
 
 LIMITS = Limits()
@@ -231,7 +232,7 @@ def test_a_counted_body_ends_where_its_length_says(data: bytes, length: int, cut
 @given(st.binary(max_size=100))
 def test_a_response_head_is_framed_refused_or_awaited(noise: bytes) -> None:
     """CASES F23"""
-    refused = refusal(frame_reply, b"HTTP/1.1 200 OK\r\n" + noise + b"\r\n\r\n", b"GET")
+    refused = refusal(frame_reply, b"HTTP/1.1 200 OK\r\n" + noise + b"\r\n\r\n")
     assert refused is None or isinstance(refused, BadGateway)
 
 
@@ -250,6 +251,50 @@ def test_a_response_head_is_framed_refused_or_awaited(noise: bytes) -> None:
 def test_a_response_tells_its_body_and_whether_its_connection_goes_on(
     head: bytes, method: bytes, keep: bool, body: bool
 ) -> None:
-    framed = frame_reply(head + b"\r\n\r\n", method)
+    framed = frame_reply(head + b"\r\n\r\n")
     assert framed is not None
-    assert (framed.keep, framed.scanner is not None) == (keep, body)
+    scanner = framed.scanner(method)
+    assert (framed.keep and not isinstance(scanner, UntilClose), scanner is not None) == (keep, body)
+
+
+REPLY = b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+
+
+@given(st.binary(max_size=40), st.integers(0, len(REPLY)))
+def test_what_a_connection_remembers_of_a_response_changes_no_decision(noise: bytes, cut: int) -> None:
+    remembered = frame_reply(REPLY)
+    data = REPLY[:cut] + noise + REPLY[cut:]
+
+    def told(last: ReplyHead | None) -> object:
+        framed = frame_reply(data, last)
+        return framed and (framed.status, framed.block, framed.length, framed.chunked, framed.keep, framed.end)
+
+    assert outcome(told, remembered) == outcome(told, None)
+
+
+REQUEST = b"GET /a HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
+
+
+@given(
+    st.binary(max_size=40), st.integers(0, len(REQUEST)), st.sampled_from([b"", b"POST /b HTTP/1.0", b"put / HTTP/1.1"])
+)
+def test_what_a_connection_remembers_of_a_request_changes_no_decision(noise: bytes, cut: int, line: bytes) -> None:
+    first = frame(REQUEST, LIMITS)
+    assert first is not None
+    data = REQUEST[:cut] + noise + REQUEST[cut:]
+    if line:
+        data = line + data[data.find(b"\r\n") :]
+
+    def told(last: Decided | None) -> object:
+        framed = frame(data, LIMITS, last)
+        return framed and (*facts(framed), framed.end)
+
+    assert outcome(told, first.decided) == outcome(told, None)
+
+
+def outcome(function: Callable[[Any], object], argument: object) -> object:
+    """What a call returns, or the kind and text of its refusal."""
+    try:
+        return function(argument)
+    except Problem as problem:
+        return type(problem), problem.detail
