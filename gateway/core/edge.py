@@ -42,8 +42,9 @@ def finish(live: LiveCell, exchange: Exchange) -> None:
     if exchange.done:
         return
     close(exchange)
-    if exchange.sink is not None:
-        exchange.sink.client_gone()
+    sink, exchange.sink = exchange.sink, None
+    if sink is not None:
+        sink.client_gone()
     exchange.ended_at = live.clock.monotonic()
     try:
         live.observe(exchange)

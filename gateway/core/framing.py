@@ -29,7 +29,7 @@ from gateway.core.live import Limits
 FIELDS = rb"(" + LINES + rb")\r\n\r\n"
 
 _head = re.compile(rb"([A-Z][A-Z-]{0,31}+) ([!-~]++) HTTP/1\.([01])" + FIELDS).match
-_line = re.compile(rb"([A-Z][A-Z-]{0,31}+) ([!-~]++)").fullmatch
+_usual = re.compile(rb"([A-Z][A-Z-]{0,31}+) (" + targets.USUAL + rb")(?:\?([!\"$-~]*+))?+").fullmatch
 _special = re.compile(
     rb"\r\n(host|content-length|transfer-encoding|connection|expect):[ \t]*+([^\r\n]*+)", re.IGNORECASE
 ).findall
@@ -75,29 +75,42 @@ class Framed(NamedTuple):
 def frame(data: bytes, limits: Limits, last: Decided | None = None) -> Framed | None:
     """The head at the start of `data`; None when it is not there yet. Raises a Problem when it never will be. `last` is
     what was decided of the connection's head before this one."""
-    at = -1 if last is None else data.find(b" HTTP/1.")
-    if last is not None and at > 0 and data.startswith(last.tail, at):
-        match = _line(data, 0, at)
-        decided, end = last, at + len(last.tail)
-    else:
-        match, decided, end = _head(data), None, 0
+    if last is not None and (again := _again(data, limits, last)) is not None:
+        return again
+    match = _head(data)
     if match is None:
         _incomplete(data, limits)
         return None
-    end = end or match.end()
-    method, target = match[1], match[2]
+    method, target, minor, raw = match.groups()
+    end = match.end()
     if len(target) > limits.target:
         raise UriTooLong(f"The request target is longer than {limits.target} bytes.")
     if end > limits.head:
         raise HeadTooLarge(f"A request head may have {limits.head} bytes.")
     if method in _REFUSED_METHODS:
         raise MethodNotAllowed(f"{method.decode()} is not served by this gateway.", headers=_ALLOW)
-    if decided is None:
-        decided = Decided(data[match.end(2) : end], match[4], match[3] == b"0", limits)
-    host = decided.host
-    path, query = targets.split(target, host)
-    head = Head(method, path, query, decided.block, host, decided.length, decided.http10, _NOBODY, decided.memo)
-    return Framed(head, decided, end)
+    tail = data[match.end(2) : end]
+    decided = last if last is not None and last.tail == tail else Decided(tail, raw, minor == b"0", limits)
+    path, query = targets.split(target, decided.host)
+    return Framed(_made(method, path, query, decided), decided, end)
+
+
+def _again(data: bytes, limits: Limits, last: Decided) -> Framed | None:
+    """The usual next request of a connection: a plain target before the same bytes as last time. None for another."""
+    at = data.find(b" HTTP/1.")
+    if not 0 < at <= limits.target or not data.startswith(last.tail, at):
+        return None
+    match = _usual(data, 0, at)
+    if match is None or at + len(last.tail) > limits.head:
+        return None
+    method, path, query = match.groups()
+    if method in _REFUSED_METHODS:
+        return None
+    return Framed(_made(method, path, query or b"", last), last, at + len(last.tail))
+
+
+def _made(method: bytes, path: bytes, query: bytes, decided: Decided) -> Head:
+    return Head(method, path, query, decided.block, decided.host, decided.length, decided.http10, _NOBODY, decided.memo)
 
 
 def _decide(block: bytes, http10: bool) -> tuple[bytes, int, bool, bool]:

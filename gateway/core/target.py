@@ -27,8 +27,10 @@ from urllib.parse import unquote_to_bytes
 
 from gateway.core.errors import BadRequest
 
-# Segments that begin with a dot and all escapes take the slow path.
-_plain: Final = re.compile(rb"(?:/(?:[0-9A-Za-z_~!$&'()*+,;=:@-][0-9A-Za-z._~!$&'()*+,;=:@-]*+)?+)++").fullmatch
+# The usual path, of which there is nothing to check. Segments that begin with a dot and all escapes are not.
+_SEGMENT: Final = rb"[0-9A-Za-z_~!$&'()*+,;=:@-][0-9A-Za-z._~!$&'()*+,;=:@-]*+"
+USUAL: Final = rb"/(?:" + _SEGMENT + rb"(?:/" + _SEGMENT + rb")*+/?+)?+"
+_usual: Final = re.compile(USUAL).fullmatch
 _legal: Final = re.compile(rb"/[0-9A-Za-z._~!$&'()*+,;=:@/%-]*+").fullmatch
 _bad_escape: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
 _dots: Final = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:[/;]|\Z)").search
@@ -44,7 +46,7 @@ def split(target: bytes, host: bytes) -> tuple[bytes, bytes]:
     if target[0] != 47:
         return _absolute_form(target, host)
     path, _, query = target.partition(b"?")
-    if _plain(path) is None or b"//" in path:
+    if _usual(path) is None:
         check(path)
     return path, query
 

@@ -21,7 +21,7 @@ from gateway.store.client import Script, checked, shown
 
 log: Final = logging.getLogger("gateway.store")
 
-Answer = Callable[[Any], None]  # a script's raw reply; None: no decision
+Answer = Callable[[Any], None]  # a script's reply; None: no decision
 Moved = Callable[[str, bytes, Answer, Script | None], None]  # what a cluster's server told, and the call
 MAX_PENDING: Final = 50_000
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,8 @@ from gateway.core.exchange import Exchange
 log: Final = logging.getLogger("gateway.telemetry")
 
 BATCH: Final = 64  # lines; a batch by time alone would stall the loop under load
+KNOWN: Final = 8192  # endpoints whose members are kept
+_NAMES: Final = ("component", "version", "endpoint")
 PERIOD: Final = 0.5  # seconds until a smaller batch is written
 
 Row = tuple[Any, ...]
@@ -45,10 +47,11 @@ class AccessLog:
         self._file = _open(path)
         self._rows: list[Row] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._known: dict[int, tuple[Mapping[str, str], bytes]] = {}  # by the identity of a chain's facts
         self.dropped = 0  # lines lost to a full disk
 
     def record(self, exchange: Exchange) -> None:
-        head, identity = exchange.head, exchange.identity
+        head, identity, facts = exchange.head, exchange.identity, exchange.chain.facts
         row = (
             exchange.ended_at,
             exchange.ended_at - exchange.started_at,
@@ -59,7 +62,7 @@ class AccessLog:
             exchange.status,
             exchange.received,
             exchange.sent,
-            exchange.chain.facts,
+            known[1] if (known := self._known.get(id(facts))) is not None else self._of(facts),
             exchange.operation,
             None if identity is None else identity.application,
             lane(exchange),
@@ -69,6 +72,14 @@ class AccessLog:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(PERIOD, self.flush)
+
+    def _of(self, facts: Mapping[str, str]) -> bytes:
+        """The members of an endpoint that was not seen before; publishing makes new facts of the same endpoints."""
+        if len(self._known) >= KNOWN:
+            self._known.clear()
+        named = _named(facts)
+        self._known[id(facts)] = (facts, named)
+        return named
 
     def flush(self) -> None:
         """Writes what is there. A disk that takes nothing loses lines, never requests."""
@@ -111,15 +122,15 @@ def _quoted(text: str | None) -> bytes:
     return orjson.dumps(text)
 
 
-@lru_cache(maxsize=8192)
-def _named(component: str, version: str, endpoint: str) -> bytes:
-    return b'"component":%b,"version":%b,"endpoint":%b' % (_quoted(component), _quoted(version), _quoted(endpoint))
+def _named(facts: Mapping[str, str]) -> bytes:
+    """The members that name an endpoint."""
+    return b",".join(b'"%b":%b' % (name.encode(), _quoted(facts.get(name, ""))) for name in _NAMES)
 
 
 def _line(row: Row, offset: float) -> bytes:
     """`offset` makes wall-clock time of the row's monotonic one. What needs no escape by the rules of framing (id,
     method, path) or is a name out of a few is put in as it is: this runs for every request."""
-    ended, seconds, id, client, method, path, status, received, sent, facts, operation, application, lane_ = row
+    ended, seconds, id, client, method, path, status, received, sent, endpoint, operation, application, lane_ = row
     second, millisecond = divmod(round((ended + offset) * 1000), 1000)
     return _FORM % (
         _second(second),
@@ -132,7 +143,7 @@ def _line(row: Row, offset: float) -> bytes:
         received,
         sent,
         seconds * 1000,
-        _named(facts.get("component", ""), facts.get("version", ""), facts.get("endpoint", "")),
+        endpoint,
         _quoted(operation),
         _quoted(application),
         lane_,
