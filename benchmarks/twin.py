@@ -1,0 +1,258 @@
+"""What a request costs in our own Python: a whole worker on in-memory connections, no socket, no second process.
+
+    python -m benchmarks.twin                       # µs a request, by row and stage: the best of many batches
+    python -m benchmarks.twin --row key-limit --profile
+
+The worker is composed as `penstock serve` composes it: same chain, directory, hot connection, access log, counters.
+Only the kernel is missing, so that figures hardly depend on what else the machine does: compare them between commits.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import cProfile
+import pstats
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import orjson
+from uvicorn.server import ServerState
+
+from benchmarks import messages, servers
+from benchmarks.memory_transports import MemoryTransport, StoreEnd, TwinLoop, UpstreamEnd
+from gateway.cli.offline import compiled
+from gateway.core.secrets import KeyHasher, Secret
+from gateway.core.settings import Settings
+from gateway.demo.database import make
+from gateway.server.launch import Launch
+from gateway.server.protocol import GatewayProtocol
+from gateway.server.worker import Worker
+from gateway.snapshot.spec import Snapshot
+from gateway.store.connect import connect_counters
+
+MANIFESTS = Path(__file__).resolve().parent / "manifests"
+KEY = "pk_twin-0123456789abcdefghijklmnopqrstuvwxyzABCD"
+KEYED = f"X-API-KEY: {KEY}"
+SECRET = Secret("the key secret of the twin, which nobody else uses")
+CONNECTIONS = 32
+PATIENCE = 1000  # turns of the loop that a worker has to ask its upstream
+STAGES = ("client", "store", "upstream")
+T = TypeVar("T")
+
+ROWS = {
+    "open": messages.request("GET", "/bench/v1/open/items/42"),
+    "key": messages.request("GET", "/bench/v1/keyed/items/42", KEYED),
+    "key-limit": messages.request("GET", "/bench/v1/relay/items/42", KEYED),
+    "browser": messages.request("GET", "/bench/v1/relay/items/42?page=2", *messages.BROWSER, KEYED),
+    "post-1k": messages.request("POST", "/bench/v1/relay/items", KEYED, body=messages.BODY_1K),
+    "ten-edits": messages.request("GET", "/bench/v1/edited/items/42"),
+}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """µs of CPU a request, the best batch; by stage: what the client's bytes, the store's answer and the upstream's
+    answer started."""
+
+    total: float
+    stages: tuple[float, ...]
+
+
+class Twin:
+    """A worker with so many client connections."""
+
+    def __init__(self, worker: Worker, loop: TwinLoop, connections: int) -> None:
+        self.loop = loop
+        state = {"live": worker.cell}
+        clients = [MemoryTransport(GatewayProtocol(None, ServerState(), state, loop)) for _ in range(connections)]
+        self.clients = clients
+
+    @property
+    def store(self) -> StoreEnd:
+        assert self.loop.store is not None
+        return self.loop.store
+
+    async def learn(self, request: bytes) -> None:
+        """Two requests for which the store's real server answers: the first one loads the script. Then one turn that
+        opens the other connections, and is looked at."""
+        self.store.learning = True
+        for _ in range(2):
+            self.clients[0].protocol.data_received(request)
+            for end in await self._until_asked():
+                end.protocol.data_received(messages.UPSTREAM_REPLY)
+            _check(self.clients[0].take())
+        self.store.learning = False
+        await self.turn(request)
+        for client in self.clients:
+            _check(client.take())
+
+    async def _until_asked(self, count: int = 1) -> list[UpstreamEnd]:
+        """The upstream ends that were written to, once there are so many."""
+        for _ in range(PATIENCE):
+            if len(self.loop.asked) >= count:
+                return self._asked()
+            await asyncio.sleep(0)
+        answer = b"".join(client.take() for client in self.clients)[:500].decode("latin-1")
+        sys.exit(f"The twin's worker asked no upstream; it answered: {answer or 'nothing'}")
+
+    def _asked(self) -> list[UpstreamEnd]:
+        asked, self.loop.asked[:] = list(self.loop.asked), []
+        for end in asked:
+            end.written.clear()
+        return asked
+
+    async def turn(self, request: bytes) -> tuple[float, ...]:
+        """One request on each connection, as the kernel hands them over under load: all clients, the store's answers
+        in one read, all upstreams. Seconds of CPU by stage."""
+        clock, reply = time.thread_time, messages.UPSTREAM_REPLY
+        began = clock()
+        for client in self.clients:
+            client.protocol.data_received(request)
+        await asyncio.sleep(0)
+        sent = clock()
+        answers = self.store.answer * self.store.asked()
+        asking = clock()
+        if answers:
+            self.store.protocol.data_received(answers)
+        decided = clock()
+        asked = await self._until_asked(len(self.clients))
+        relaying = clock()
+        for end in asked:
+            end.protocol.data_received(reply)
+        return sent - began, decided - asking, clock() - relaying
+
+    async def batch(self, request: bytes, turns: int) -> tuple[float, ...]:
+        """µs a request by stage, over so many turns."""
+        spent = [0.0] * len(STAGES)
+        for _ in range(turns):
+            for stage, seconds in enumerate(await self.turn(request)):
+                spent[stage] += seconds
+            for client in self.clients:
+                client.written.clear()
+        return tuple(seconds / turns / len(self.clients) * 1e6 for seconds in spent)
+
+
+def _check(reply: bytes) -> None:
+    if not reply.startswith(b"HTTP/1.1 200 ") or not reply.endswith(messages.SMALL):
+        sys.exit(f"The twin's worker answered: {reply[:500].decode('latin-1') or 'nothing'}")
+
+
+def _snapshot(folder: Path) -> Snapshot:
+    make(folder / "shop.db")
+    values = {"up": "http://127.0.0.1:9", "db": f"sqlite+aiosqlite:///{folder / 'shop.db'}"}
+    environment = folder / "environment.json"
+    environment.write_bytes(orjson.dumps({"kind": "Environment", "values": values}))
+    return compiled([MANIFESTS], ["benchmarks.processes"], environment)
+
+
+def _put_key(worker: Worker) -> None:
+    directory = worker.directory.current
+    directory.put("applications", "load", {})
+    directory.put("subscriptions", "load/bench", {})
+    digest = KeyHasher(SECRET).digest(KEY.encode()).hex()
+    directory.put("keys", "key-1", {"digest": digest, "application": "load", "api": "bench"})
+    directory.as_of = time.time()
+
+
+@contextmanager
+def _launched() -> Iterator[tuple[Launch, Snapshot]]:
+    with tempfile.TemporaryDirectory(prefix="twin-") as name:
+        folder = Path(name)
+        with servers.store(folder) as socket:
+            settings = Settings(processes=("benchmarks.processes",), environment=folder / "environment.json")
+            snapshot = _snapshot(folder)
+            given = {"settings": settings, "store_url": f"unix://{socket}", "data": folder, "key_secret": SECRET}
+            given |= {"control_socket": folder / "none", "node": "twin", "gateway_port": 0, "admin_port": 0}
+            yield Launch(**given), snapshot
+
+
+def with_twin(use: Callable[[Twin], Awaitable[T]], connections: int = CONNECTIONS) -> T:
+    """Runs `use` with a worker that serves the benchmark's documents."""
+    with _launched() as (given, snapshot):
+        loop = TwinLoop()
+        try:
+            return loop.run_until_complete(_with_worker(given, snapshot, loop, use, connections))
+        finally:
+            loop.close()
+
+
+async def _with_worker(
+    given: Launch, snapshot: Snapshot, loop: TwinLoop, use: Callable[[Twin], Awaitable[T]], connections: int
+) -> T:
+    worker = Worker(given, await connect_counters(given.store_url))
+    _put_key(worker)
+    worker.swapper.swap(await worker.swapper.prepare(snapshot))
+    try:
+        return await use(Twin(worker, loop, connections))
+    finally:
+        await worker.close()
+
+
+async def cost(twin: Twin, request: bytes, batches: int, turns: int) -> Cost:
+    await twin.learn(request)
+    found = [await twin.batch(request, turns) for _ in range(batches)]
+    best = min(found, key=sum)
+    return Cost(sum(best), best)
+
+
+async def profiled(twin: Twin, request: bytes, turns: int) -> cProfile.Profile:
+    await twin.learn(request)
+    await twin.batch(request, turns)
+    profile = cProfile.Profile()
+    profile.enable()
+    await twin.batch(request, turns)
+    profile.disable()
+    return profile
+
+
+def by_function(profile: cProfile.Profile, count: int, lines: int = 45) -> Iterator[str]:
+    """A table of own time and calls a request. The profiler makes Python calls dearer than they are: the order tells
+    more than the figures."""
+    stats: dict[Any, Any] = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    yield f"{'own µs':>8} {'with callees':>13} {'calls':>6}  function"
+    ours = {key: value for key, value in stats.items() if not key[0].startswith(str(Path(__file__).parent))}
+    for (file, line, name), (_, calls, own, total, _) in sorted(ours.items(), key=lambda each: -each[1][2])[:lines]:
+        place = f"{Path(file).parent.name}/{Path(file).name}:{line} " if line else ""
+        yield f"{own / count * 1e6:8.2f} {total / count * 1e6:13.2f} {calls / count:6.2f}  {place}{name}"
+
+
+def _table(costs: Sequence[tuple[str, Cost]]) -> Iterator[str]:
+    yield f"{'row':12}" + "".join(f"{name:>10}" for name in ("µs", *STAGES))
+    for name, each in costs:
+        yield f"{name:12}" + "".join(f"{value:10.2f}" for value in (each.total, *each.stages))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.twin", description=__doc__.partition("\n")[0])
+    parser.add_argument("--row", action="append", choices=ROWS, help="default: all")
+    parser.add_argument("--batches", type=int, default=20)
+    parser.add_argument("--turns", type=int, default=100, help=f"of {CONNECTIONS} requests, a batch")
+    parser.add_argument("--profile", action="store_true", help="own time by function")
+    parser.add_argument("--json", action="store_true")
+    chosen = parser.parse_args()
+    rows = {name: ROWS[name] for name in chosen.row or ROWS}
+
+    async def measure(twin: Twin) -> None:
+        if chosen.profile:
+            for name, request in rows.items():
+                found = await profiled(twin, request, chosen.turns * 5)
+                print(f"\n{name}", *by_function(found, chosen.turns * 5 * CONNECTIONS), sep="\n")
+            return
+        costs = [(name, await cost(twin, request, chosen.batches, chosen.turns)) for name, request in rows.items()]
+        if chosen.json:
+            print(orjson.dumps({name: {"total": each.total, "stages": each.stages} for name, each in costs}).decode())
+        else:
+            print(*_table(costs), sep="\n")
+
+    with_twin(measure)
+
+
+if __name__ == "__main__":
+    main()
