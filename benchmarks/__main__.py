@@ -1,158 +1,209 @@
-"""Starts one gateway worker, loads it row by row, and prints CPU per request (user and system time of the worker).
+"""`make bench`: Penstock beside other gateways, in one run.
 
-The worker is pinned to one core; load, upstream and store to the other. Ratios within one run count: the machine
-drifts. Nothing here is asserted.
+    python -m benchmarks                                     # everything, about 15 minutes; writes benchmarks/results.*
+    python -m benchmarks --rows relay --peers penstock,nginx-lua --seconds 1 --rounds 2
+    python -m benchmarks --list
+
+The gateway under load is alone on one core; load, upstream and store share another. Nothing is asserted. A run of
+chosen rows or peers prints its tables and writes nothing, unless `--write` says where.
 """
 
 from __future__ import annotations
 
+import argparse
+import gc
 import os
-import platform
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import httpx2
-import orjson
-
-from gateway.demo.database import make
+from benchmarks import machine, measure, record, scale, start, streams, wrk
+from benchmarks.messages import RELAY
+from benchmarks.peers import nginx, penstock
+from benchmarks.peers.peer import LOAD, Running, Site
+from benchmarks.rows import PEERS, ROWS, Row
+from benchmarks.servers import NotStarted
 
 HERE = Path(__file__).resolve().parent
-SECONDS, CONNECTIONS, REPEATS = 3.0, 32, 3
-TICK = os.sysconf("SC_CLK_TCK")
-TOKEN = "bench-token-0123456789"
-ENVELOPE = (
-    '<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body>'
-    '<find_price xmlns="urn:bench:v1"><id>7</id></find_price></e:Body></e:Envelope>'
-)
+EXTRAS = {
+    "scale": "10,000 routes, 1,000 versions, 100,000 keys; publish among them",
+    "streams": "1 GB down and up",
+    "start": "cold start to the first served request",
+}
 
 
-def pinned(core: int, *arguments: str) -> list[str]:
-    return ["taskset", "-c", str(core % (os.cpu_count() or 1)), *arguments]
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rows", help="beginnings of row names, by commas; default: all", default="")
+    parser.add_argument("--peers", help="names by commas; default: all that are installed", default="")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--write", type=Path, help="folder for results.md, .json, .svg")
+    parser.add_argument("--list", action="store_true", help="rows and peers, and what is missing")
+    return parser.parse_args()
 
 
-@contextmanager
-def upstream() -> Iterator[int]:
-    process = subprocess.Popen(pinned(1, sys.executable, "-m", "benchmarks.upstream"), stdout=subprocess.PIPE)
-    try:
-        assert process.stdout is not None
-        yield int(process.stdout.readline())
-    finally:
-        process.terminate()
-        process.wait()
+class Bench:
+    """One run."""
+
+    def __init__(self, folder: Path, chosen: argparse.Namespace) -> None:
+        self.folder = folder
+        self.rounds, self.seconds = chosen.rounds, chosen.seconds
+        self.wanted = [name for name in chosen.rows.split(",") if name]
+        self.only = [name for name in chosen.peers.split(",") if name]
+        if unknown := set(self.only) - set(PEERS):
+            sys.exit(f"There is no peer {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}.")
+        self.rows = [row for row in ROWS.values() if self._asked(row.name)]
+        self.extras = [name for name in EXTRAS if self._asked(name)]
+        if not self.rows and not self.extras:
+            sys.exit(f"No row begins with {' or '.join(self.wanted)}; there are {', '.join([*ROWS, *EXTRAS])}.")
+        self.best: dict[str, float] = {}
+        self.results: dict[str, Any] = {
+            "date": f"{datetime.now(UTC):%Y-%m-%d}",
+            "machine": machine.describe(),
+            "how": {"rounds": self.rounds, "seconds": self.seconds},
+            "peers": {},
+            "skipped": {},
+            "rows": {},
+            "figures": {},
+        }
+
+    def _asked(self, name: str) -> bool:
+        return not self.wanted or any(name.startswith(each) for each in self.wanted)
+
+    @property
+    def whole(self) -> bool:
+        return not self.wanted and not self.only
+
+    def run(self) -> None:
+        (self.folder / "upstream").mkdir()
+        with nginx.upstream(self.folder / "upstream") as upstream:
+            if self.rows:
+                with ExitStack() as stack:
+                    running = self._start(stack, upstream)
+                    for row in self._in_order():
+                        self._row(row, running)
+            for name in self.extras:
+                {"scale": self._scale, "streams": self._streams, "start": self._cold_start}[name](upstream)
+
+    def _in_order(self) -> list[Row]:
+        """A paced row needs to know what the peers reach."""
+        return sorted(self.rows, key=lambda row: row.paced)
+
+    def _start(self, stack: ExitStack, upstream: int) -> dict[str, Running]:
+        """The peers of the chosen rows; all run at once, and are loaded one at a time."""
+        used = {case.peer for row in self.rows for case in row.cases}
+        tls = any(row.tls for row in self.rows)
+        running = {}
+        for name in (name for name in PEERS if name in used and (not self.only or name in self.only)):
+            peer, folder = PEERS[name], self.folder / name
+            if missing := peer.missing():
+                self._skip(name, missing)
+                continue
+            folder.mkdir()
+            try:
+                running[name] = stack.enter_context(peer.run(Site(folder, upstream, tls)))
+            except NotStarted as error:
+                self._skip(name, f"it did not start: {error}")
+                continue
+            self.results["peers"][name] = {"version": peer.version(), "does": peer.does}
+        return running
+
+    def _skip(self, name: str, why: str) -> None:
+        self.results["skipped"][name] = why.splitlines()[0]
+        say(f"{name} is skipped: {why}")
+
+    def _row(self, row: Row, running: Mapping[str, Running]) -> None:
+        if row.tls and (why := penstock.tls_missing()):
+            say(f"\n{row.name} is skipped: {why}")
+            return
+        if row.paced:
+            running = {name: each for name, each in running.items() if self._best(name, each)}
+        found = measure.rounds(row, running, self.rounds, self.seconds, self.best)
+        self._keep(row, found)
+
+    def _best(self, name: str, running: Running) -> float:
+        """What the peer reached at 32 connections; measured now if that row was not."""
+        if name not in self.best:
+            self.best[name] = wrk.load(running.port, RELAY, 32, 2, core=LOAD).rate
+        return self.best[name]
+
+    def _keep(self, row: Row, found: measure.Rounds) -> None:
+        measure.clear()
+        if not any(found.values()):
+            return
+        told = self.results["rows"][row.name] = record.row_results(row, found)
+        if row.name == "relay-32":
+            self.best = {label: each["rate"] for label, each in told["cases"].items()}
+        say(f"\n{row.name}: {row.title}\n" + "\n".join(record.table(told)))
+
+    # what is no row over the peers
+
+    def _scale(self, upstream: int) -> None:
+        folder = self.folder / "scale"
+        folder.mkdir()
+        with scale.nodes(folder, upstream) as (running, seconds):
+            self._keep(scale.ROW, measure.rounds(scale.ROW, running, self.rounds, self.seconds, {}))
+            self._tell({"large_start_seconds": seconds, **scale.publish(running[scale.LARGE], folder)})
+
+    def _streams(self, _upstream: int) -> None:
+        folder = self.folder / "streams"
+        folder.mkdir()
+        with streams.upstream(folder) as upstream:
+            own = streams.measure(penstock.PENSTOCK, folder, upstream)
+            other = None if nginx.missing() else streams.measure(nginx.PROXY, folder, upstream)
+        self._tell(streams.figures(own, other))
+
+    def _cold_start(self, upstream: int) -> None:
+        times = []
+        for number in range(self.rounds):
+            folder = self.folder / f"start-{number}"
+            folder.mkdir()
+            times.append(start.cold(folder, upstream))
+        self._tell({"cold_start_seconds": sorted(times)[len(times) // 2]})
+
+    def _tell(self, figures: Mapping[str, float]) -> None:
+        measure.clear()
+        self.results["figures"] |= figures
+        say("\n" + "\n".join(f"{record.FIGURES.get(name, name)}: {value:.3g}" for name, value in figures.items()))
 
 
-@contextmanager
-def gateway(folder: Path, port: int) -> Iterator[tuple[dict[str, Any], int]]:
-    """(what the gateway said of itself, its worker's process id)."""
-    make(folder / "shop.db")
-    values = {"up": f"http://127.0.0.1:{port}", "db": f"sqlite+aiosqlite:///{folder / 'shop.db'}"}
-    environment = folder / "environment.json"
-    environment.write_bytes(orjson.dumps({"kind": "Environment", "values": values}))
-    command = ["-m", "gateway.cli.main", "serve", "--manifests", str(HERE / "manifests"), "--processes"]
-    command += ["benchmarks.processes", "--environment", str(environment), "--data", str(folder / "var")]
-    command += ["--port", "0", "--admin-port", "0"]
-    variables = {**os.environ, "PENSTOCK_ADMIN_TOKEN": TOKEN, "PYTHONUNBUFFERED": "1"}
-    arguments = pinned(1, sys.executable, *command)
-    process = subprocess.Popen(arguments, env=variables, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.startswith("admin"):
-                break
-        context = orjson.loads((folder / "var" / "context.json").read_bytes())
-        worker = _worker(process.pid)
-        os.sched_setaffinity(worker, {0})
-        yield context, worker
-    finally:
-        process.terminate()
-        process.wait()
+def say(text: str) -> None:
+    print(text, flush=True)
 
 
-def _worker(supervisor: int) -> int:
-    children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
-    return next(int(pid) for pid in children if b"gateway.server.worker" in Path(f"/proc/{pid}/cmdline").read_bytes())
-
-
-def cpu(pid: int) -> float:
-    """Seconds of user and system time."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def requests(key: str) -> dict[str, bytes]:
-    def head(method: str, path: str, *more: str) -> bytes:
-        return "\r\n".join([f"{method} /bench/v1{path} HTTP/1.1", "Host: bench", *more, "", ""]).encode()
-
-    keyed = f"X-API-KEY: {key}"
-    soap = head("POST", "/soap", keyed, "Content-Type: text/xml", f"Content-Length: {len(ENVELOPE)}")
-    query = "/odata/Orders?$filter=total%20gt%20900&$orderby=total%20desc&$top=20"
-    return {
-        "relay, no policy": head("GET", "/open/x"),
-        "relay, key and exact limit": head("GET", "/relay/x", keyed),
-        "REST call of a process, key": head("GET", "/prices/7", keyed),
-        "SOAP call of a process, key": soap + ENVELOPE.encode(),
-        "OData filter, order, top 20 over SQLite": head("GET", query, keyed),
-    }
-
-
-def measure(worker: int, port: int, request: bytes) -> dict[str, Any]:
-    before = cpu(worker)
-    command = pinned(1, sys.executable, "-m", "benchmarks.load", str(port), str(CONNECTIONS), str(SECONDS))
-    told = orjson.loads(subprocess.run(command, input=request, stdout=subprocess.PIPE, check=True).stdout)
-    return {**told, "cpu": (cpu(worker) - before) / told["requests"]}
-
-
-def key_of(context: dict[str, Any]) -> str:
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    with httpx2.Client(base_url=f"{context['url']}/admin/v1", headers=headers) as client:
-        client.post("/applications", json={"name": "load"}).raise_for_status()
-        return str(client.post("/keys", json={"application": "load", "api": "bench"}).raise_for_status().json()["key"])
-
-
-def rows(folder: Path) -> Iterator[str]:
-    with upstream() as up, gateway(folder, up) as (context, worker):
-        port = int(context["gateway"].rpartition(":")[2])
-        for name, request in requests(key_of(context)).items():
-            runs = [measure(worker, port, request) for _ in range(REPEATS)]
-            run = sorted(runs, key=lambda each: each["cpu"])[REPEATS // 2]
-            wrong = f" **{run['wrong']} not 2xx: {run['statuses']}**" if run["wrong"] else ""
-            rate = run["requests"] / run["seconds"]
-            yield (
-                f"| {name}{wrong} | {run['cpu'] * 1e6:.0f} | {rate:.0f} | "
-                f"{run['p50'] * 1e3:.1f} | {run['p99'] * 1e3:.1f} |"
-            )
-
-
-def _machine() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "unknown")
-    return f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}"
+def _list() -> None:
+    for name, each in {**{row.name: row.title for row in ROWS.values()}, **EXTRAS}.items():
+        say(f"{name:12} {each}")
+    say("")
+    for peer in PEERS.values():
+        say(f"{peer.name:14} {peer.missing() or peer.version()}; {peer.does}")
 
 
 def main() -> None:
-    lines = [
-        "# Results",
-        "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {_machine()}; one worker, {CONNECTIONS} connections, medians of {REPEATS} "
-        f"runs of {SECONDS:g} s; access log and metrics on.",
-        "",
-        "| row | CPU µs/request | requests/s | p50 ms | p99 ms |",
-        "|---|---|---|---|---|",
-    ]
-    sys.stdout.write("\n".join(lines) + "\n")
+    chosen = _arguments()
+    if chosen.list:
+        _list()
+        return
+    for missing in (wrk.missing(), nginx.missing()):
+        if missing:
+            sys.exit(f"{missing}: the upstream and the load of every row need it.")
+    os.sched_setaffinity(0, {LOAD % (os.cpu_count() or 1)})
+    gc.disable()
+    began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        for line in rows(Path(folder)):
-            lines.append(line)
-            sys.stdout.write(line + "\n")
-            sys.stdout.flush()
-    (HERE / "results.md").write_text("\n".join(lines) + "\n")
-    sys.stdout.write(f"\nWritten to {HERE / 'results.md'}.\n")
+        bench = Bench(Path(folder), chosen)
+        bench.run()
+    to = chosen.write or (HERE if bench.whole else None)
+    if to is not None:
+        record.write(to, bench.results)
+        say(f"\nWritten to {to}/results.md, .json, .svg.")
+    say(f"{time.monotonic() - began:.0f} s")
 
 
 if __name__ == "__main__":

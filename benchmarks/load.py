@@ -1,70 +1,172 @@
-"""A closed-loop load: so many connections, each sending its next request when the last was answered. One process."""
+"""A paced load: requests leave at a fixed rate, whatever the replies do, and a latency counts from when the request was
+due. So a server that stalls is charged for everything that had to wait meanwhile (no coordinated omission).
+
+    python -m benchmarks.load PORT RATE SECONDS CONNECTIONS < REQUEST
+
+Plain non-blocking sockets and epoll: a client that costs little enough to load the fast ones. One reply is awaited on a
+connection at a time; a due request without a free connection waits in line, and its waiting counts.
+"""
 
 from __future__ import annotations
 
-import asyncio
+import gc
 import re
+import select
+import socket
+import subprocess
 import sys
 import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import asdict
 
 import orjson
-import uvloop
+
+from benchmarks.messages import Message
+from benchmarks.servers import pinned
+from benchmarks.wrk import Load
 
 LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*(\d+)", re.IGNORECASE)
+GRACE = 5.0  # seconds that the last replies may take
 
 
-class Client(asyncio.Protocol):
-    def __init__(self, request: bytes, until: float, latencies: list[float], wrong: list[int]) -> None:
-        self.request, self.until, self.latencies, self.wrong = request, until, latencies, wrong
-        self.pending = b""
-        self.done = asyncio.get_running_loop().create_future()
+def percentile(ordered: list[float], share: float) -> float:
+    """Of values in order; 0 of none."""
+    return ordered[min(len(ordered) - 1, int(len(ordered) * share))] if ordered else 0.0
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
-        self._send()
 
-    def _send(self) -> None:
-        self.began = time.perf_counter()
-        self.transport.write(self.request)  # type: ignore[attr-defined]
+class Pace:
+    """The requests that are due: one every `1 / rate` seconds."""
 
-    def data_received(self, data: bytes) -> None:
-        self.pending += data
-        end = self.pending.find(b"\r\n\r\n")
-        if end < 0:
+    def __init__(self, rate: float, seconds: float, began: float) -> None:
+        self.gap = 1.0 / rate
+        self.left = int(rate * seconds)
+        self.next = began
+
+    def due(self, now: float) -> list[float]:
+        """When each of those was due that are so by now."""
+        times = []
+        while self.left and self.next <= now:
+            times.append(self.next)
+            self.next += self.gap
+            self.left -= 1
+        return times
+
+
+class Client:
+    """Sends over so many connections."""
+
+    def __init__(self, port: int, request: bytes, connections: int) -> None:
+        self.request = request
+        self.poll = select.epoll()
+        self.address = ("127.0.0.1", port)
+        self.sockets: dict[int, socket.socket] = {}
+        self.free: list[int] = []
+        self.due: dict[int, float] = {}
+        self.heard: dict[int, bytes] = {}
+        self.latencies: list[float] = []
+        self.lateness: list[float] = []
+        self.wrong = 0
+        for _ in range(connections):
+            self._connect()
+
+    def _connect(self) -> None:
+        connection = socket.create_connection(self.address)
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        number = connection.fileno()
+        self.sockets[number] = connection
+        self.poll.register(number, select.EPOLLIN)
+        self.free.append(number)
+
+    def run(self, rate: float, seconds: float) -> None:
+        began = time.perf_counter()
+        pace, line = Pace(rate, seconds, began), deque[float]()
+        until = began + seconds + GRACE
+        while (pace.left or line or self.due) and (now := time.perf_counter()) < until:
+            line.extend(due := pace.due(now))
+            self.lateness.extend(now - each for each in due)
+            while line and self.free:
+                self._send(line.popleft())
+            wait = 0.0 if pace.next <= now or not pace.left else min(0.001, pace.next - now)
+            for number, _ in self.poll.poll(wait if pace.left else 0.001):
+                self._hear(number)
+        self.wrong += len(line) + len(self.due) + pace.left
+
+    def _send(self, due: float) -> None:
+        number = self.free.pop()
+        self.due[number] = due
+        self.sockets[number].send(self.request)
+
+    def _hear(self, number: int) -> None:
+        try:
+            data = self.sockets[number].recv(262_144)
+        except BlockingIOError:
             return
-        match = LENGTH.search(self.pending, 0, end + 2)
-        size = end + 4 + (int(match[1]) if match else 0)
-        if len(self.pending) < size:
+        except OSError:
+            data = b""
+        if not data:
+            self._lost(number)
             return
-        self.latencies.append(time.perf_counter() - self.began)
-        if not self.pending.startswith(b"HTTP/1.1 2"):
-            self.wrong.append(int(self.pending[9:12]))
-        self.pending = self.pending[size:]
-        if self.began < self.until:
-            self._send()
-        else:
-            self.transport.close()
+        data = self.heard.pop(number, b"") + data
+        end = data.find(b"\r\n\r\n")
+        match = LENGTH.search(data, 0, end + 2) if end >= 0 else None
+        if end < 0 or len(data) < end + 4 + (int(match[1]) if match else 0):
+            self.heard[number] = data
+            return
+        self.latencies.append(time.perf_counter() - self.due.pop(number))
+        self.wrong += not data.startswith(b"HTTP/1.1 2")
+        self.free.append(number)
 
-    def connection_lost(self, _error: Exception | None) -> None:
-        if not self.done.done():
-            self.done.set_result(None)
+    def _lost(self, number: int) -> None:
+        self.poll.unregister(number)
+        self.sockets.pop(number).close()
+        self.heard.pop(number, None)
+        if self.due.pop(number, None) is not None:
+            self.wrong += 1
+        if number in self.free:
+            self.free.remove(number)
+        self._connect()
 
 
-async def main(port: int, connections: int, seconds: float, request: bytes) -> None:
-    loop = asyncio.get_running_loop()
-    latencies: list[float] = []
-    wrong: list[int] = []
-    until = time.perf_counter() + seconds
-    clients = [Client(request, until, latencies, wrong) for _ in range(connections)]
-    for client in clients:
-        await loop.create_connection(lambda client=client: client, "127.0.0.1", port)
-    await asyncio.gather(*(client.done for client in clients))
-    latencies.sort()
-    count = len(latencies)
-    told = {"requests": count, "seconds": seconds, "wrong": len(wrong), "statuses": sorted(set(wrong))}
-    told |= {"p50": latencies[count // 2], "p99": latencies[count * 99 // 100]}
-    sys.stdout.write(orjson.dumps(told).decode() + "\n")
+def run(port: int, rate: float, seconds: float, connections: int, request: bytes) -> Load:
+    client = Client(port, request, connections)
+    gc.disable()
+    client.run(rate, seconds)
+    latencies, late = sorted(client.latencies), sorted(client.lateness)
+    p50, p99 = (percentile(latencies, share) * 1e3 for share in (0.5, 0.99))
+    most = latencies[-1] * 1e3 if latencies else 0.0
+    return Load(len(latencies), seconds, p50, p99, most, client.wrong, percentile(late, 0.99) * 1e3)
+
+
+def paced(port: int, message: Message, rate: float, connections: int, seconds: float, *, core: int) -> Load:
+    """Runs the client in a process of its own on `core`."""
+    return started(port, message, rate, connections, seconds, core=core)()
+
+
+def started(
+    port: int, message: Message, rate: float, connections: int, seconds: float, *, core: int
+) -> Callable[[], Load]:
+    """Starts the client and returns what waits for its end and tells what it saw."""
+    command = [sys.executable, "-m", "benchmarks.load", str(port), str(rate), str(seconds), str(connections)]
+    process = subprocess.Popen(pinned(core, command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    process.stdin.write(message.raw())
+    process.stdin.close()
+    process.stdin = None
+
+    def wait() -> Load:
+        output, _ = process.communicate(timeout=seconds + GRACE + 30)
+        return Load(**orjson.loads(output))
+
+    return wait
+
+
+def main() -> None:
+    port, rate, seconds, connections = sys.argv[1:5]
+    found = run(int(port), float(rate), float(seconds), int(connections), sys.stdin.buffer.read())
+    sys.stdout.write(orjson.dumps(asdict(found)).decode() + "\n")
 
 
 if __name__ == "__main__":
-    uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), sys.stdin.buffer.read()))
+    main()

@@ -38,8 +38,6 @@ from gateway.snapshot.spec import Snapshot
 from gateway.store.connect import connect_counters
 
 MANIFESTS = Path(__file__).resolve().parent / "manifests"
-KEY = "pk_twin-0123456789abcdefghijklmnopqrstuvwxyzABCD"
-KEYED = f"X-API-KEY: {KEY}"
 SECRET = Secret("the key secret of the twin, which nobody else uses")
 CONNECTIONS = 32
 PATIENCE = 1000  # turns of the loop that a worker has to ask its upstream
@@ -47,12 +45,12 @@ STAGES = ("client", "store", "upstream")
 T = TypeVar("T")
 
 ROWS = {
-    "open": messages.request("GET", "/bench/v1/open/items/42"),
-    "key": messages.request("GET", "/bench/v1/keyed/items/42", KEYED),
-    "key-limit": messages.request("GET", "/bench/v1/relay/items/42", KEYED),
-    "browser": messages.request("GET", "/bench/v1/relay/items/42?page=2", *messages.BROWSER, KEYED),
-    "post-1k": messages.request("POST", "/bench/v1/relay/items", KEYED, body=messages.BODY_1K),
-    "ten-edits": messages.request("GET", "/bench/v1/edited/items/42"),
+    "open": messages.OPEN.raw(),
+    "key": messages.KEYED.raw(),
+    "key-limit": messages.RELAY.raw(),
+    "browser": messages.AS_BROWSER.raw(),
+    "post-1k": messages.POST.raw(),
+    "ten-edits": messages.EDITED.raw(),
 }
 
 
@@ -140,7 +138,7 @@ class Twin:
 
 
 def _check(reply: bytes) -> None:
-    if not reply.startswith(b"HTTP/1.1 200 ") or not reply.endswith(messages.SMALL):
+    if not reply.startswith(b"HTTP/1.1 200 ") or not reply.endswith(messages.JSON):
         sys.exit(f"The twin's worker answered: {reply[:500].decode('latin-1') or 'nothing'}")
 
 
@@ -156,7 +154,7 @@ def _put_key(worker: Worker) -> None:
     directory = worker.directory.current
     directory.put("applications", "load", {})
     directory.put("subscriptions", "load/bench", {})
-    digest = KeyHasher(SECRET).digest(KEY.encode()).hex()
+    digest = KeyHasher(SECRET).digest(messages.KEY.encode()).hex()
     directory.put("keys", "key-1", {"digest": digest, "application": "load", "api": "bench"})
     directory.as_of = time.time()
 

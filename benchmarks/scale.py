@@ -1,0 +1,98 @@
+"""Size: a node with 10,000 routes of 1,000 versions and 100,000 keys beside one with ten routes and ten keys; and what a
+publish among those 1,000 versions takes, and does to requests meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from benchmarks import load
+from benchmarks.messages import Message
+from benchmarks.peers.peer import LOAD, Running, Site
+from benchmarks.peers.penstock import node
+from benchmarks.rows import Case, Row
+from benchmarks.wrk import Load
+from gateway.cli.client import Admin
+
+COMPONENTS, VERSIONS, ROUTES, KEYS = 100, 10, 10, 100_000
+ASKED = ("c50", "v5")  # whose route the load uses: neither the first nor the last
+RATE, SECONDS, AFTER = 1000, 6.0, 2.0  # of the paced load during a publish, and when the publish begins
+
+LARGE, SMALL = "10,000 routes", "10 routes"
+MESSAGE = Message("/c50/v5/r5/items/42")
+ROW = Row(
+    "scale",
+    "Relay, key and exact limit, among 10,000 routes of 1,000 versions with 100,000 keys",
+    (Case(SMALL, SMALL, MESSAGE), Case(LARGE, LARGE, MESSAGE)),
+)
+
+
+def document(component: str, version: str, title: str = "One of many") -> str:
+    """A version of ten relayed routes."""
+    routes = "\n".join(
+        f'  "GET /r{route}/items/{{id}}": {{relay: up, path: "/items/{{id}}"}}' for route in range(ROUTES)
+    )
+    return f"""kind: ApiComponent
+name: {component}
+version: {version}
+title: {title}
+base_path: /{component}/{{version}}
+values: {{up: {{required: true}}}}
+backends: {{up: {{http: {{targets: ["${{up}}"]}}}}}}
+policies:
+  - {{use: api-key}}
+  - {{use: rate-limit, with: {{limit: 100000000/1m}}}}
+rest:
+{routes}
+"""
+
+
+def write(folder: Path, components: list[str], versions: list[str]) -> Path:
+    """The documents of a node, one file a component."""
+    folder.mkdir(parents=True)
+    for component in components:
+        texts = [document(component, version) for version in versions]
+        (folder / f"{component}.yaml").write_text("---\n".join(texts))
+    return folder
+
+
+@contextmanager
+def nodes(folder: Path, upstream: int) -> Iterator[tuple[dict[str, Running], float]]:
+    """Both nodes by their case's label, and the seconds that the large one took to start."""
+    names = [f"c{number}" for number in range(COMPONENTS)]
+    names.sort(key=lambda name: name != ASKED[0])  # the load's key is the first one, and opens the first API
+    versions = [f"v{number}" for number in range(1, VERSIONS + 1)]
+    with ExitStack() as stack:
+        running = {}
+        for label, components, wanted, count in (
+            (SMALL, [ASKED[0]], [ASKED[1]], 10),
+            (LARGE, names, versions, KEYS),
+        ):
+            place = folder / label.replace(",", "").replace(" ", "-")
+            place.mkdir()
+            manifests = write(place / "manifests", components, wanted)
+            began = time.perf_counter()
+            running[label] = stack.enter_context(node(Site(place, upstream), manifests, count, components))
+        yield running, time.perf_counter() - began
+
+
+def publish(running: Running, folder: Path) -> dict[str, float]:
+    """Seconds of a publish of one version, and the milliseconds by which the slowest request was slower meanwhile."""
+    assert running.admin is not None
+    path = folder / "changed.yaml"
+    path.write_text(document("c7", "v3", "Changed").replace("r9/items", "r9/things"))
+
+    def loading() -> Callable[[], Load]:
+        return load.started(running.port, MESSAGE, RATE, 32, SECONDS, core=LOAD)
+
+    quiet = loading()().most
+    wait = loading()
+    time.sleep(AFTER)
+    began = time.perf_counter()
+    Admin(*running.admin).documents([path])
+    took = time.perf_counter() - began
+    seen = wait()
+    figures = {"publish_seconds": took, "publish_slowest_ms": seen.most, "publish_quiet_slowest_ms": quiet}
+    return figures | {"publish_slowed_ms": max(0.0, seen.most - quiet), "publish_wrong": seen.wrong}
