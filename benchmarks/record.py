@@ -25,13 +25,13 @@ FIGURES = {
     "publish_seconds": "Publish of one version among 1,000, live everywhere, s",
     "publish_quiet_slowest_ms": "Slowest request of a paced load without a publish, ms",
     "publish_slowest_ms": "Slowest request of the same load during the publish, ms",
-    "publish_wrong": "Requests that failed meanwhile",
+    "publish_wrong": "Requests that failed during the publish",
     "download_mb_s": "1 GB down through the relay, MB/s",
-    "download_ratio": "The same ÷ nginx",
-    "download_growth_mb": "Growth of the worker's memory, MB",
+    "download_ratio": "1 GB down: throughput ÷ nginx",
+    "download_growth_mb": "1 GB down: growth of the worker's memory, MB",
     "upload_mb_s": "1 GB up through the relay, MB/s",
-    "upload_ratio": "The same ÷ nginx",
-    "upload_growth_mb": "Growth of the worker's memory, MB",
+    "upload_ratio": "1 GB up: throughput ÷ nginx",
+    "upload_growth_mb": "1 GB up: growth of the worker's memory, MB",
 }
 
 
@@ -50,7 +50,7 @@ def write(folder: Path, results: Results) -> None:
 
 def markdown(results: Results) -> Iterator[str]:
     yield from ("# Results", "", _where(results), "")
-    yield "Made by `make bench`; what the rows and columns mean is in [README.md](README.md). Ratios within one run count."
+    yield "Made by `make bench`; [README.md](README.md) tells what rows and columns mean. Ratios within one run count."
     yield from ("", "![CPU a request](results.svg)", "", "## Promised and reached", "")
     yield from _targets(results)
     yield from ("", "## Peers", "", *_peers(results), "")

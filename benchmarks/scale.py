@@ -1,5 +1,5 @@
-"""Size: a node with 10,000 routes of 1,000 versions and 100,000 keys beside one with ten routes and ten keys; and what a
-publish among those 1,000 versions takes, and does to requests meanwhile."""
+"""Size: a node with 10,000 routes of 1,000 versions and 100,000 keys beside one with ten routes and ten keys; and what
+a publish among those 1,000 versions takes, and does to requests meanwhile."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def publish(running: Running, folder: Path) -> dict[str, float]:
     """Seconds of a publish of one version, and the milliseconds by which the slowest request was slower meanwhile."""
     assert running.admin is not None
     path = folder / "changed.yaml"
-    path.write_text(document("c7", "v3", "Changed").replace("r9/items", "r9/things"))
+    path.write_text(document("c7", "v3", "Changed") + '  "GET /more/{id}": {relay: up, path: "/items/{id}"}\n')
 
     def loading() -> Callable[[], Load]:
         return load.started(running.port, MESSAGE, RATE, 32, SECONDS, core=LOAD)
