@@ -105,7 +105,8 @@ def _panel(panel: Panel, top: int) -> Iterator[str]:
         x = LEFT + panel.length(value)
         ends = f'x1="{x:.1f}" y1="{top + TITLE - 4}" x2="{x:.1f}" y2="{end}"'
         yield f'<line class="bound" {ends} stroke-dasharray="4 3"/>'
-        yield _text(x, end + 14, text, "bound-text", "middle")
+        before = value == min(panel.bounds)[0]  # so that two texts do not meet
+        yield _text(x - 4 if before else x + 4, end + 12, text, "bound-text", "end" if before else "start")
 
 
 def _text(x: float, y: float, text: str, kind: str, anchor: str = "start") -> str:
@@ -136,7 +137,11 @@ def _peer_label(name: str, does: str) -> str:
     if does == "proxy only":
         return f"{name}, proxy only"
     names = {"penstock": "Penstock, key + limit, log, metrics", "nginx-lua": "nginx + Lua, key + limit"}
-    names |= {"nginx-lua-log": "nginx + Lua, key + limit, log", "fastapi-httpx": "FastAPI + httpx, key + limit"}
+    names |= {
+        "nginx-lua-log": "nginx + Lua, key + limit, log",
+        "fastapi-httpx": "FastAPI + httpx, key + limit",
+        "express-gateway": "Express Gateway, key + limit",
+    }
     return names.get(name, f"{name}, key + limit")
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 import gc
 import re
 import select
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
 from dataclasses import asdict
 
 import orjson
@@ -42,6 +42,10 @@ class Pace:
         self.gap = 1.0 / rate
         self.left = int(rate * seconds)
         self.next = began
+
+    def stop(self) -> None:
+        """Nothing more is due."""
+        self.left = 0
 
     def due(self, now: float) -> list[float]:
         """When each of those was due that are so by now."""
@@ -82,8 +86,10 @@ class Client:
     def run(self, rate: float, seconds: float) -> None:
         began = time.perf_counter()
         pace, line = Pace(rate, seconds, began), deque[float]()
-        until = began + seconds + GRACE
-        while (pace.left or line or self.due) and (now := time.perf_counter()) < until:
+        signal.signal(signal.SIGTERM, lambda *_: pace.stop())
+        heard = began
+        while (pace.left or line or self.due) and (now := time.perf_counter()) < heard + GRACE:
+            heard = now if pace.left else heard
             line.extend(due := pace.due(now))
             self.lateness.extend(now - each for each in due)
             while line and self.free:
@@ -135,34 +141,41 @@ class Client:
 def run(port: int, rate: float, seconds: float, connections: int, request: bytes) -> Load:
     client = Client(port, request, connections)
     gc.disable()
+    began = time.perf_counter()
     client.run(rate, seconds)
+    seconds = time.perf_counter() - began
     latencies, late = sorted(client.latencies), sorted(client.lateness)
     p50, p99 = (percentile(latencies, share) * 1e3 for share in (0.5, 0.99))
     most = latencies[-1] * 1e3 if latencies else 0.0
     return Load(len(latencies), seconds, p50, p99, most, client.wrong, percentile(late, 0.99) * 1e3)
 
 
-def paced(port: int, message: Message, rate: float, connections: int, seconds: float, *, core: int) -> Load:
-    """Runs the client in a process of its own on `core`."""
-    return started(port, message, rate, connections, seconds, core=core)()
+class Paced:
+    """The client in a process of its own on `core`, from now on."""
 
+    def __init__(self, port: int, message: Message, rate: float, connections: int, seconds: float, core: int) -> None:
+        command = [sys.executable, "-m", "benchmarks.load", str(port), str(rate), str(seconds), str(connections)]
+        self._process = subprocess.Popen(pinned(core, command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._longest = seconds + GRACE + 30
+        assert self._process.stdin is not None
+        self._process.stdin.write(message.raw())
+        self._process.stdin.close()
+        self._process.stdin = None
 
-def started(
-    port: int, message: Message, rate: float, connections: int, seconds: float, *, core: int
-) -> Callable[[], Load]:
-    """Starts the client and returns what waits for its end and tells what it saw."""
-    command = [sys.executable, "-m", "benchmarks.load", str(port), str(rate), str(seconds), str(connections)]
-    process = subprocess.Popen(pinned(core, command), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None
-    process.stdin.write(message.raw())
-    process.stdin.close()
-    process.stdin = None
-
-    def wait() -> Load:
-        output, _ = process.communicate(timeout=seconds + GRACE + 30)
+    def wait(self) -> Load:
+        """What it saw, at its end."""
+        output, _ = self._process.communicate(timeout=self._longest)
         return Load(**orjson.loads(output))
 
-    return wait
+    def stop(self) -> Load:
+        """Nothing more is due; what it saw until now."""
+        self._process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+
+def paced(port: int, message: Message, rate: float, connections: int, seconds: float, *, core: int) -> Load:
+    """A paced load of so many seconds."""
+    return Paced(port, message, rate, connections, seconds, core).wait()
 
 
 def main() -> None:

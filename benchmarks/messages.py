@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 HOST: Final = "api.example.com"
-KEY: Final = "pk_bench-0123456789abcdefghijklmnopqrstuvwxyz-ABCD"
+KEY: Final = "pk_bench-0123456789abcdefghijklmn:opqrstuvwxyz-ABCD"  # two halves, as Express Gateway wants them
 KEY_FIELD: Final = ("X-API-KEY", KEY)
 JSON: Final = b'{"id":7,"name":"Product 7","currency":"EUR","amount":"19.90","stock":31,"tags":["a","b"],"pad":"xx"}'
 ENVELOPE: Final = (

@@ -123,6 +123,8 @@ def _cells(each: Mapping[str, Any], base: float | None) -> Iterator[str]:
 def _notes(each: Mapping[str, Any]) -> str:
     """What makes a line doubtful."""
     notes = []
+    if not each["requests"]:
+        notes.append("**no request was answered**")
     if each["wrong"]:
         notes.append(f"**{each['wrong']:.0f} of {each['requests']:.0f} requests failed**")
     if each["other"] > BAD_OTHER:

@@ -21,6 +21,7 @@ PEERS: dict[str, Peer] = {
         proxies.ENVOY,
         proxies.CADDY,
         node.FAST_GATEWAY,
+        node.EXPRESS_GATEWAY,
         fastapi.FASTAPI,
     )
 }

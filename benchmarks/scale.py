@@ -4,21 +4,21 @@ a publish among those 1,000 versions takes, and does to requests meanwhile."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from benchmarks import load
+from benchmarks.load import Paced
 from benchmarks.messages import Message
 from benchmarks.peers.peer import LOAD, Running, Site
 from benchmarks.peers.penstock import node
 from benchmarks.rows import Case, Row
-from benchmarks.wrk import Load
 from gateway.cli.client import Admin
 
 COMPONENTS, VERSIONS, ROUTES, KEYS = 100, 10, 10, 100_000
 ASKED = ("c50", "v5")  # whose route the load uses: neither the first nor the last
-RATE, SECONDS, AFTER = 1000, 6.0, 2.0  # of the paced load during a publish, and when the publish begins
+RATE, LONGEST = 1000, 60.0  # of the paced load during a publish: a second, seconds
+QUIET, SETTLED = 5.0, 1.0  # seconds of the same load without a publish; before and after it
 
 LARGE, SMALL = "10,000 routes", "10 routes"
 MESSAGE = Message("/c50/v5/r5/items/42")
@@ -84,15 +84,18 @@ def publish(running: Running, folder: Path) -> dict[str, float]:
     path = folder / "changed.yaml"
     path.write_text(document("c7", "v3", "Changed") + '  "GET /more/{id}": {relay: up, path: "/items/{id}"}\n')
 
-    def loading() -> Callable[[], Load]:
-        return load.started(running.port, MESSAGE, RATE, 32, SECONDS, core=LOAD)
+    def loading() -> Paced:
+        return Paced(running.port, MESSAGE, RATE, 32, LONGEST, LOAD)
 
-    quiet = loading()().most
-    wait = loading()
-    time.sleep(AFTER)
+    undisturbed = loading()
+    time.sleep(QUIET)
+    quiet = undisturbed.stop().most
+    disturbed = loading()
+    time.sleep(SETTLED)
     began = time.perf_counter()
     Admin(*running.admin).documents([path])
     took = time.perf_counter() - began
-    seen = wait()
+    time.sleep(SETTLED)
+    seen = disturbed.stop()
     figures = {"publish_seconds": took, "publish_slowest_ms": seen.most, "publish_quiet_slowest_ms": quiet}
     return figures | {"publish_slowed_ms": max(0.0, seen.most - quiet), "publish_wrong": seen.wrong}

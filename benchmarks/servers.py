@@ -55,7 +55,7 @@ def running(
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **(variables or {})},
+            env={**_environ(), **(variables or {})},
             cwd=folder,
         )
     try:
@@ -63,6 +63,11 @@ def running(
         yield process
     finally:
         end(process)
+
+
+def _environ() -> dict[str, str]:
+    """Ours, without what would send requests to another proxy."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
 def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path) -> None:
