@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict
 
 import orjson
@@ -47,6 +48,10 @@ class Pace:
         """Nothing more is due."""
         self.left = 0
 
+    def rest(self, now: float) -> float:
+        """Seconds that one may wait for replies: until the next is due, a millisecond at most."""
+        return min(0.001, max(0.0, self.next - now)) if self.left else 0.001
+
     def due(self, now: float) -> list[float]:
         """When each of those was due that are so by now."""
         times = []
@@ -60,8 +65,11 @@ class Pace:
 class Client:
     """Sends over so many connections."""
 
-    def __init__(self, port: int, request: bytes, connections: int) -> None:
+    def __init__(
+        self, port: int, request: bytes, connections: int, clock: Callable[[], float] = time.perf_counter
+    ) -> None:
         self.request = request
+        self.clock = clock
         self.poll = select.epoll()
         self.address = ("127.0.0.1", port)
         self.sockets: dict[int, socket.socket] = {}
@@ -83,21 +91,26 @@ class Client:
         self.poll.register(number, select.EPOLLIN)
         self.free.append(number)
 
-    def run(self, rate: float, seconds: float) -> None:
-        began = time.perf_counter()
-        pace, line = Pace(rate, seconds, began), deque[float]()
-        signal.signal(signal.SIGTERM, lambda *_: pace.stop())
-        heard = began
-        while (pace.left or line or self.due) and (now := time.perf_counter()) < heard + GRACE:
-            heard = now if pace.left else heard
+    def run(self, pace: Pace) -> None:
+        """Until everything that was due is answered, or the last replies took too long."""
+        line: deque[float] = deque()
+        until = self.clock() + GRACE
+        while (pace.left or line or self.due) and (now := self.clock()) < until:
             line.extend(due := pace.due(now))
             self.lateness.extend(now - each for each in due)
             while line and self.free:
                 self._send(line.popleft())
-            wait = 0.0 if pace.next <= now or not pace.left else min(0.001, pace.next - now)
-            for number, _ in self.poll.poll(wait if pace.left else 0.001):
+            until = now + GRACE if pace.left else until
+            if rest := pace.rest(now):
+                select.select((self.poll,), (), (), rest)  # as epoll's own time-out is of whole milliseconds
+            for number, _ in self.poll.poll(0):
                 self._hear(number)
         self.wrong += len(line) + len(self.due) + pace.left
+
+    def close(self) -> None:
+        for connection in self.sockets.values():
+            connection.close()
+        self.poll.close()
 
     def _send(self, due: float) -> None:
         number = self.free.pop()
@@ -120,7 +133,7 @@ class Client:
         if end < 0 or len(data) < end + 4 + (int(match[1]) if match else 0):
             self.heard[number] = data
             return
-        self.latencies.append(time.perf_counter() - self.due.pop(number))
+        self.latencies.append(self.clock() - self.due.pop(number))
         self.wrong += not data.startswith(b"HTTP/1.1 2")
         self.free.append(number)
 
@@ -142,7 +155,9 @@ def run(port: int, rate: float, seconds: float, connections: int, request: bytes
     client = Client(port, request, connections)
     gc.disable()
     began = time.perf_counter()
-    client.run(rate, seconds)
+    pace = Pace(rate, seconds, began)
+    signal.signal(signal.SIGTERM, lambda *_: pace.stop())
+    client.run(pace)
     seconds = time.perf_counter() - began
     latencies, late = sorted(client.latencies), sorted(client.lateness)
     p50, p99 = (percentile(latencies, share) * 1e3 for share in (0.5, 0.99))
