@@ -34,6 +34,8 @@ ROWS = (  # those with nginx+Lua beside them
     ("body-1m", "response of 1 MB"),
     ("post-1k", "POST of 1 kB"),
     ("browser", "header fields of a browser"),
+    ("paths", "the same, another path each"),
+    ("varied", "the same, no two alike"),
     ("tls", "TLS to the client"),
 )
 BARE = "Penstock, no policy"

@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -55,12 +56,13 @@ class Counted:
 async def count(twin: Twin, row: str, turns: int = 4) -> Counted:
     """Turns before the counted ones fill caches."""
     counted = Counted(turns * len(twin.clients))
-    await twin.learn(ROWS[row])
-    await twin.batch(ROWS[row], 4)
+    requests = cycle(ROWS[row].raws())
+    await twin.learn(requests)
+    await twin.batch(requests, 4)
     sys.settrace(counted.trace)
     sys.setprofile(counted.profile)
     try:
-        await twin.batch(ROWS[row], turns)
+        await twin.batch(requests, turns)
     finally:
         sys.setprofile(None)
         sys.settrace(None)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Final, Literal
 
 HOST: Final = "api.example.com"
 KEY: Final = "pk_bench-0123456789abcdefghijklmn:opqrstuvwxyz-ABCD"  # two halves, as Express Gateway wants them
@@ -31,6 +32,16 @@ BROWSER: Final = (
 )
 
 
+VARIANTS: Final = 20_000
+KEYS: Final = 1000
+
+
+@cache
+def key_list(count: int) -> list[str]:
+    """So many keys that the gateways know; the one that the load sends is the first."""
+    return [KEY, *(f"pk_other-{number:06d}-0123456789:abcdefghijklmnopqrstuv" for number in range(1, count))]
+
+
 @dataclass(frozen=True)
 class Message:
     """A request, for wrk and for our own client."""
@@ -39,6 +50,20 @@ class Message:
     method: str = "GET"
     fields: tuple[tuple[str, str], ...] = (KEY_FIELD,)
     body: bytes = b""
+
+    varied: Literal["", "path", "all"] = ""  # each request has another path; another key and trace identifier as well
+
+    def raws(self) -> list[bytes]:
+        """What is sent in turn: one request, or many that nobody can remember the last one by."""
+        return [self._variant(number).raw() for number in range(VARIANTS)] if self.varied else [self.raw()]
+
+    def _variant(self, number: int) -> Message:
+        key = key_list(KEYS)[number * 7 % KEYS]
+        trace = f"00-{number * 7919:032x}-{number * 104729:016x}-01"
+        replaced = {"X-API-KEY": key, "traceparent": trace}
+        fields = tuple((name, replaced.get(name, value)) for name, value in self.fields)
+        path = self.path.replace("42", str(100_000 + number * 13))
+        return replace(self, path=path, fields=fields if self.varied == "all" else self.fields, varied="")
 
     def raw(self) -> bytes:
         """As it stands on the wire (RFC 9112)."""
@@ -58,6 +83,8 @@ POST: Final = Message(
     "/bench/v1/relay/items", "POST", (KEY_FIELD, ("Content-Type", "application/octet-stream")), b"x" * 1024
 )
 AS_BROWSER: Final = Message("/bench/v1/relay/items/42?page=2", fields=(*BROWSER, KEY_FIELD))
+VARIED: Final = Message("/bench/v1/relay/items/42?page=2", fields=(*BROWSER, KEY_FIELD), varied="all")
+PATHS: Final = Message("/bench/v1/relay/items/42?page=2", fields=(*BROWSER, KEY_FIELD), varied="path")
 REST: Final = Message("/bench/v1/prices/7")
 SOAP: Final = Message("/bench/v1/soap", "POST", (KEY_FIELD, ("Content-Type", "text/xml")), ENVELOPE)
 ODATA: Final = Message("/bench/v1/odata/Orders?$filter=total%20gt%20900&$orderby=total%20desc&$top=20")

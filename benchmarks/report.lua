@@ -1,11 +1,21 @@
--- For wrk: the request's method and body come as arguments, the results leave as one line of JSON. Times in microseconds.
+-- For wrk: the requests come as a file, parted by zero bytes, and are sent in turn; the results leave as one line of
+-- JSON. Times in microseconds.
+local requests, count, at = {}, 0, 0
+
 function init(args)
-  wrk.method = args[1] or "GET"
-  if args[2] then
-    local file = assert(io.open(args[2], "rb"))
-    wrk.body = file:read("*a")
-    file:close()
+  local file = assert(io.open(args[1], "rb"))
+  local from, text = 1, file:read("*a") .. "\0"
+  file:close()
+  for to in text:gmatch("()%z") do
+    count = count + 1
+    requests[count] = text:sub(from, to - 1)
+    from = to + 1
   end
+end
+
+function request()
+  at = at % count + 1
+  return requests[at]
 end
 
 function done(summary, latency, requests)

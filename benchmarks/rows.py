@@ -78,6 +78,8 @@ ROWS: dict[str, Row] = {
         row("body-1m", "Relay, response of 1 MB", messages.HUGE, USUAL),
         row("post-1k", "Relay, POST of 1 kB", messages.POST, USUAL),
         row("browser", "Relay, header fields of a browser", messages.AS_BROWSER, USUAL),
+        row("paths", "The same, each request with another path", messages.PATHS, USUAL),
+        row("varied", "The same, each request with another path, key and trace id", messages.VARIED, USUAL),
         row("tls", "Relay, TLS to the client", messages.RELAY, LIMITED, tls=True),
         Row(
             "policies",

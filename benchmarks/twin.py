@@ -19,6 +19,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,6 +28,7 @@ from uvicorn.server import ServerState
 
 from benchmarks import messages, servers
 from benchmarks.memory_transports import MemoryTransport, StoreEnd, TwinLoop, UpstreamEnd
+from benchmarks.messages import Message
 from gateway.cli.offline import compiled
 from gateway.core.secrets import KeyHasher, Secret
 from gateway.core.settings import Settings
@@ -45,12 +47,14 @@ STAGES = ("client", "store", "upstream")
 T = TypeVar("T")
 
 ROWS = {
-    "open": messages.OPEN.raw(),
-    "key": messages.KEYED.raw(),
-    "key-limit": messages.RELAY.raw(),
-    "browser": messages.AS_BROWSER.raw(),
-    "post-1k": messages.POST.raw(),
-    "ten-edits": messages.EDITED.raw(),
+    "open": messages.OPEN,
+    "key": messages.KEYED,
+    "key-limit": messages.RELAY,
+    "browser": messages.AS_BROWSER,
+    "paths": messages.PATHS,
+    "varied": messages.VARIED,
+    "post-1k": messages.POST,
+    "ten-edits": messages.EDITED,
 }
 
 
@@ -77,17 +81,17 @@ class Twin:
         assert self.loop.store is not None
         return self.loop.store
 
-    async def learn(self, request: bytes) -> None:
+    async def learn(self, requests: Iterator[bytes]) -> None:
         """Two requests for which the store's real server answers: the first one loads the script. Then one turn that
         opens the other connections, and is looked at."""
         self.store.learning = True
         for _ in range(2):
-            self.clients[0].protocol.data_received(request)
+            self.clients[0].protocol.data_received(next(requests))
             for end in await self._until_asked():
                 end.protocol.data_received(messages.UPSTREAM_REPLY)
             _check(self.clients[0].take())
         self.store.learning = False
-        await self.turn(request)
+        await self.turn(requests)
         for client in self.clients:
             _check(client.take())
 
@@ -106,13 +110,14 @@ class Twin:
             end.written.clear()
         return asked
 
-    async def turn(self, request: bytes) -> tuple[float, ...]:
+    async def turn(self, requests: Iterator[bytes]) -> tuple[float, ...]:
         """One request on each connection, as the kernel hands them over under load: all clients, the store's answers
         in one read, all upstreams. Seconds of CPU by stage."""
         clock, reply = time.thread_time, messages.UPSTREAM_REPLY
+        sending = [(client.protocol, next(requests)) for client in self.clients]
         began = clock()
-        for client in self.clients:
-            client.protocol.data_received(request)
+        for protocol, request in sending:
+            protocol.data_received(request)
         await asyncio.sleep(0)
         sent = clock()
         answers = self.store.answer * self.store.asked()
@@ -126,11 +131,11 @@ class Twin:
             end.protocol.data_received(reply)
         return sent - began, decided - asking, clock() - relaying
 
-    async def batch(self, request: bytes, turns: int) -> tuple[float, ...]:
+    async def batch(self, requests: Iterator[bytes], turns: int) -> tuple[float, ...]:
         """µs a request by stage, over so many turns."""
         spent = [0.0] * len(STAGES)
         for _ in range(turns):
-            for stage, seconds in enumerate(await self.turn(request)):
+            for stage, seconds in enumerate(await self.turn(requests)):
                 spent[stage] += seconds
             for client in self.clients:
                 client.written.clear()
@@ -150,12 +155,15 @@ def _snapshot(folder: Path) -> Snapshot:
     return compiled([MANIFESTS], ["benchmarks.processes"], environment)
 
 
-def _put_key(worker: Worker) -> None:
+def _put_keys(worker: Worker) -> None:
     directory = worker.directory.current
-    directory.put("applications", "load", {})
-    directory.put("subscriptions", "load/bench", {})
-    digest = KeyHasher(SECRET).digest(messages.KEY.encode()).hex()
-    directory.put("keys", "key-1", {"digest": digest, "application": "load", "api": "bench"})
+    hasher = KeyHasher(SECRET)
+    for number, key in enumerate(messages.key_list(messages.KEYS)):
+        application = f"application-{number}"
+        directory.put("applications", application, {})
+        directory.put("subscriptions", f"{application}/bench", {})
+        digest = hasher.digest(key.encode()).hex()
+        directory.put("keys", f"key-{number}", {"digest": digest, "application": application, "api": "bench"})
     directory.as_of = time.time()
 
 
@@ -185,7 +193,7 @@ async def _with_worker(
     given: Launch, snapshot: Snapshot, loop: TwinLoop, use: Callable[[Twin], Awaitable[T]], connections: int
 ) -> T:
     worker = Worker(given, await connect_counters(given.store_url))
-    _put_key(worker)
+    _put_keys(worker)
     worker.swapper.swap(await worker.swapper.prepare(snapshot))
     try:
         return await use(Twin(worker, loop, connections))
@@ -193,19 +201,21 @@ async def _with_worker(
         await worker.close()
 
 
-async def cost(twin: Twin, request: bytes, batches: int, turns: int) -> Cost:
-    await twin.learn(request)
-    found = [await twin.batch(request, turns) for _ in range(batches)]
+async def cost(twin: Twin, message: Message, batches: int, turns: int) -> Cost:
+    requests = cycle(message.raws())
+    await twin.learn(requests)
+    found = [await twin.batch(requests, turns) for _ in range(batches)]
     best = min(found, key=sum)
     return Cost(sum(best), best)
 
 
-async def profiled(twin: Twin, request: bytes, turns: int) -> cProfile.Profile:
-    await twin.learn(request)
-    await twin.batch(request, turns)
+async def profiled(twin: Twin, message: Message, turns: int) -> cProfile.Profile:
+    requests = cycle(message.raws())
+    await twin.learn(requests)
+    await twin.batch(requests, turns)
     profile = cProfile.Profile()
     profile.enable()
-    await twin.batch(request, turns)
+    await twin.batch(requests, turns)
     profile.disable()
     return profile
 
@@ -239,11 +249,11 @@ def main() -> None:
 
     async def measure(twin: Twin) -> None:
         if chosen.profile:
-            for name, request in rows.items():
-                found = await profiled(twin, request, chosen.turns * 5)
+            for name, message in rows.items():
+                found = await profiled(twin, message, chosen.turns * 5)
                 print(f"\n{name}", *by_function(found, chosen.turns * 5 * CONNECTIONS), sep="\n")
             return
-        costs = [(name, await cost(twin, request, chosen.batches, chosen.turns)) for name, request in rows.items()]
+        costs = [(name, await cost(twin, message, chosen.batches, chosen.turns)) for name, message in rows.items()]
         if chosen.json:
             print(orjson.dumps({name: {"total": each.total, "stages": each.stages} for name, each in costs}).decode())
         else:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from benchmarks.messages import HOST, Message
+from benchmarks.messages import Message
 from benchmarks.servers import pinned
 
 SCRIPT = Path(__file__).with_name("report.lua")
@@ -53,12 +53,9 @@ def load(port: int, message: Message, connections: int, seconds: float, *, core:
     """Loads a gateway on this machine; wrk runs on `core`."""
     scheme = "https" if tls else "http"
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "-s", str(SCRIPT)]
-    for name, value in (("Host", HOST), *message.fields):
-        command += ["-H", f"{name}: {value}"]
-    with tempfile.NamedTemporaryFile() as body:
-        body.write(message.body)
-        body.flush()
-        command += [f"{scheme}://127.0.0.1:{port}{message.path}", "--", message.method]
-        command += [body.name] if message.body else []
+    with tempfile.NamedTemporaryFile() as requests:
+        requests.write(b"\0".join(message.raws()))
+        requests.flush()
+        command += [f"{scheme}://127.0.0.1:{port}{message.path}", "--", requests.name]
         done = subprocess.run(pinned(core, command), capture_output=True, text=True, check=False)
     return parse(done.stdout + done.stderr)

@@ -51,12 +51,8 @@ class Site:
     def keys(self) -> Path:
         """Ten thousand keys, a line each; the one that the load sends is among them."""
         path = self.folder / "keys"
-        path.write_text("".join(f"{key}\n" for key in key_list(10_000)))
+        path.write_text("".join(f"{key}\n" for key in messages.key_list(10_000)))
         return path
-
-
-def key_list(count: int) -> list[str]:
-    return [messages.KEY, *(f"pk_other-{number:06d}-0123456789abcdefghijklmnopqrstuv" for number in range(1, count))]
 
 
 @dataclass

@@ -14,7 +14,8 @@ from pathlib import Path
 import orjson
 
 from benchmarks import certificate, machine, servers
-from benchmarks.peers.peer import ACT, LOAD, Peer, Running, Site, key_list
+from benchmarks.messages import key_list
+from benchmarks.peers.peer import ACT, LOAD, Peer, Running, Site
 from gateway import __version__
 from gateway.core.secrets import KeyHasher, Secret
 from gateway.core.settings import Settings

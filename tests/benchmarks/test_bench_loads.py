@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from benchmarks import load, wrk
-from benchmarks.messages import POST, Message
+from benchmarks.messages import PATHS, POST, VARIED, Message
 
 LINE = (
     '{"requests":3000,"duration":2000000,"bytes":9,"p50":250,"p99":1500,"most":9000,'
@@ -35,6 +35,19 @@ def test_wrk_that_tells_nothing_is_an_error_with_its_words() -> None:
 def test_a_message_with_a_body_has_its_length() -> None:
     head, _, body = POST.raw().partition(b"\r\n\r\n")
     assert b"\r\nContent-Length: %d" % len(body) in head
+
+
+def test_varied_requests_differ_in_path_key_and_trace() -> None:
+    raws = VARIED.raws()
+    heads = [raw.split(b"\r\n") for raw in raws[:3]]
+    for named in (b"GET ", b"X-API-KEY: ", b"traceparent: "):
+        assert len({line for head in heads for line in head if line.startswith(named)}) == 3
+    assert len(set(raws)) == len(raws)
+
+
+def test_other_paths_leave_the_header_fields_as_they_are() -> None:
+    blocks = {raw.partition(b"\r\n")[2] for raw in PATHS.raws()}
+    assert len(blocks) == 1
 
 
 def test_requests_are_due_at_the_rate_whenever_one_looks() -> None:

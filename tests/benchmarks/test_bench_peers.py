@@ -8,7 +8,8 @@ import pytest
 import redis
 
 from benchmarks import instructions, memory_transports, messages, scale, twin
-from benchmarks.peers.peer import CONF, Site, key_list
+from benchmarks.messages import key_list
+from benchmarks.peers.peer import CONF, Site
 from benchmarks.peers.penstock import keys
 from gateway.manifest.loading import load_text
 from tests.servers import valkey
@@ -52,7 +53,7 @@ def test_commands_in_one_write_are_counted() -> None:
 
 def test_the_twin_serves_every_row_and_tells_what_it_costs() -> None:
     async def measure(worker: twin.Twin) -> dict[str, twin.Cost]:
-        return {name: await twin.cost(worker, request, 1, 2) for name, request in twin.ROWS.items()}
+        return {name: await twin.cost(worker, message, 1, 2) for name, message in twin.ROWS.items()}
 
     costs = twin.with_twin(measure, connections=2)
     assert costs.keys() == twin.ROWS.keys()
