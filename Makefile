@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.penstock-installed
 
-.PHONY: run test check format schemas bench soak clean
+.PHONY: run test check format schemas bench profile soak clean
 
 run: $(STAMP)            ## start the demo and print calls that work
 	@exec $(BIN)/penstock demo
@@ -28,8 +28,13 @@ schemas: $(STAMP)        ## rewrite openapi/ from the models and the admin's rou
 	$(BIN)/python -m gateway.manifest.json_schemas --write openapi
 	$(BIN)/python -m gateway.admin.describe --write openapi
 
-bench: $(STAMP)
-	$(BIN)/python -m benchmarks
+# For less than everything: make bench ROWS=relay PEERS=penstock,nginx-lua SECONDS=1 ROUNDS=1
+bench: $(STAMP)          ## side by side with other gateways; see benchmarks/README.md
+	$(BIN)/python -m benchmarks $(if $(ROWS),--rows $(ROWS)) $(if $(PEERS),--peers $(PEERS)) \
+	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+profile: $(STAMP)        ## benchmarks/flame.svg: where a worker's time goes
+	$(BIN)/python -m benchmarks.profile $(if $(ROW),--row $(ROW))
 
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak -n 0
