@@ -28,6 +28,7 @@ from benchmarks.peers import nginx, penstock
 from benchmarks.peers.peer import LOAD, Running, Site
 from benchmarks.rows import PEERS, ROWS, Row
 from benchmarks.servers import NotStarted
+from gateway.cli.client import Failed
 
 HERE = Path(__file__).resolve().parent
 EXTRAS = {
@@ -89,7 +90,7 @@ class Bench:
                     for row in self._in_order():
                         self._row(row, running)
             for name in self.extras:
-                {"scale": self._scale, "streams": self._streams, "start": self._cold_start}[name](upstream)
+                self._extra(name, upstream)
 
     def _in_order(self) -> list[Row]:
         """A paced row needs to know what the peers reach."""
@@ -143,6 +144,14 @@ class Bench:
         say(f"\n{row.name}: {row.title}\n" + "\n".join(record.table(told)))
 
     # what is no row over the peers
+
+    def _extra(self, name: str, upstream: int) -> None:
+        """A part that fails costs its own figures, not the others'."""
+        try:
+            {"scale": self._scale, "streams": self._streams, "start": self._cold_start}[name](upstream)
+        except (NotStarted, Failed, streams.Cut, OSError) as error:
+            say(f"\n{name} could not be measured: {error}")
+            self.results["skipped"][name] = f"{type(error).__name__}: {str(error).splitlines()[0]}"
 
     def _scale(self, upstream: int) -> None:
         folder = self.folder / "scale"
