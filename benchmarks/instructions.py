@@ -80,7 +80,7 @@ def by_function(counted: Counted, lines: int = 50) -> Iterator[str]:
     yield f"{'instructions':>12} {'calls':>6}  function"
     for code, number in counted.instructions.most_common(lines):
         path = Path(code.co_filename)
-        place = f"{path.parent.name}/{path.name}:{code.co_firstlineno} {code.co_qualname}"  # type: ignore[attr-defined]
+        place = f"{path.parent.name}/{path.name}:{code.co_firstlineno} {code.co_qualname}"
         yield f"{number / counted.requests:12.1f} {counted.calls[code] / counted.requests:6.2f}  {place}"
     yield f"\n{'C calls':>12}  function"
     for name, number in counted.c_calls.most_common(lines):

@@ -157,10 +157,14 @@ class TwinLoop(uvloop.Loop):
         self.asked: list[UpstreamEnd] = []
         self.store: StoreEnd | None = None
 
-    async def create_connection(self, factory: Callable[[], Any], *_where: Any, **_how: Any) -> tuple[Any, Any]:
+    async def create_connection(  # type: ignore[override]
+        self, factory: Callable[[], Any], *_where: Any, **_how: Any
+    ) -> tuple[Any, Any]:
         end = UpstreamEnd(factory(), self.asked)
         return end, end.protocol
 
-    async def create_unix_connection(self, factory: Callable[[], Any], path: Any = None, **_how: Any) -> Any:
+    async def create_unix_connection(  # type: ignore[override]
+        self, factory: Callable[[], Any], path: Any = None, **_how: Any
+    ) -> Any:
         self.store = StoreEnd(factory(), str(path))
         return self.store, self.store.protocol

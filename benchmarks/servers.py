@@ -75,7 +75,7 @@ def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path
     while not ready():
         if process.poll() is not None or time.monotonic() > until:
             told = log.read_text(errors="replace").splitlines()[-5:]
-            raise NotStarted("\n".join([f"{process.args} does not serve", *told]))
+            raise NotStarted("\n".join([f"{log.stem} does not serve", *told]))
         time.sleep(0.02)
 
 

@@ -44,8 +44,8 @@ def parse(output: str) -> Load:
         if line.startswith("{"):
             told = orjson.loads(line)
             wrong = sum(told[name] for name in ("status", "connect", "read", "write", "timeout"))
-            milli = [told[name] / 1e3 for name in ("p50", "p99", "most")]
-            return Load(told["requests"], told["duration"] / 1e6, *milli, wrong=wrong)
+            p50, p99, most = (told[name] / 1e3 for name in ("p50", "p99", "most"))
+            return Load(told["requests"], told["duration"] / 1e6, p50, p99, most, wrong)
     raise ValueError(f"wrk told nothing: {output[-500:]}")
 
 
