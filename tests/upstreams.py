@@ -50,13 +50,17 @@ class Conversation:
     async def request(self) -> Received:
         """The next request with its body."""
         received = await self.head()
+        await self.body(received)
+        return received
+
+    async def body(self, received: Received) -> None:
+        """Reads the body that belongs to a head."""
         if received.get(b"transfer-encoding") == b"chunked":
             while size := int((await self.reader.readuntil(b"\r\n"))[:-2], 16):
                 received.body += (await self.reader.readexactly(size + 2))[:-2]
             await self.reader.readexactly(2)
         else:
             received.body = await self.reader.readexactly(int(received.get(b"content-length") or 0))
-        return received
 
     def send(self, data: bytes) -> None:
         self.writer.write(data)

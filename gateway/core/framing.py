@@ -34,10 +34,11 @@ _special = re.compile(
     rb"\r\n(host|content-length|transfer-encoding|connection|expect):[ \t]*+([^\r\n]*+)", re.IGNORECASE
 ).findall
 _underscored = re.compile(rb"\r\n[^:\r\n_]*+_[^:\r\n]*+:[^\r\n]*+").sub
-_host = re.compile(rb"(?:[0-9A-Za-z._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?").fullmatch
 _bare = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00").search
 _request_line = re.compile(rb"([^ ]+) ([^ ]+) (HTTP/[0-9]\.[0-9])").fullmatch
 _method = re.compile(rb"[A-Z][A-Z-]{0,31}").fullmatch
+_target = re.compile(rb"[!-~]*+").fullmatch
+_version_begun = re.compile(rb"(?:H(?:T(?:T(?:P(?:/(?:[0-9](?:\.[0-9]?)?)?)?)?)?)?)?").fullmatch
 _name = re.compile(TOKEN).fullmatch
 _empty_lines = re.compile(rb"(?:\r\n)++").match
 
@@ -122,7 +123,8 @@ def _decide(block: bytes, http10: bool) -> tuple[bytes, int, bool, bool]:
         if size == 4:
             if host is not None:
                 raise BadRequest("Host stands more than once.")
-            host = _checked_host(value.rstrip())
+            host = value.rstrip()
+            targets.check_authority(host)
         elif size == 10:
             close = close or b"close" in tokens(value)
         elif size == 14:
@@ -145,12 +147,6 @@ def _decide(block: bytes, http10: bool) -> tuple[bytes, int, bool, bool]:
 def tokens(value: bytes) -> list[bytes]:
     """The lower-case members of a comma separated field."""
     return [token.strip(b" \t") for token in value.lower().split(b",")]
-
-
-def _checked_host(value: bytes) -> bytes:
-    if _host(value) is None:
-        raise BadRequest("Host is not a host name with an optional port.")
-    return value
 
 
 def _length(value: bytes) -> int:
@@ -184,7 +180,8 @@ def _incomplete(data: bytes, limits: Limits) -> None:
 
 
 def check_partial(data: bytes | bytearray, start: int, limits: Limits, size: int) -> None:
-    """Refuses a head that is too large already, or that holds (from `start` on) what no head may hold."""
+    """Refuses a head that is too large already, that holds (from `start` on) what no head may hold, or whose request
+    line can become none: a client of another protocol is answered at once (CASES F16, F25)."""
     line = data.find(b"\r\n", 0, limits.target + 64)
     if line < 0 and size > limits.target + 64:
         raise UriTooLong(f"The request target is longer than {limits.target} bytes.")
@@ -192,19 +189,40 @@ def check_partial(data: bytes | bytearray, start: int, limits: Limits, size: int
         raise HeadTooLarge(f"A request head may have {limits.head} bytes.")
     if _bare(data, start, size) is not None:
         raise BadRequest("The head holds a NUL, or a carriage return or line feed that ends no line.")
+    if start <= line or line < 0:
+        problem = _line_problem(data[:line]) if line >= 0 else _begun_problem(data[:size])
+        if problem is not None:
+            raise problem
 
 
-def _diagnosis(head: bytes) -> Problem:
-    """What is wrong with a complete head that the expression refused."""
-    line, *fields = head.split(b"\r\n")
+def _begun_problem(line: bytes | bytearray) -> Problem | None:
+    """What is wrong with a request line that is not complete."""
+    method, space, rest = line.partition(b" ")
+    target, _, version = rest.partition(b" ")
+    begun = bool(_method(method) and _target(target) and _version_begun(version.removesuffix(b"\r")))
+    if not space:
+        begun = method == b"\r" or _method(method) is not None  # an empty line may come before it
+    return None if begun else BadRequest(_REQUEST_LINE)
+
+
+_REQUEST_LINE: Final = "The request line must be: method, one space, target, one space, HTTP/1.1."
+
+
+def _line_problem(line: bytes | bytearray) -> Problem | None:
+    """What is wrong with a complete request line, as far as that can be told without its target."""
     match = _request_line(line)
     if match is None:
-        return BadRequest("The request line must be: method, one space, target, one space, HTTP/1.1.")
+        return BadRequest(_REQUEST_LINE)
     if match[3] not in (b"HTTP/1.1", b"HTTP/1.0"):
         return VersionNotSupported("This port speaks HTTP/1.1.")
     if _method(match[1]) is None:
         return BadRequest("The method must be a word in upper case.")
-    for field in fields:
+    return None
+
+
+def _diagnosis(head: bytes) -> Problem:
+    """What is wrong with a complete head that the expression refused."""
+    for field in head.split(b"\r\n")[1:]:
         name, colon, _ = field.partition(b":")
         if field[:1] in (b" ", b"\t"):
             return BadRequest("A header field is folded over lines (RFC 9112 section 5.2).")

@@ -7,12 +7,23 @@ from typing import Final, Protocol
 
 from gateway.core.errors import Problem
 
-_size: Final = re.compile(rb"([0-9A-Fa-f]{1,16})(;[\t -~\x80-\xff]*+)?\r\n").fullmatch
-_trailer: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++:[\t -~\x80-\xff]*+\r\n").fullmatch
+_TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]"
+_TEXT: Final = rb"[\t -~\x80-\xff]*+"
+_QUOTED: Final = rb'"(?:[\t !#-\[\]-~\x80-\xff]|\\[\t -~\x80-\xff])*+"'
+_EXTENSION: Final = rb";[ \t]*+" + _TOKEN + rb"++[ \t]*+(?:=[ \t]*+(?:" + _TOKEN + rb"++|" + _QUOTED + rb")[ \t]*+)?"
+# The size itself is followed by nothing but an extension: a blank there is what parsers disagree on (CASES F9).
+_size: Final = re.compile(rb"([0-9A-Fa-f]{1,16})((?:" + _EXTENSION + rb")*+)\r\n").fullmatch
+_trailer: Final = re.compile(_TOKEN + rb"++:" + _TEXT + rb"\r\n").fullmatch
+# How lines look that are not complete. A sender of what can become none is not waited for.
+_size_begun: Final = re.compile(rb"[0-9A-Fa-f]{0,16}(?:\r|;" + _TEXT + rb"\r?)?").fullmatch
+_trailer_begun: Final = re.compile(rb"\r?|" + _TOKEN + rb"++(?::" + _TEXT + rb"\r?)?").fullmatch
 
 _SMALL: Final = {b"%b\r\n" % digit: int(digit, 16) for digit in (b"%c" % byte for byte in b"123456789abcdefABCDEF")}
 
 _SIZE, _DATA, _DATA_END, _TRAILER = range(4)
+_LARGEST: Final = (1 << 63) - 1  # what a signed 64-bit size holds: a larger one wraps around in other servers
+_SIZE_LINE: Final = "A chunk size must be 1 to 16 hexadecimal digits below 2^63, well-formed extensions, and CRLF."
+_TRAILER_LINE: Final = "A trailer field is malformed."
 
 
 class Scanner(Protocol):
@@ -60,9 +71,10 @@ class UntilClose:
 
 
 class Chunked:
-    """A chunked body. Strict: at most 16 hexadecimal digits, CRLF, nothing between digits and `;`. The chunk
-    extensions of a message and its trailers are bounded in total; both are dropped, trailers never join the headers
-    (RFC 9110 section 6.5.1, CASES F9-F11). `problem` is raised for what is malformed."""
+    """A chunked body. Strict: at most 16 hexadecimal digits, CRLF, nothing between digits and `;`, extensions as RFC
+    9112 section 7.1.1 writes them. The chunk extensions of a message and its trailers are bounded in total; both are
+    dropped, trailers never join the headers (RFC 9110 section 6.5.1, CASES F9-F11). `problem` is raised for what is
+    malformed."""
 
     __slots__ = ("_budget", "_line", "_problem", "_rest", "_state")
     left = -1
@@ -115,10 +127,15 @@ class Chunked:
         if len(line) > self._budget + 18:
             raise self._problem("The chunk extensions or trailers are too large.")
         if not stop:
+            self._check_begun(line)
             self._line = line
             return b"", len(data)
         self._line = b""
         return line, stop
+
+    def _check_begun(self, line: bytes) -> None:
+        if (_size_begun if self._state == _SIZE else _trailer_begun)(line) is None:
+            raise self._problem(_SIZE_LINE if self._state == _SIZE else _TRAILER_LINE)
 
     def _handle(self, line: bytes) -> bool:
         """A size line or a trailer; True behind the message's last line."""
@@ -126,10 +143,12 @@ class Chunked:
             return self._end_or_trailer(line)
         match = _size(line)
         if match is None:
-            raise self._problem("A chunk size must be 1 to 16 hexadecimal digits and CRLF.")
+            raise self._problem(_SIZE_LINE)
         if match[2]:
             self._spend(len(match[2]))
         self._rest = int(match[1], 16)
+        if self._rest > _LARGEST:
+            raise self._problem(_SIZE_LINE)
         self._state = _DATA if self._rest else _TRAILER
         return False
 
@@ -137,7 +156,7 @@ class Chunked:
         if line == b"\r\n":
             return True
         if _trailer(line) is None:
-            raise self._problem("A trailer field is malformed.")
+            raise self._problem(_TRAILER_LINE)
         self._spend(len(line))
         return False
 

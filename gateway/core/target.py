@@ -22,6 +22,7 @@ own Host; `*` and authority-form are not served.
 from __future__ import annotations
 
 import re
+from ipaddress import IPv6Address
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
@@ -36,7 +37,26 @@ _bad_escape: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
 _dots: Final = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:[/;]|\Z)").search
 _separator: Final = re.compile(rb"%(?:2[fF]|5[cC]|00)").search
 _unreserved: Final = re.compile(rb"%(?:4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9AaEe]|3[0-9]|2[DdEe]|5[Ff])").search
-_absolute: Final = re.compile(rb"https?://([^/?#@]+)(/[^?]*)?(?:\?(.*))?", re.IGNORECASE).fullmatch
+_absolute: Final = re.compile(rb"(https?)://([^/?#@]+)(/[^?]*)?(?:\?(.*))?", re.IGNORECASE).fullmatch
+_authority: Final = re.compile(
+    rb"(?:[0-9A-Za-z._-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])"
+    rb"(?::(?:[0-9]{0,4}|[0-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5]))?"
+).fullmatch
+_DEFAULT_PORTS: Final = {b"http": b":80", b"https": b":443"}
+
+
+def check_authority(host: bytes) -> None:
+    """BadRequest for a Host that is no name or address with an optional port (RFC 9110 section 7.2, CASES F12)."""
+    if _authority(host) is None or (host[0] == 91 and not _is_ipv6(host[1:].partition(b"]")[0])):
+        raise BadRequest("Host is not a host name or an address with an optional port.")
+
+
+def _is_ipv6(text: bytes) -> bool:
+    try:
+        IPv6Address(text.decode())
+    except ValueError:
+        return False
+    return True
 
 
 def split(target: bytes, host: bytes) -> tuple[bytes, bytes]:
@@ -55,11 +75,18 @@ def _absolute_form(target: bytes, host: bytes) -> tuple[bytes, bytes]:
     match = _absolute(target)
     if match is None:
         raise BadRequest("The target must be a path that begins with /.")
-    if match[1].lower() != host.lower():
+    scheme, authority, path, query = match.groups()
+    check_authority(authority)
+    port = _DEFAULT_PORTS[scheme.lower()]
+    if host and _named(authority, port) != _named(host, port):  # only HTTP/1.0 may come without Host
         raise BadRequest("The target names another host than the Host field.")
-    path: bytes = match[2] or b"/"
-    check(path)
-    return path, match[3] or b""
+    check(path or b"/")
+    return path or b"/", query or b""
+
+
+def _named(authority: bytes, port: bytes) -> bytes:
+    """An authority as it is compared: without case, an empty or the default port (RFC 3986 section 6.2.3)."""
+    return authority.lower().removesuffix(port).removesuffix(b":")
 
 
 def check(path: bytes) -> None:

@@ -1,0 +1,26 @@
+"""One started node for the conformance tests of a test process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conformance.gateway_node import MAX_BODY, TRUSTED, Gateway
+from tests.conformance.raw_upstream import RawUpstream
+from tests.server.nodes import Node
+
+
+@pytest.fixture(scope="session")
+def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    upstream = RawUpstream()
+    upstream.start()
+    settings = {"PENSTOCK_MAX_BODY": str(MAX_BODY), "PENSTOCK_TRUSTED_PROXIES": f"{TRUSTED}/32"}
+    try:
+        with Node(tmp_path_factory.mktemp("conformance"), workers=1, **settings) as node:
+            node.start()
+            made = Gateway(node, upstream)
+            made.publish()
+            yield made
+    finally:
+        upstream.stop()

@@ -1,0 +1,163 @@
+"""The started gateway of the conformance tests: one node, one worker, a recording raw upstream, and what every case
+is checked for."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import urlsplit
+
+from tests.conformance.raw_client import Answer, Client
+from tests.conformance.raw_upstream import RawUpstream
+from tests.server.nodes import Node, alive
+
+SMUGGLED: Final = b"GET /open/smuggled HTTP/1.1\r\nHost: a\r\n\r\n"
+MAX_BODY: Final = 65_536  # what a buffering step accepts on this node
+TRUSTED: Final = "127.0.0.2"  # a client that connects from here is a trusted proxy
+
+DOCUMENTS: Final = """
+kind: ApiComponent
+name: open
+version: v1
+base_path: /open
+backends: {{up: {{http: {{targets: ["{url}"], timeout: 5s, retries: 1}}}}}}
+policies: [{{use: anonymous}}]
+rest: {{"ANY /**": {{relay: up, path: "/**"}}}}
+---
+kind: ApiComponent
+name: keyed
+version: v1
+base_path: /keyed
+backends: {{up: {{http: {{targets: ["{url}"], timeout: 5s, retries: 1}}}}}}
+policies:
+  - {{use: api-key, with: {{forward: {{application: X-App}}}}}}
+  - {{use: headers, with: {{request: {{set: {{X-Team: "{{application}}", X-Caller: "{{client}}"}}}}}}}}
+rest: {{"ANY /**": {{relay: up, path: "/**"}}}}
+---
+kind: ApiComponent
+name: guard
+version: v1
+base_path: /guard
+documents: public
+backends: {{up: {{http: {{targets: ["{url}"], timeout: 5s, retries: 1}}}}}}
+rest:
+  "ANY /pub/**": {{relay: up, path: "/pub/**", policies: [{{use: anonymous}}]}}
+  "ANY /admin/**": {{relay: up, path: "/admin/**", policies: [{{use: api-key}}]}}
+  "GET /keys": {{relay: up, path: "/keys", policies: [{{use: anonymous}}]}}
+  "ANY /item/{{name}}": {{relay: up, path: "/admin/{{name}}/public", policies: [{{use: anonymous}}]}}
+---
+kind: ApiComponent
+name: typed
+version: v1
+base_path: /typed
+operations:
+  note:
+    effect: writing
+    input: {{text: string}}
+    output: {{type: object, properties: {{said: string}}, required: [said]}}
+    fixed: {{said: noted}}
+policies: [{{use: api-key}}]
+rest: {{"POST /notes": note}}
+odata: {{operations: [note]}}
+"""
+
+
+@dataclass
+class Gateway:
+    """A node that relays `/open`, `/keyed` and `/guard` to the upstream."""
+
+    node: Node
+    upstream: RawUpstream
+    key: str = ""
+    pids: list[int] = field(default_factory=list)
+    _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
+
+    @property
+    def address(self) -> tuple[str, int]:
+        parts = urlsplit(self.node.url)
+        assert parts.hostname is not None
+        assert parts.port is not None
+        return parts.hostname, parts.port
+
+    def publish(self) -> None:
+        found = self.node.apply(DOCUMENTS.format(url=self.upstream.url))
+        assert found.status_code == 200, found.text
+        self.node.admin("POST", "/applications", json={"name": "partner"})
+        for api in ("typed", "guard"):
+            self._key(api)
+        self.key = self._key("keyed")
+        self.pids = self.node.workers_pids()
+
+    def _key(self, api: str) -> str:
+        made = self.node.admin("POST", "/keys", json={"application": "partner", "api": api})
+        assert made.status_code == 201, made.text
+        return str(made.json()["key"])
+
+    def key_of(self, api: str) -> bytes:
+        return b"X-API-KEY: " + self._key(api).encode() + b"\r\n"
+
+    @property
+    def credential(self) -> bytes:
+        """The header line of a key for `/keyed`."""
+        return b"X-API-KEY: " + self.key.encode() + b"\r\n"
+
+    def connect(self, source: str | None = None) -> Client:
+        return Client(self.address, source)
+
+    # what holds for every case
+
+    def fence(self, mark: list[int]) -> bytes:
+        """What reached the upstream since the mark. Another request is served, by the same process: the worker lives.
+        Whatever the gateway had sent before has arrived when that request has."""
+        target = b"/fence%d" % next(self._numbers)
+        with self.connect() as client:
+            client.send(b"GET /open" + target + b" HTTP/1.1\r\nHost: fence\r\nConnection: close\r\n\r\n")
+            assert client.answer().status == 200
+        assert self.node.workers_pids() == self.pids
+        assert all(alive(pid) for pid in self.pids)
+        came = self.upstream.since(mark)
+        found = re.search(rb"GET " + target + rb" HTTP/1\.1\r\n(?:[^\r\n]+\r\n)+\r\n", came)
+        assert found is not None
+        return came[: found.start()] + came[found.end() :]
+
+    def refuses(self, data: bytes, *statuses: int, behind: bytes = SMUGGLED, method: bytes = b"GET") -> Answer:
+        """A message that is refused: one reply of these statuses, the connection closed, not one byte sent on."""
+        mark = self.upstream.mark()
+        with self.connect() as client:
+            client.send(data + behind)
+            answer = client.answer(method)
+            assert client.rest() == b"", "something follows the refusal"
+        assert answer.status in statuses, answer
+        assert answer.get(b"connection") == b"close"
+        assert self.fence(mark) == b""
+        return answer
+
+    def passes(self, *requests: bytes, statuses: tuple[int, ...] | None = None) -> bytes:
+        """Requests on one connection that are all answered, in order; what reached the upstream for them."""
+        mark = self.upstream.mark()
+        with self.connect() as client:
+            client.send(b"".join(requests))
+            for index, request in enumerate(requests):
+                answer = client.answer(request.lstrip(b"\r\n").split(b" ")[0])
+                assert answer.status == (statuses[index] if statuses else 200), answer
+        return self.fence(mark)
+
+
+FORWARDED: Final = (
+    rb"\r\nForwarded: [^\r\n]+\r\nX-Forwarded-For: [^\r\n]+\r\nX-Forwarded-Proto: http"
+    rb"(?:\r\nX-Forwarded-Host: [^\r\n]+)?\r\nVia: 1\.[01] penstock\r\nX-Request-Id: [0-9A-Za-z-]+"
+)
+
+
+def relayed(line: bytes, upstream: RawUpstream, fields: bytes = b"", behind: bytes = b"") -> re.Pattern[bytes]:
+    """The whole request as the upstream must get it: `fields` of the client (raw lines), ours, then `behind` (framing
+    and body)."""
+    host = b"\r\nHost: 127.0.0.1:%d" % upstream.port
+    return re.compile(re.escape(line + b" HTTP/1.1" + host + fields) + FORWARDED + re.escape(behind), re.DOTALL)
+
+
+def same(pattern: re.Pattern[bytes], came: bytes) -> None:
+    """What came is the expected request, and nothing else."""
+    assert pattern.fullmatch(came) is not None, f"\nexpected {pattern.pattern!r}\ncame     {came!r}"
