@@ -144,4 +144,6 @@ def then_close(response: bytes) -> Play:
     return answer
 
 
-_ok = always(OK)
+async def _ok(conversation: Conversation, received: Received) -> None:
+    await conversation.body(received)
+    conversation.send(OK.removesuffix(b"ok") if received.method == b"HEAD" else OK)
