@@ -26,9 +26,9 @@ def begin(live: LiveCell, head: Head, wire: Wire) -> Exchange:
     return exchange
 
 
-def refused(live: LiveCell, wire: Wire) -> Exchange:
+def refused(live: LiveCell, wire: Wire, method: bytes = b"-") -> Exchange:
     """The exchange of a message that could not be read: `core.chain.fail` answers it."""
-    return Exchange(live.ids(), Head(b"-", b"-"), wire, _REFUSING, live.clock.monotonic())
+    return Exchange(live.ids(), Head(method, b"-"), wire, _REFUSING, live.clock.monotonic())
 
 
 def refuse(live: LiveCell, wire: Wire, problem: Exception) -> None:

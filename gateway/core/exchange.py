@@ -321,6 +321,10 @@ class Wire(Protocol):
         """The whole reply; ends the exchange."""
         ...
 
+    def inform(self, exchange: Exchange, status: int, block: bytes) -> None:
+        """An interim reply (1xx) before the final one; an HTTP/1.0 client gets none (RFC 9110 section 15.2)."""
+        ...
+
     def start(self, exchange: Exchange, reply: Reply, length: int | None) -> None:
         """The head of a streamed reply whose body has `length` bytes, or an unknown number of them (None)."""
         ...

@@ -34,7 +34,7 @@ _special = re.compile(
     rb"\r\n(host|content-length|transfer-encoding|connection|expect):[ \t]*+([^\r\n]*+)", re.IGNORECASE
 ).findall
 _underscored = re.compile(rb"\r\n[^:\r\n_]*+_[^:\r\n]*+:[^\r\n]*+").sub
-_bare = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00").search
+bare = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00").search
 _request_line = re.compile(rb"([^ ]+) ([^ ]+) (HTTP/[0-9]\.[0-9])").fullmatch
 _method = re.compile(rb"[A-Z][A-Z-]{0,31}").fullmatch
 _target = re.compile(rb"[!-~]*+").fullmatch
@@ -187,7 +187,7 @@ def check_partial(data: bytes | bytearray, start: int, limits: Limits, size: int
         raise UriTooLong(f"The request target is longer than {limits.target} bytes.")
     if size > limits.head:
         raise HeadTooLarge(f"A request head may have {limits.head} bytes.")
-    if _bare(data, start, size) is not None:
+    if bare(data, start, size) is not None:
         raise BadRequest("The head holds a NUL, or a carriage return or line feed that ends no line.")
     if start <= line or line < 0:
         problem = _line_problem(data[:line]) if line >= 0 else _begun_problem(data[:size])
@@ -201,7 +201,7 @@ def _begun_problem(line: bytes | bytearray) -> Problem | None:
     target, _, version = rest.partition(b" ")
     begun = bool(_method(method) and _target(target) and _version_begun(version.removesuffix(b"\r")))
     if not space:
-        begun = method == b"\r" or _method(method) is not None  # an empty line may come before it
+        begun = method in (b"", b"\r") or _method(method) is not None  # an empty line may come before it
     return None if begun else BadRequest(_REQUEST_LINE)
 
 
@@ -248,6 +248,11 @@ class HeadReader:
         """A head has begun."""
         return bool(self._held)
 
+    @property
+    def method(self) -> bytes:
+        """Of a head that was refused, as far as the reply depends on it: HEAD gets no body."""
+        return b"HEAD" if (self._held or self.data).startswith(b"HEAD ") else b"-"
+
     def feed(self, data: bytes) -> Framed | None:
         """The next head, or None when more must come. Empty lines before it are skipped (RFC 9112 section 2.2)."""
         if self._held:
@@ -257,8 +262,8 @@ class HeadReader:
             self._held.clear()
         if data.startswith(b"\r") and (empty := _empty_lines(data)) is not None:
             data = data[empty.end() :]
-        framed = frame(data, self._limits, self._last)
         self.data = data
+        framed = frame(data, self._limits, self._last)
         if framed is None:
             self._held += data
         else:

@@ -6,14 +6,16 @@ from __future__ import annotations
 import re
 
 from gateway.core.errors import BadGateway
-from gateway.core.framing import FIELDS, tokens
+from gateway.core.framing import FIELDS, bare, tokens
 from gateway.core.framing_body import Chunked, Counted, Scanner, UntilClose
 from gateway.core.framing_send import bodyless
 from gateway.core.headers import VALUE
 
 MAX_HEAD = 65_536  # bytes
 
-_head = re.compile(rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: " + VALUE + rb")?" + FIELDS).match
+_LINE = rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: " + VALUE + rb")?"
+_line = re.compile(_LINE).fullmatch
+_head = re.compile(_LINE + FIELDS).match
 _special = re.compile(rb"\r\n(content-length|transfer-encoding|connection):[ \t]*+([^\r\n]*+)", re.IGNORECASE).findall
 
 
@@ -82,12 +84,14 @@ def _decide(block: bytes) -> tuple[int | None, bool, frozenset[bytes]]:
 
 
 def _incomplete(data: bytes) -> None:
-    if b"\r\n\r\n" in data:
-        raise BadGateway("The upstream's response head is malformed.")
+    """Raises BadGateway for a head that is complete and wrong, or cannot become right: nobody waits for its end."""
     if len(data) > MAX_HEAD:
         raise BadGateway("The upstream's response head is too large.")
     if data[:5] != b"HTTP/"[: len(data)]:
         raise BadGateway("The upstream does not answer in HTTP/1.1.")
+    line = data.find(b"\r\n")
+    if b"\r\n\r\n" in data or bare(data) is not None or (line >= 0 and _line(data[:line]) is None):
+        raise BadGateway("The upstream's response head is malformed.")
 
 
 _NONE: frozenset[bytes] = frozenset()

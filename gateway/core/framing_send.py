@@ -27,6 +27,11 @@ def bodyless(method: bytes, status: int) -> bool:
     return method == b"HEAD" or status in (204, 304) or status < 200
 
 
+def interim_head(status: int, block: bytes) -> bytes:
+    """The whole of an interim reply (1xx)."""
+    return STATUS_LINES[status] + block + b"\r\n\r\n"
+
+
 def reply_head(reply: Reply, wire_lines: bytes) -> bytes:
     """The head with its empty line. `wire_lines` is what the wire adds: framing, Connection, Date and the like.
     Fields that frame a message are the wire's and are left out of the reply's own. Unsendable for a field that would

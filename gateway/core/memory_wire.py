@@ -62,6 +62,7 @@ class MemoryWire:
         self._changed = asyncio.Event()
         self._over = False
         self._cut = False
+        self.interim: list[tuple[int, blocks.Fields]] = []  # replies (1xx) before the final one
         self.continued = False  # 100 (Continue) would have been sent
         self.reading = True  # False while the sink has paused the request's body
 
@@ -190,6 +191,10 @@ class MemoryWire:
         self._open_reply(exchange, reply, len(body))
         self._put(exchange, body)
         self._ended(exchange)
+
+    def inform(self, exchange: Exchange, status: int, block: bytes) -> None:
+        if not exchange.head.http10:
+            self.interim.append((status, blocks.parse(block)))
 
     def start(self, exchange: Exchange, reply: Reply, length: int | None) -> None:
         self._open_reply(exchange, reply, length)

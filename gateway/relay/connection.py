@@ -24,6 +24,10 @@ class Receiver(Protocol):
         """The usual response: all of it came in one read. Nothing else follows."""
         ...
 
+    def informed(self, head: ReplyHead) -> None:
+        """An interim response (1xx); another follows. Not 100: nobody asked for it, as Expect never goes on."""
+        ...
+
     def replied(self, head: ReplyHead, has_body: bool) -> None:
         """The head of one that goes on, perhaps with a body: `data` and `ended` follow."""
         ...
@@ -155,6 +159,8 @@ class Connection(asyncio.Protocol):
             data, self._buffer = self._buffer + data, b""
         head = frame_reply(data, self._last)
         while head is not None and head.status < 200:
+            if head.status != 100:
+                receiver.informed(head)
             data = data[head.end :]
             head = frame_reply(data) if data else None
         if head is None:

@@ -55,6 +55,9 @@ class Fetching(Sending):
         self.data(body)
         self.ended()
 
+    def informed(self, head: ReplyHead) -> None:
+        """Of no use to a typed call."""
+
     def replied(self, head: ReplyHead, has_body: bool) -> None:
         self._head = head
 

@@ -148,6 +148,9 @@ class Forwarding(Sending):
         exchange.sink = None
         chains.answer(exchange, Reply(head.status, None, body, hygiene.reply_block(head)))
 
+    def informed(self, head: ReplyHead) -> None:
+        self._exchange.wire.inform(self._exchange, head.status, hygiene.reply_block(head))
+
     def replied(self, head: ReplyHead, has_body: bool) -> None:
         self._kept = None
         exchange = self._exchange

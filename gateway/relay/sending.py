@@ -128,6 +128,9 @@ class Sending(ABC):
     def whole(self, head: ReplyHead, body: bytes) -> None: ...
 
     @abstractmethod
+    def informed(self, head: ReplyHead) -> None: ...
+
+    @abstractmethod
     def replied(self, head: ReplyHead, has_body: bool) -> None: ...
 
     @abstractmethod

@@ -16,6 +16,7 @@ from gateway.core.errors import BadRequest, Problem, RequestTimeout
 from gateway.core.exchange import Exchange, Head, Reply, Sink, Wait
 from gateway.core.framing import Framed, HeadReader
 from gateway.core.framing_body import Chunked, Counted, Scanner
+from gateway.core.framing_send import interim_head
 from gateway.core.intake import Intake
 from gateway.server.protocol_connection import NEVER, Connection
 from gateway.server.protocol_reply import Overrun, ReplyFraming
@@ -206,7 +207,7 @@ class GatewayProtocol(Connection):
         self._closing = True
         self._phase = BODY
         self._intake = self._scanner = None
-        self._exchange = refused(self._live, self)
+        self._exchange = refused(self._live, self, self._reader.method)
         fail(self._exchange, problem)
 
     def _body(self, data: bytes) -> None:
@@ -301,6 +302,10 @@ class GatewayProtocol(Connection):
         exchange.sent = len(body)
         self._transport.write(head + body)
         self._finish(exchange)
+
+    def inform(self, exchange: Exchange, status: int, block: bytes) -> None:
+        if not exchange.head.http10:
+            self._transport.write(interim_head(status, block))
 
     def start(self, exchange: Exchange, reply: Reply, length: int | None) -> None:
         self._transport.write(self._head(exchange, reply, length))

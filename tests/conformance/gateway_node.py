@@ -147,15 +147,18 @@ class Gateway:
 
 FORWARDED: Final = (
     rb"\r\nForwarded: [^\r\n]+\r\nX-Forwarded-For: [^\r\n]+\r\nX-Forwarded-Proto: http"
-    rb"(?:\r\nX-Forwarded-Host: [^\r\n]+)?\r\nVia: 1\.[01] penstock\r\nX-Request-Id: [0-9A-Za-z-]+"
+    rb"(?:\r\nX-Forwarded-Host: [^\r\n]+)?\r\nVia: 1\.[01] penstock"
 )
+REQUEST_ID: Final = rb"\r\nX-Request-Id: [0-9A-Za-z-]+\r\n\r\n"
 
 
-def relayed(line: bytes, upstream: RawUpstream, fields: bytes = b"", behind: bytes = b"") -> re.Pattern[bytes]:
-    """The whole request as the upstream must get it: `fields` of the client (raw lines), ours, then `behind` (framing
-    and body)."""
+def relayed(line: bytes, upstream: RawUpstream, fields: bytes = b"", behind: bytes = b"\r\n\r\n") -> re.Pattern[bytes]:
+    """The whole request as the upstream must get it: `fields` of the client (raw lines), ours, then `behind`: the
+    framing, the empty line and the body."""
     host = b"\r\nHost: 127.0.0.1:%d" % upstream.port
-    return re.compile(re.escape(line + b" HTTP/1.1" + host + fields) + FORWARDED + re.escape(behind), re.DOTALL)
+    framing, _, body = behind.partition(b"\r\n\r\n")
+    first = re.escape(line + b" HTTP/1.1" + host + fields)
+    return re.compile(first + FORWARDED + re.escape(framing) + REQUEST_ID + re.escape(body), re.DOTALL)
 
 
 def same(pattern: re.Pattern[bytes], came: bytes) -> None:

@@ -222,9 +222,12 @@ async def test_continue_is_sent_once_the_upstream_takes_the_body() -> None:
     assert recording.received[0].get(b"expect") is None
 
 
-async def test_interim_responses_are_skipped() -> None:
-    async with relaying(always(b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" + OK)) as (client, _):
+async def test_interim_responses_are_passed_on_but_for_continue() -> None:
+    """RFC 9110 section 15.2; Expect is answered by the gateway and never goes on."""
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\nConnection: X-A\r\nX-A: y\r\n\r\n"
+    async with relaying(always(interim + OK)) as (client, _):
         client.send(GET)
+        assert await client.head() == (103, {b"link": b"x", b"via": b"1.1 penstock"})
         assert (await client.head())[0] == 200
 
 

@@ -44,7 +44,7 @@ class RecordingWire:
     def start(self, exchange: Exchange, reply: Reply, length: int | None) -> None:
         raise AssertionError("nothing is streamed here")
 
-    write = end = abort = start  # type: ignore[assignment]
+    write = end = abort = inform = start  # type: ignore[assignment]
 
     def pause_body(self) -> None: ...
 
