@@ -4,7 +4,7 @@ P26-P29), one a line:
 
 | in the path | decision |
 |---|---|
-| segments `.` and `..`, plain or encoded, alone or before `;` | refused: servers resolve them |
+| segments `.` and `..`, plain or encoded, alone or before `;` or `%3b` | refused: servers resolve them |
 | `//` | refused: servers merge them |
 | `%2f`, `%5c`, `%00` | refused: servers decode them into separators or ends |
 | `%61` and every other encoded letter, digit, `-`, `.`, `_`, `~` | refused: it equals the plain character |
@@ -34,7 +34,7 @@ USUAL: Final = rb"/(?:" + _SEGMENT + rb"(?:/" + _SEGMENT + rb")*+/?+)?+"
 _usual: Final = re.compile(USUAL).fullmatch
 _legal: Final = re.compile(rb"/[0-9A-Za-z._~!$&'()*+,;=:@/%-]*+").fullmatch
 _bad_escape: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
-_dots: Final = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:[/;]|\Z)").search
+_dots: Final = re.compile(rb"/(?:\.|%2[eE]){1,2}(?:[/;]|%3[bB]|\Z)").search
 _separator: Final = re.compile(rb"%(?:2[fF]|5[cC]|00)").search
 _unreserved: Final = re.compile(rb"%(?:4[1-9A-Fa-f]|5[0-9Aa]|6[1-9A-Fa-f]|7[0-9AaEe]|3[0-9]|2[DdEe]|5[Ff])").search
 _absolute: Final = re.compile(rb"(https?)://([^/?#@]+)(/[^?]*)?(?:\?(.*))?", re.IGNORECASE).fullmatch

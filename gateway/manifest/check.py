@@ -8,7 +8,9 @@ from datetime import UTC, date, datetime, time
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from gateway.core import target as targets
 from gateway.core.durations import seconds
+from gateway.core.errors import BadRequest
 from gateway.core.findings import Finding
 from gateway.manifest.bundle import Bundle, Schema
 from gateway.manifest.documents import BackendDeclaration, Drop, Endpoint, EntitySet, Operation, Step, TopicTarget
@@ -18,6 +20,7 @@ from gateway.manifest.site import Keys, Version
 
 _SEGMENT: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*|\{[A-Za-z_][A-Za-z0-9_]*\}")
 _TEMPLATE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_VARIABLE: Final = re.compile(r"\{[^}]*\}|\*\*")
 _BODILESS: Final = ("GET", "HEAD")
 
 
@@ -58,6 +61,8 @@ class _Checking:
         if any(name != "version" for name in inside) or path.count("{") != len(inside) or len(inside) > 1:
             hint = "Only {version} may stand there, once, such as /shop/{version}."
             self.refuse(("base_path",), "template", f"the base path {path!r} is malformed.", hint)
+        else:
+            self.servable(("base_path",), path)
         for name, declared in self.manifest.values.items():
             if declared.required and declared.default is not None:
                 message = f"the value {name} is required and has a default."
@@ -163,7 +168,7 @@ class _Checking:
 
     def template(self, keys: Keys, path: str, *, wild: bool = False) -> None:
         path = path.partition("?")[0] if not wild else path
-        segments = path.split("/")[1:]
+        segments, sound = path.split("/")[1:], True
         for index, segment in enumerate(segments):
             if segment == "**" and wild and index == len(segments) - 1:
                 continue
@@ -171,9 +176,19 @@ class _Checking:
                 last = "; ** may be the last one" if wild else ""
                 hint = f"A segment is plain text or one {{parameter}}{last}; anything else is percent-encoded."
                 self.refuse(keys, "template", f"the segment {segment!r} of {path} is malformed.", hint)
+                sound = False
+        if wild and sound:
+            self.servable(keys, path)
         found = _TEMPLATE.findall(path)
         for name in sorted({name for name in found if found.count(name) > 1}):
             self.refuse(keys, "template", f"the parameter {name} is in {path} twice.", "Give each a name of its own.")
+
+    def servable(self, keys: Keys, path: str) -> None:
+        """A path that requests can have at all (the table in `core.target`)."""
+        try:
+            targets.check(_VARIABLE.sub("x", path).encode())
+        except BadRequest as problem:
+            self.refuse(keys, "template", f"no request can have the path {path}.", problem.detail)
 
     def endpoint(self, keys: Keys, method: str, path: str, endpoint: Endpoint) -> None:
         self.one_of(keys, f"the endpoint {keys[-1]}", {"call": endpoint.call, "relay": endpoint.relay})

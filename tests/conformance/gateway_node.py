@@ -46,7 +46,7 @@ rest:
   "ANY /pub/**": {{relay: up, path: "/pub/**", policies: [{{use: anonymous}}]}}
   "ANY /admin/**": {{relay: up, path: "/admin/**", policies: [{{use: api-key}}]}}
   "GET /keys": {{relay: up, path: "/keys", policies: [{{use: anonymous}}]}}
-  "ANY /item/{{name}}": {{relay: up, path: "/admin/{{name}}/public", policies: [{{use: anonymous}}]}}
+  "ANY /item/{{name}}": {{relay: up, path: "/items/{{name}}/public", policies: [{{use: anonymous}}]}}
 ---
 kind: ApiComponent
 name: typed
