@@ -1,10 +1,11 @@
 """What of a message's head goes on, and what we add. Pure.
 
 Dropped from requests: hop-by-hop fields (RFC 9110 section 7.6.1) and those that Connection names; what frames the
-message and Host, which are written anew; what tells of the client (Forwarded, X-Forwarded-*, X-Real-IP, X-Request-Id),
-which is ours to say; identity fields (X-Penstock-*, X-Consumer*, X-Credential*, X-Authenticated-*), always, also where
-no policy runs (CASES H33); fields by which servers let a request name another path or method (X-Original-URL,
-X-Rewrite-URL, X-HTTP-Method*, X-Method-Override), and Proxy, which CGI turns into a variable.
+message and Host, which are written anew; what tells of the client (Forwarded, X-Forwarded-*, X-Real-IP and its kin,
+client certificates, X-Request-Id), which is ours to say; identity fields (X-Penstock-*, X-Consumer*, X-Credential*,
+X-Authenticated-*), always, also where no policy runs (CASES H33); fields by which servers let a request name another
+path, host or method (X-Original-*, X-Rewrite-*, X-HTTP-Method*, X-Method-Override, X-Host), and Proxy, which CGI turns
+into a variable.
 
 Connection cannot name away what an upstream needs to read the message or to know its sender (CASES H32).
 """
@@ -24,10 +25,15 @@ _HOP: Final = (
     rb"connection|keep-alive|proxy-connection|proxy-authenticate|proxy-authorization|te|trailer|transfer-encoding"
     rb"|upgrade|http2-settings"
 )
+_CLIENT: Final = (
+    rb"forwarded|x-forwarded(?:-[^:\r\n]*+)?|x-real-ip|client-ip|x-client-ip|true-client-ip|x-cluster-client-ip"
+    rb"|cf-connecting-ip|fastly-client-ip|x-remote-(?:addr|ip|user)|remote-user|x-request-id|x-host|x-http-host-override"
+    rb"|(?:x-)?ssl-client-[^:\r\n]*+|x-client-cert[^:\r\n]*+"
+)
+_IDENTITY: Final = rb"(?:x-penstock-|x-consumer|x-credential|x-authenticated-)[^:\r\n]*+|x-anonymous-consumer"
+_ELSEWHERE: Final = rb"x-original-[^:\r\n]*+|x-rewrite-[^:\r\n]*+|x-http-method(?:-override)?|x-method-override|proxy"
 _request_drop: Final = re.compile(
-    rb"\r\n(?:(?:" + _HOP + rb"|content-length|expect|host|forwarded|x-real-ip|x-request-id|proxy"
-    rb"|x-original-ur[li]|x-rewrite-url|x-http-method|x-http-method-override|x-method-override|x-anonymous-consumer)"
-    rb"|(?:x-forwarded-|x-penstock-|x-consumer|x-credential|x-authenticated-)[^:\r\n]*+):[^\r\n]*+",
+    rb"\r\n(?:" + b"|".join((_HOP, rb"content-length|expect|host", _CLIENT, _IDENTITY, _ELSEWHERE)) + rb"):[^\r\n]*+",
     re.IGNORECASE,
 ).sub
 _reply_drop: Final = re.compile(
@@ -41,6 +47,7 @@ _HOP_NAMES: Final = frozenset((b"keep-alive", b"te", b"trailer", b"transfer-enco
 _NOTHING: Final[frozenset[bytes]] = frozenset()
 _WITH_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
 VIA: Final = b"\r\nVia: 1.1 penstock"
+_VIA_10: Final = b"\r\nVia: 1.0 penstock"
 
 
 def request_head(exchange: Exchange, target: bytes, authority: bytes, length: int) -> bytes:
@@ -70,7 +77,8 @@ def _onward(head: Head, conceals: frozenset[bytes]) -> bytes:
     block = _request_drop(b"", head.block)
     if drop := _named(head.block) | conceals:
         block = without(block, drop)
-    return block + forwarded(peer.client, peer.address, peer.scheme, head.host) + VIA
+    via = _VIA_10 if head.http10 else VIA
+    return block + forwarded(peer.client, peer.address, peer.scheme, head.host) + via
 
 
 def body_line(method: bytes, length: int) -> bytes:

@@ -8,9 +8,12 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
+from gateway.core.errors import BadRequest
 from gateway.core.exchange import Head, Peer
 
-_forwarded_for: Final = re.compile(rb'(?:^|[;,])[ \t]*for=("[^"]*"|[^;, \t]*)', re.IGNORECASE).findall
+_pair: Final = re.compile(
+    r'[ \t]*(?:([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*+"|[^";, \t]*+)[ \t]*)?(;|,|\Z)'
+).match
 _MAX_HOPS: Final = 32
 
 
@@ -36,28 +39,66 @@ class Trust:
 
     def believe(self, peer: Peer, head: Head) -> Peer:
         """The peer with the client that the trusted proxy names: from the right, the first address that no trusted
-        proxy has (RFC 7239 section 5.2; X-Forwarded-For where there is no Forwarded)."""
-        client = peer.client
-        for hop in reversed(_hops(head)):
-            address = plain(hop)
-            if address is None:
-                break
-            client = str(address)
-            if client not in self:
-                break
-        scheme = (head.get(b"x-forwarded-proto") or b"").decode("latin-1").lower()
+        proxy has (RFC 7239 section 5.2, X-Forwarded-For). BadRequest when Forwarded and X-Forwarded-For name two: most
+        proxies write one of them and pass the other on as it came, so that a client could write it."""
+        forwarded, listed = head.get(b"forwarded"), head.get(b"x-forwarded-for")
+        hops = _hops(forwarded, listed)
+        client, scheme = self._first(hops, peer)
+        if forwarded is not None and listed is not None and self._first(_listed(listed), peer)[0] != client:
+            raise BadRequest(
+                "Forwarded and X-Forwarded-For name two clients; the proxy in front must drop one of them."
+            )
+        if forwarded is None:
+            scheme = (head.get(b"x-forwarded-proto") or b"").decode("latin-1").lower()
         return peer._replace(client=client, scheme=scheme if scheme in {"http", "https"} else peer.scheme)
 
+    def _first(self, hops: list[Hop], peer: Peer) -> tuple[str, str]:
+        """Address and scheme of the hop that is believed; a hop without an address ends the search."""
+        client, scheme = peer.client, ""
+        for node, proto in reversed(hops):
+            address = plain(_address(node))
+            if address is None:
+                break
+            client, scheme = str(address), proto
+            if client not in self:
+                break
+        return client, scheme
 
-def _hops(head: Head) -> list[str]:
-    forwarded = head.get(b"forwarded")
-    if forwarded is not None:
-        return [_address(node.decode("latin-1")) for node in _forwarded_for(forwarded)][-_MAX_HOPS:]
-    value = head.get(b"x-forwarded-for") or b""
-    return [hop.strip() for hop in value.decode("latin-1").split(",") if hop.strip()][-_MAX_HOPS:]
+
+Hop = tuple[str, str]  # node as it is written, scheme
+
+
+def _hops(forwarded: bytes | None, listed: bytes | None) -> list[Hop]:
+    return _elements(forwarded.decode("latin-1")) if forwarded is not None else _listed(listed or b"")
+
+
+def _listed(value: bytes) -> list[Hop]:
+    """Of X-Forwarded-For."""
+    return [(hop.strip(), "") for hop in value.decode("latin-1").split(",") if hop.strip()][-_MAX_HOPS:]
+
+
+def _elements(value: str) -> list[Hop]:
+    """Of Forwarded (RFC 7239 section 4); none of a malformed field is believed."""
+    hops: list[Hop] = []
+    element: dict[str, str] = {}
+    at = 0
+    while (match := _pair(value, at)) is not None:
+        name, text, end = match.groups()
+        if name is not None:
+            element[name.lower()] = text
+        if end != ";":
+            if element:
+                hops.append((element.get("for", ""), element.get("proto", "").strip('"').lower()))
+            element = {}
+        at = match.end()
+        if not end:
+            return hops[-_MAX_HOPS:]
+    return []
 
 
 def _address(node: str) -> str:
-    """The address of `192.0.2.1`, `"192.0.2.1:80"` or `"[2001:db8::1]:80"` (RFC 7239 section 6)."""
+    """The address of `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1` or `"[2001:db8::1]:80"` (RFC 7239 section 6)."""
     node = node.strip('"')
-    return node[1:].partition("]")[0] if node.startswith("[") else node.partition(":")[0]
+    if node.startswith("["):
+        return node[1:].partition("]")[0]
+    return node.partition(":")[0] if node.count(":") == 1 else node
