@@ -145,8 +145,8 @@ def _decide(block: bytes, http10: bool) -> tuple[bytes, int, bool, bool]:
 
 
 def tokens(value: bytes) -> list[bytes]:
-    """The lower-case members of a comma separated field."""
-    return [token.strip(b" \t") for token in value.lower().split(b",")]
+    """The lower-case members of a comma separated field; empty ones do not count (RFC 9110 section 5.6.1)."""
+    return [stripped for token in value.lower().split(b",") if (stripped := token.strip(b" \t"))]
 
 
 def _length(value: bytes) -> int:

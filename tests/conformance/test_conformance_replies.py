@@ -190,18 +190,15 @@ class Later(Broken):
         self.dropped.set()
 
 
-def cut(gateway: Gateway, later: Later, version: bytes = b"1.1") -> None:
+def cut(gateway: Gateway, later: Later) -> None:
     """The reply begins, and never ends as if it were whole."""
     with gateway.connect() as client:
-        client.send(request(gateway, later, version=version))
+        client.send(request(gateway, later))
         head = client._until(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 200 ")
         gateway.upstream.set_event(later.passed)
         with pytest.raises((Cut, ConnectionError)):
             client._chunks() if b"chunked" in head else client._exactly(10)
-            if version == b"1.0":
-                client._socket.recv(1)
-                raise AssertionError("ended cleanly")
     gateway.passes(GET)
 
 
