@@ -161,6 +161,44 @@ def relayed(line: bytes, upstream: RawUpstream, fields: bytes = b"", behind: byt
     return re.compile(first + FORWARDED + re.escape(framing) + REQUEST_ID + re.escape(body), re.DOTALL)
 
 
+_MESSAGE: Final = re.compile(
+    rb"[A-Z-]+ [!-~]+ HTTP/1\.1\r\n((?:[!#$%&'*+.^`|~0-9A-Za-z-]+:[\t -~\x80-\xff]*\r\n)+)\r\n"
+).match
+_CHUNK: Final = re.compile(rb"([0-9a-f]+)\r\n").match
+
+
+def well_formed(raw: bytes) -> bool:
+    """These are whole requests, one behind the other; the last one may be incomplete."""
+    while raw:
+        match = _MESSAGE(raw)
+        if match is None:
+            return b"\r\n\r\n" not in raw and re.match(rb"[A-Z-]+(?: |\Z)", raw) is not None
+        fields = match[1].lower()
+        length = re.findall(rb"(?:^|\n)content-length: ([0-9]+)\r", fields)
+        chunked = re.findall(rb"(?:^|\n)transfer-encoding: chunked\r", fields)
+        if len(length) + len(chunked) > 1:
+            return False
+        rest = raw[match.end() :]
+        left = _behind_chunks(rest) if chunked else rest[int(length[0]) if length else 0 :]
+        if left is None:
+            return False
+        raw = left
+    return True
+
+
+def _behind_chunks(raw: bytes) -> bytes | None:
+    """What follows a chunked body, nothing while it goes on; None for one that is malformed."""
+    while (match := _CHUNK(raw)) is not None:
+        size = int(match[1], 16)
+        end = raw[match.end() + size : match.end() + size + 2]
+        if not b"\r\n".startswith(end):
+            return None
+        raw = raw[match.end() + size + 2 :]
+        if not size:
+            return raw
+    return b"" if re.fullmatch(rb"[0-9a-f]*\r?", raw) else None
+
+
 def same(pattern: re.Pattern[bytes], came: bytes) -> None:
     """What came is the expected request, and nothing else."""
     assert pattern.fullmatch(came) is not None, f"\nexpected {pattern.pattern!r}\ncame     {came!r}"

@@ -37,6 +37,7 @@ class RawUpstream:
     def __init__(self) -> None:
         self.streams: list[_Recorded] = []
         self.received: list[Received] = []
+        self.completed: list[Received] = []  # requests that came whole, by the default play
         self._plays: dict[bytes, Play] = {}
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[None]] = set()
@@ -114,8 +115,13 @@ class RawUpstream:
             while not conversation.writer.is_closing():
                 received = await conversation.head()
                 segment = received.target.split(b"?")[0].split(b"/")[1]
-                await self._plays.get(segment, _ok)(conversation, received)
+                await self._plays.get(segment, self._ok)(conversation, received)
         conversation.close()
+
+    async def _ok(self, conversation: Conversation, received: Received) -> None:
+        await conversation.body(received)
+        self.completed.append(received)
+        conversation.send(OK.removesuffix(b"ok") if received.method == b"HEAD" else OK)
 
 
 async def _turn() -> None:
@@ -142,8 +148,3 @@ def then_close(response: bytes) -> Play:
         conversation.close()
 
     return answer
-
-
-async def _ok(conversation: Conversation, received: Received) -> None:
-    await conversation.body(received)
-    conversation.send(OK.removesuffix(b"ok") if received.method == b"HEAD" else OK)
