@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.conformance.gateway_node import MAX_BODY, TRUSTED, Gateway
+from tests.conformance.gateway_node import MAX_BODY, TRUSTED, Gateway, well_formed
 from tests.conformance.raw_upstream import RawUpstream
 from tests.server.nodes import Node
 
@@ -22,5 +22,8 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
             made = Gateway(node, upstream)
             made.publish()
             yield made
+            upstream.settle()
+            broken = [bytes(stream.raw) for stream in upstream.streams if not well_formed(bytes(stream.raw))]
+            assert not broken, "the upstream got what is no request"
     finally:
         upstream.stop()
