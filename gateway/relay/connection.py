@@ -78,6 +78,10 @@ class Connection(asyncio.Protocol):
         self.reused = False
         self.deadline = _NEVER
 
+    @property
+    def closed(self) -> bool:
+        return self._transport.is_closing()
+
     # the request
 
     def send(self, receiver: Receiver, method: bytes, message: bytes) -> None:
@@ -168,6 +172,8 @@ class Connection(asyncio.Protocol):
             return
         self._last = head
         self._keep = head.keep
+        if not self.reused:
+            self._pool.learn(self, head.block)
         if len(data) - head.end == head.length and self._method != b"HEAD" and not head.bodyless:
             self._finished()
             receiver.whole(head, data[head.end :])

@@ -10,7 +10,8 @@ from gateway.core.errors import BadGateway, Problem
 from gateway.core.framing_reply import ReplyHead
 from gateway.relay import hygiene
 from gateway.relay.connection import Connection
-from gateway.relay.sending import Rotation, Sending
+from gateway.relay.rotation import Rotation
+from gateway.relay.sending import Sending
 from gateway.relay.upstream import Fetched
 
 _OWN = frozenset((b"host", b"content-length", b"transfer-encoding", b"connection"))

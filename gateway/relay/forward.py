@@ -11,7 +11,8 @@ from gateway.core.exchange import Exchange, Reply, Tap
 from gateway.core.framing_reply import ReplyHead
 from gateway.relay import hygiene
 from gateway.relay.connection import Connection
-from gateway.relay.sending import Rotation, Sending
+from gateway.relay.rotation import Rotation
+from gateway.relay.sending import Sending
 
 REPLAY: Final = 65_536  # bytes of a streamed body that are kept for another attempt
 
@@ -47,12 +48,21 @@ class Forwarding(Sending):
         self._piped = self._done_request = False
         self._kept: list[bytes] | None = []  # None: too much to send again
 
+    def go(self) -> None:
+        super().go()
+        if self._asking:  # no connection is free: until there is one, nobody else tells of the client's end
+            self._exchange.on_close(self._closed)
+
+    def _closed(self, _exchange: Exchange) -> None:
+        self.withdraw()
+
     # the request
 
     def transmit(self, connection: Connection, target_authority: bytes, prefix: bytes) -> None:
         try:
             self._transmit(connection, target_authority, prefix)
         except Exception as error:  # what a step left on the exchange is no request: the pool must not suffer
+            self.withdraw()
             chains.fail(self._exchange, error)
 
     def _transmit(self, connection: Connection, target_authority: bytes, prefix: bytes) -> None:

@@ -6,18 +6,23 @@ import contextlib
 import re
 import ssl
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from gateway.core import target as targets_
-from gateway.core.clock import Clock, SystemClock
-from gateway.core.deadlines import Deadlines
+from gateway.core.clock import Clock
 from gateway.core.errors import BadRequest
 from gateway.core.exchange import ANSWERING, Answering, Edits, Exchange, Step
+from gateway.core.locations import Location
+from gateway.relay.certificates import Tls, context
 from gateway.relay.fetch import Fetching
 from gateway.relay.forward import Forwarding
-from gateway.relay.sending import Rotation
-from gateway.relay.target import Pool, Settings, Target
-from gateway.relay.upstream import Fetched, Upstream
+from gateway.relay.health import Checks
+from gateway.relay.keys import exchange_key, fetch_key
+from gateway.relay.network import Network
+from gateway.relay.rotation import Rotation, states
+from gateway.relay.settings import IN_TURN, Balancing, ExchangeKey, Settings
+from gateway.relay.upstream import Fetched
+from gateway.relay.watched import WatchedFetching, WatchedForwarding
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VISIBLE: Final = re.compile(rb"/[!-\"$-~]*")
@@ -27,40 +32,52 @@ _WHOLE: Final = re.compile(r"/(?:\{[^{}]+\}(?=/|\Z)|\*\*\Z)")
 
 
 def open_upstream(
-    targets: Sequence[str],
+    targets: Sequence[str | tuple[str, int]],
     *,
-    timeout: float = 30.0,
-    connect_timeout: float = 5.0,
-    idle_timeout: float = 30.0,
-    retries: int = 1,
-    max_connections: int = 256,
-    queue: int = 256,
-    keep: float = 30.0,
+    balancing: Balancing = IN_TURN,
     tls: ssl.SSLContext | None = None,
+    network: Network | None = None,
     clock: Clock | None = None,
-) -> Upstream:
-    """An upstream of these URLs (`http://host:port/prefix`), taken in turn; `prefix` stands before every path.
-    Nothing is connected yet. Times in seconds; `max_connections` and `queue` count per target; `tls` for https
-    targets (default: the system's certificates). ValueError names a target that is none."""
+    **settings: Any,
+) -> HttpUpstream:
+    """An upstream of these URLs (see `core/locations.py`), or (URL, weight); a prefix stands before every path.
+    Nothing is connected yet. `settings` are those of `Settings`; `tls` is for https targets (default: the system's
+    certificates); a `network` is the caller's to close. ValueError names a target that is none, or that the egress
+    list forbids."""
     if not targets:
         raise ValueError("an upstream needs at least one target")
-    parsed = [Target.parse(target) for target in targets]
-    if tls is None and any(target.tls for target in parsed):
-        tls = ssl.create_default_context()
-    settings = Settings(timeout, connect_timeout, idle_timeout, keep, retries, max_connections, queue)
-    deadlines = Deadlines(clock or SystemClock())
-    return HttpUpstream(Rotation(tuple(Pool(target, settings, deadlines, tls) for target in parsed)))
+    owned = network is None
+    network = network or Network(clock=clock)
+    parsed = [_weighted(target, network) for target in targets]
+    if tls is None and any(location.tls for location, _ in parsed):
+        tls = context(Tls())
+    rotation = Rotation(parsed, Settings(**settings), network, balancing, tls)
+    checks = None if balancing.health is None else Checks(rotation, balancing.health, network, tls)
+    return HttpUpstream(rotation, checks, network if owned else None)
+
+
+def _weighted(target: str | tuple[str, int], network: Network) -> tuple[Location, int]:
+    url, weight = target if isinstance(target, tuple) else (target, 1)
+    location = Location.parse(url)
+    if reason := network.egress.refuses_location(location):
+        raise ValueError(f"the target {location} is not allowed: {reason}.")
+    return location, weight
 
 
 class HttpUpstream:
     """Implements `relay.upstream.Upstream`."""
 
-    def __init__(self, rotation: Rotation) -> None:
+    def __init__(self, rotation: Rotation, checks: Checks | None, owned: Network | None) -> None:
         self._rotation = rotation
+        self._checks = checks
+        self._owned = owned
+        self._fetch_key = fetch_key(rotation.balancing.hashing)
 
     def relay(self, template: str | None, parameters: tuple[str, ...]) -> Step:
         path_of = compile_template(template, parameters)
         rotation = self._rotation
+        if rotation.watched:
+            return _watched_relay(rotation, path_of, exchange_key(rotation.balancing.hashing, parameters))
 
         def relay(exchange: Exchange) -> Answering:
             Forwarding(exchange, rotation, _target(exchange, path_of)).go()
@@ -75,10 +92,15 @@ class HttpUpstream:
         fields: Sequence[tuple[bytes, bytes]] = (),
         body: bytes = b"",
         limit: int = 8 * 1024 * 1024,
+        application: str | None = None,
     ) -> Fetched:
         if _TOKEN.fullmatch(method.decode("latin-1")) is None or _VISIBLE.fullmatch(target) is None:
             raise ValueError(f"not a request: {method!r} {target!r}")
-        fetching = Fetching(self._rotation, method, target, fields, body, limit)
+        if self._rotation.watched:
+            key = self._fetch_key(target, fields, application)
+            fetching: Fetching = WatchedFetching(self._rotation, method, target, fields, body, limit, key)
+        else:
+            fetching = Fetching(self._rotation, method, target, fields, body, limit)
         fetching.go()
         try:
             return await fetching.future
@@ -86,9 +108,24 @@ class HttpUpstream:
             if fetching.future.cancelled():
                 fetching.withdraw()
 
+    def states(self) -> list[dict[str, Any]]:
+        """What is known of each target, JSON-ready, where health, ejection or a circuit is configured."""
+        return states(self._rotation)
+
     async def close(self) -> None:
-        for pool in self._rotation.pools:
-            await pool.close()
+        if self._checks is not None:
+            await self._checks.close()
+        await self._rotation.close()
+        if self._owned is not None:
+            await self._owned.close()
+
+
+def _watched_relay(rotation: Rotation, path_of: Callable[[Exchange], bytes], key_of: ExchangeKey) -> Step:
+    def relay(exchange: Exchange) -> Answering:
+        WatchedForwarding(exchange, rotation, _target(exchange, path_of), key_of(exchange)).go()
+        return ANSWERING
+
+    return relay
 
 
 def _target(exchange: Exchange, path_of: Callable[[Exchange], bytes]) -> bytes:

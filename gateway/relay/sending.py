@@ -1,8 +1,9 @@
 """One request to an upstream, with the attempts that it takes.
 
 A request is sent again only when that cannot do its work twice: nothing of it was sent, or its method is idempotent
-(RFC 9110 section 9.2.2), no byte of a response came, and its body is still at hand. A pooled connection that went
-stale unseen costs one further attempt; others are bounded by `retries` and by a budget over all requests (CASES A61).
+(RFC 9110 section 9.2.2), no byte of a response came, and its body is still at hand. Every attempt after the first is
+bounded by a budget over all requests (CASES A61), but for other addresses of one name of which none was connected; a
+pooled connection that went stale unseen costs one attempt beside `retries`.
 """
 
 from __future__ import annotations
@@ -13,63 +14,53 @@ from typing import Final
 from gateway.core.errors import Problem
 from gateway.core.framing_reply import ReplyHead
 from gateway.relay.connection import Connection
+from gateway.relay.rotation import Rotation
 from gateway.relay.target import Pool
 
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 
 
-class Budget:
-    """Retries that all requests to an upstream share: one for ten requests, and a few saved up."""
-
-    __slots__ = ("_tokens",)
-
-    def __init__(self) -> None:
-        self._tokens = 3.0
-
-    def earn(self) -> None:
-        self._tokens = min(10.0, self._tokens + 0.1)
-
-    def spend(self) -> bool:
-        if self._tokens < 1.0:
-            return False
-        self._tokens -= 1.0
-        return True
-
-
-class Rotation:
-    """The pools of an upstream's targets, taken in turn."""
-
-    __slots__ = ("_next", "budget", "pools")
-
-    def __init__(self, pools: tuple[Pool, ...]) -> None:
-        self.pools = pools
-        self.budget = Budget()
-        self._next = 0
-
-    def take(self) -> Pool:
-        self._next = (self._next + 1) % len(self.pools)
-        return self.pools[self._next]
-
-
 class Sending(ABC):
     """The attempts of one request: an asker of pools and a receiver of connections."""
 
-    __slots__ = ("_asking", "_connection", "_fresh", "_method", "_pool", "_retries", "_rotation", "_stale")
+    __slots__ = (
+        "_asking",
+        "_connection",
+        "_fresh",
+        "_held",  # this and the next three: see `watched`
+        "_judged",
+        "_key",
+        "_method",
+        "_pool",
+        "_retries",
+        "_rotation",
+        "_stale",
+        "_token",
+        "_tried",
+        "_until",
+    )
 
     def __init__(self, rotation: Rotation, method: bytes) -> None:
         self._rotation = rotation
         self._method = method
         self._connection: Connection | None = None
-        self._pool = rotation.take()
-        self._retries = self._pool.settings.retries
+        self._retries = rotation.settings.retries
         self._asking = self._stale = self._fresh = False
+        self._tried: tuple[Pool, ...] = ()
 
     def go(self) -> None:
         """The first attempt."""
-        self._rotation.budget.earn()
-        self._ask()
+        rotation = self._rotation
+        rotation.budget.earn()
+        self._pool = pool = rotation.take()
+        self._asking = True
+        pool.acquire(self)
 
-    def _ask(self, fresh: bool = False) -> None:
+    def _use(self, pool: Pool) -> None:
+        """The next attempt goes there."""
+        self._pool = pool
+
+    def _ask(self, fresh: bool) -> None:
         self._asking = True
         self._pool.acquire(self, fresh)
 
@@ -98,12 +89,21 @@ class Sending(ABC):
         self._asking = False
         self._connection = connection
         self._stale = connection.reused
-        self.transmit(connection, self._pool.target.authority, self._pool.target.prefix)
+        target = self._pool.target
+        self.transmit(connection, target.authority, target.prefix)
 
     def unreachable(self, problem: Problem) -> None:
-        """Nothing was sent: another target, or another try, can do no harm."""
+        """Nothing was sent: another target, or another try, can do no harm. 503: the pool is full or closed."""
         self._asking = False
-        if problem.status == 503 or not self._again():
+        full = problem.status == 503
+        if not full:
+            self._rotation.missed(self._pool)
+        self._tried = (*self._tried, self._pool)
+        other = self._rotation.another(self._tried, full)
+        if other is not None:
+            self._use(other)
+            self._ask(False)
+        elif full or not self._again():
             self.give_up(problem)
 
     def failed(self, problem: Problem, silent: bool) -> None:
@@ -112,16 +112,23 @@ class Sending(ABC):
             self.give_up(problem)
         elif self._stale and not self._fresh:
             self._fresh = True
-            self._ask(fresh=True)
+            self._pool.distrust()
+            if self._rotation.budget.spend():
+                self._use(self._pool)
+                self._ask(True)
+            else:
+                self.give_up(problem)
         elif not self._again():
             self.give_up(problem)
 
     def _again(self) -> bool:
-        if not self._retries or not self._rotation.budget.spend():
+        """Another attempt, if there may be one: at another target where there is one."""
+        pool = self._rotation.again(self._pool) if self._retries else None
+        if pool is None:
             return False
         self._retries -= 1
-        self._pool = self._rotation.take()
-        self._ask(fresh=True)
+        self._use(pool)
+        self._ask(True)
         return True
 
     @abstractmethod

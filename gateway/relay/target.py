@@ -1,55 +1,29 @@
-"""The connections to one target: the one used last first, a bound on their number, a bounded queue for the rest."""
+"""The connections to one address of a target: the one used last first, a bound on their number, a bounded queue."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import logging
 import ssl
-from collections import deque
-from dataclasses import dataclass
-from typing import Protocol
-from urllib.parse import urlsplit
+from collections import OrderedDict
+from typing import Final, Protocol
 
 from gateway.core.clock import Clock
-from gateway.core.deadlines import Deadlines
 from gateway.core.errors import BadGateway, GatewayTimeout, Problem, Unavailable
+from gateway.core.headers import finder
+from gateway.core.locations import Location
 from gateway.relay.connection import Connection
+from gateway.relay.names import Addresses, Unresolved
+from gateway.relay.network import Network
+from gateway.relay.settings import Settings
+from gateway.relay.state import State
 
+log: Final = logging.getLogger("gateway.relay")
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """Times in seconds. `timeout`: from the request to the response's head; `idle_timeout`: between two reads of its
-    body; `keep`: how long an unused connection stays; `queue`: how many requests wait for a connection."""
-
-    timeout: float = 30.0
-    connect_timeout: float = 5.0
-    idle_timeout: float = 30.0
-    keep: float = 30.0
-    retries: int = 1
-    max_connections: int = 256
-    queue: int = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Where an upstream is. `authority` is the Host that it gets; `prefix` stands before every path."""
-
-    host: str
-    port: int
-    tls: bool
-    authority: bytes
-    prefix: bytes
-
-    @classmethod
-    def parse(cls, url: str) -> Target:
-        """Of `http://host:port/prefix` or `https://…`. ValueError says what is wrong."""
-        parts = urlsplit(url)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(f"{url!r} is not an upstream: write http://host:port or https://host:port")
-        if parts.username is not None or parts.query or parts.fragment:
-            raise ValueError(f"the upstream {parts.hostname} must be a URL without user, query and fragment")
-        tls = parts.scheme == "https"
-        authority = parts.netloc.encode("ascii")
-        return cls(parts.hostname, parts.port or (443 if tls else 80), tls, authority, parts.path.rstrip("/").encode())
+QUIET: Final = 10.0  # seconds between two warnings about one target
+MARGIN: Final = 1.0  # seconds before an upstream closes an unused connection, in which it is not used any more
+_keep_alive: Final = finder(b"keep-alive")
 
 
 class Asker(Protocol):
@@ -60,19 +34,51 @@ class Asker(Protocol):
     def unreachable(self, problem: Problem) -> None: ...
 
 
-class Pool:
-    """Connections to one target. All on one event loop."""
+class EgressRefused(OSError):
+    """The egress list forbids the address. The text is for the log alone."""
 
-    def __init__(self, target: Target, settings: Settings, deadlines: Deadlines, tls: ssl.SSLContext | None) -> None:
+
+class Pool:
+    """Connections to one address (`address` None: every address of the name is tried). All on one event loop.
+
+    Deadlines of connections lie no earlier than the shorter of `timeout` and `idle_timeout` after they are set, so
+    that the sweep looks at connections in use only when one of them may be late."""
+
+    def __init__(
+        self,
+        target: Location,
+        settings: Settings,
+        network: Network,
+        tls: ssl.SSLContext | None = None,
+        address: str | None = None,
+        weight: int = 1,
+        siblings: int = 1,
+        quiet: bool = False,
+    ) -> None:
         self.target = target
+        self.address = address
         self.settings = settings
-        self._deadlines = deadlines
+        self.whole_weight = weight  # of all addresses of the target
+        self.state = State(weight / siblings)
+        self.active = 0  # requests, where they are counted
+        self._network = network
+        self._deadlines = network.deadlines
         self._tls = tls if target.tls else None
-        self._idle: deque[tuple[float, Connection]] = deque()
-        self._all: set[Connection] = set()
-        self._waiting: deque[tuple[float, Asker]] = deque()
+        self._connect_timeout = settings.connect_timeout / siblings  # all addresses may be tried within it
+        self._idle: dict[Connection, float] = {}  # until when it may be used; the one released last is at the end
+        self._busy: set[Connection] = set()
+        self._waiting: OrderedDict[Asker, float] = OrderedDict()  # until when
         self._connecting: set[asyncio.Task[None]] = set()
-        self._closed = False
+        self._look = 0.0  # when a connection in use may be late
+        self._soonest = min(settings.timeout, settings.idle_timeout)
+        self._wears = bool(settings.max_age or settings.max_requests)
+        self._worn: dict[Connection, tuple[float, int]] = {}  # age's end, requests left
+        self._hints: dict[Connection, float] = {}  # what the upstream said of its own patience
+        self._swept = self._retired = False
+        self._warned = float("inf" if quiet else "-inf")
+
+    def __str__(self) -> str:
+        return f"{self.target} ({self.address})" if self.address and self.target.address is None else str(self.target)
 
     @property
     def now(self) -> float:
@@ -86,104 +92,232 @@ class Pool:
     @property
     def size(self) -> int:
         """Open connections."""
-        return len(self._all)
+        return len(self._busy) + len(self._idle)
+
+    @property
+    def in_use(self) -> bool:
+        return bool(self._busy or self._waiting or self._connecting)
 
     def acquire(self, asker: Asker, fresh: bool = False) -> None:
         """Gives the asker a connection, now or later. `fresh`: not one that may have gone stale."""
-        self._deadlines.add(self)
-        if fresh and self._idle:
-            self._idle.popleft()[1].drop()  # it makes room, and is likely to be stale as well
-        while self._idle and not fresh:
-            _, connection = self._idle.pop()
-            if connection in self._all:
-                asker.connected(connection)
-                return
-        if len(self._waiting) >= self.settings.queue:
+        if not self._swept:
+            self._swept = True
+            self._deadlines.add(self)
+            self._look = self._deadlines.now + self._soonest
+        idle = self._idle
+        if idle:
+            if fresh:
+                self._make_room()
+            else:
+                connection, until = idle.popitem()
+                if until > self._deadlines.now:
+                    self._busy.add(connection)
+                    asker.connected(connection)
+                    return
+                connection.drop()
+                self._drop_idle()  # they were used longer ago
+        self._wait(asker)
+
+    def _make_room(self) -> None:
+        if self.size >= self.settings.max_connections:
+            next(iter(self._idle)).drop()
+
+    def _wait(self, asker: Asker) -> None:
+        """In the queue is whoever has no connection of its own to come."""
+        settings = self.settings
+        if len(self._waiting) + self.size - settings.max_connections >= settings.queue:
             asker.unreachable(_busy("Too many requests wait for the upstream."))
             return
-        self._waiting.append((self.now + 2 * self.settings.connect_timeout, asker))
+        self._waiting[asker] = self.now + settings.queue_timeout
         self._connect_more()
 
     def withdraw(self, asker: Asker) -> None:
         """The asker no longer waits."""
-        self._waiting = deque(entry for entry in self._waiting if entry[1] is not asker)
+        self._waiting.pop(asker, None)
 
     def release(self, connection: Connection) -> None:
         """A connection that can serve another request."""
-        if self._closed:
-            self.forget(connection)
+        if self._wears and self._is_worn(connection):
             connection.drop()
-        elif self._waiting:
-            _, asker = self._waiting.popleft()
-            asker.connected(connection)
         else:
-            self._idle.append((self.now + self.settings.keep, connection))
+            self._give(connection)
+
+    def _give(self, connection: Connection) -> None:
+        if self._waiting:
+            asker, _ = self._waiting.popitem(last=False)
+            self._busy.add(connection)
+            asker.connected(connection)
+        elif self._retired:
+            connection.drop()
+        else:
+            self._busy.discard(connection)
+            keep = self.settings.keep
+            if self._hints:
+                keep = min(keep, self._hints.get(connection, keep))
+            self._idle[connection] = self._deadlines.now + keep
+
+    def _is_worn(self, connection: Connection) -> bool:
+        end, left = self._worn.get(connection, (0.0, 0))
+        self._worn[connection] = end, left - 1
+        return (left <= 1 and self.settings.max_requests > 0) or (self.now >= end and self.settings.max_age > 0)
+
+    def learn(self, connection: Connection, block: bytes) -> None:
+        """The header block of a connection's first response: `Keep-Alive: timeout=5` bounds how long it may stay
+        unused (RFC 2068 section 19.7.1), so that a request does not meet the upstream's closing."""
+        for value in _keep_alive(block):
+            for part in value.lower().split(b","):
+                name, _, text = part.strip().partition(b"=")
+                if name == b"timeout" and text.isdigit() and len(text) < 9:
+                    self._hints[connection] = max(0.0, int(text) - MARGIN)
 
     def forget(self, connection: Connection) -> None:
         """A connection that ended."""
-        if connection in self._all:
-            self._all.discard(connection)
+        if self._idle.pop(connection, None) is None:
+            self._busy.discard(connection)
+        self._hints.pop(connection, None)
+        self._worn.pop(connection, None)
+        if self._waiting:
             self._connect_more()
+
+    def distrust(self) -> None:
+        """One connection was stale, or the target fails: those unused for longer are no better."""
+        self._drop_idle()
+
+    def _drop_idle(self) -> None:
+        for connection in tuple(self._idle):
+            connection.drop()
+
+    # connecting
 
     def _connect_more(self) -> None:
         opening = len(self._connecting)
-        if opening < len(self._waiting) and opening + len(self._all) < self.settings.max_connections:
+        if opening < len(self._waiting) and opening + self.size < self.settings.max_connections:
             task = asyncio.get_running_loop().create_task(self._connect())
             self._connecting.add(task)
             task.add_done_callback(self._connected)
 
     def _connected(self, task: asyncio.Task[None]) -> None:
         self._connecting.discard(task)
-        if not self._closed:
-            self._connect_more()
+        self._connect_more()
 
     async def _connect(self) -> None:
-        loop, target = asyncio.get_running_loop(), self.target
         try:
-            async with asyncio.timeout(self.settings.connect_timeout):
-                _, connection = await loop.create_connection(
-                    lambda: Connection(self),
-                    target.host,
-                    target.port,
-                    ssl=self._tls,
-                    server_hostname=target.host if self._tls is not None else None,
-                )
-        except TimeoutError:
+            async with asyncio.timeout(self._connect_timeout):
+                connection = await self._open()
+        except TimeoutError as error:
+            self._warn(error)
             self._refuse(GatewayTimeout("The upstream took too long to accept a connection."))
-        except (OSError, ssl.SSLError):
+        except Unresolved:
+            self._refuse(BadGateway("The upstream's name cannot be resolved."))
+        except (OSError, ssl.SSLError, ValueError) as error:
+            self._warn(error)
             self._refuse(BadGateway("The upstream cannot be reached."))
         else:
-            self._all.add(connection)
-            self.release(connection)
+            self._opened(connection)
+
+    def _opened(self, connection: Connection) -> None:
+        if connection.closed:  # between the handshake and now
+            self._refuse(BadGateway("The upstream cannot be reached."))
+            return
+        if self._wears:
+            self._worn[connection] = self.now + self.settings.max_age, self.settings.max_requests
+        self._give(connection)
+
+    async def _open(self) -> Connection:
+        if self.target.socket:
+            return await self._open_socket(self.target.socket)
+        if self.address is not None:
+            return await self._open_address(self.address)
+        addresses = await self._network.names.addresses(self.target.host)
+        return await self._open_any(addresses)
+
+    async def _open_any(self, addresses: Addresses) -> Connection:
+        """One after the other, each with its share of the time."""
+        share = self._connect_timeout / len(addresses)
+        for address in addresses[:-1]:
+            try:
+                async with asyncio.timeout(share):
+                    return await self._open_address(address)
+            except (TimeoutError, OSError) as error:
+                log.debug("%s at %s: %s", self.target, address, error)
+        return await self._open_address(addresses[-1])
+
+    async def _open_address(self, address: str) -> Connection:
+        target = self.target
+        if reason := self._network.egress.refuses(target.host, ipaddress.ip_address(address)):
+            raise EgressRefused(reason)
+        name = (self.settings.server_name or target.host) if self._tls is not None else None
+        _, connection = await asyncio.get_running_loop().create_connection(
+            lambda: Connection(self), address, target.port, ssl=self._tls, server_hostname=name
+        )
+        return connection
+
+    async def _open_socket(self, path: str) -> Connection:
+        if reason := self._network.egress.refuses_socket(path):
+            raise EgressRefused(reason)
+        _, connection = await asyncio.get_running_loop().create_unix_connection(lambda: Connection(self), path)
+        return connection
+
+    def _warn(self, error: Exception) -> None:
+        """For the log alone: a client must not learn where the upstream is."""
+        now = self.clock.monotonic()
+        if now - self._warned >= QUIET:
+            self._warned = now
+            reason = str(error) or type(error).__name__
+            log.warning("the upstream %s cannot be connected: %s", self, reason)
 
     def _refuse(self, problem: Problem) -> None:
         if self._waiting:
-            _, asker = self._waiting.popleft()
+            asker, _ = self._waiting.popitem(last=False)
             asker.unreachable(problem)
 
+    # the sweep
+
     def check(self, now: float) -> None:
-        """Called by the sweep."""
-        for connection in tuple(self._all):
-            connection.check(now)
-        while self._idle and (now > self._idle[0][0] or self._idle[0][1] not in self._all):
-            _, connection = self._idle.popleft()
+        """Called by the sweep. What connects ends by its own time."""
+        if now > self._look:
+            self._check_busy(now)
+        while self._idle:
+            connection, until = next(iter(self._idle.items()))
+            if now <= until:
+                break
             connection.drop()
-        while self._waiting and now > self._waiting[0][0]:
+        while len(self._waiting) > len(self._connecting) and now > next(iter(self._waiting.values())):
             self._refuse(_busy("No connection to the upstream came free."))
-        if not self._all and not self._waiting and not self._connecting:
+        if not self._idle and not self.in_use:
+            self._swept = False
             self._deadlines.discard(self)
 
+    def _check_busy(self, now: float) -> None:
+        soonest = now + self._soonest
+        for connection in tuple(self._busy):
+            deadline = connection.deadline
+            if now > deadline:
+                connection.check(now)
+            elif deadline < soonest:
+                soonest = deadline
+        self._look = soonest
+
+    def share_with(self, siblings: int) -> None:
+        """The target has so many addresses now."""
+        self.state.reweigh(self.whole_weight / siblings)
+        self._connect_timeout = self.settings.connect_timeout / siblings
+
+    # the end
+
+    def retire(self) -> None:
+        """No new requests come: connections end as they come free, those unused at once."""
+        self._retired = True
+        self._drop_idle()
+
     async def close(self) -> None:
-        """Unused connections end now, the others after their response."""
-        self._closed = True
-        while self._idle:
-            self._idle.pop()[1].drop()
+        """Unused connections end now, the others after their response; who waits is refused."""
+        self.retire()
+        waiting, self._waiting = self._waiting, OrderedDict()
         for task in tuple(self._connecting):
             task.cancel()
-        while self._waiting:
-            self._refuse(Unavailable("The upstream was replaced."))
-        if not self._all:
-            self._deadlines.discard(self)
+        for asker in waiting:
+            asker.unreachable(Unavailable("The upstream was replaced."))
 
 
 def _busy(text: str) -> Unavailable:

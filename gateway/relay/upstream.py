@@ -37,6 +37,9 @@ class Upstream(Protocol):
         fields: Sequence[tuple[bytes, bytes]] = (),
         body: bytes = b"",
         limit: int = 8 * 1024 * 1024,
-    ) -> Fetched: ...
+        application: str | None = None,
+    ) -> Fetched:
+        """`application`: who asks, where targets are chosen by it."""
+        ...
 
     async def close(self) -> None: ...

@@ -507,9 +507,14 @@ async def test_a_full_queue_is_503() -> None:
         conversation.send(OK)
 
     release = asyncio.Event()
-    async with relaying(waits, max_connections=1, queue=0) as (client, _):
+    async with relaying(waits, max_connections=1, queue=0) as (client, recording):
         client.send(GET)
-        status, fields, _ = await client.answer()
+        await recording.heard()
+        async with connected(client.writer.get_extra_info("peername")) as other:
+            other.send(GET)
+            status, fields, _ = await other.answer()
+        release.set()
+        assert (await client.answer())[0] == 200
     assert (status, fields[b"retry-after"]) == (503, b"1")
 
 

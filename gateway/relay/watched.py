@@ -1,0 +1,180 @@
+"""Sending where answers are watched: by circuits, ejection, loads, retries on statuses, or a time for the whole
+exchange. An upstream that has none of these uses the plain classes, and pays for none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from gateway.core.errors import GatewayTimeout, Problem, RequestTimeout
+from gateway.core.exchange import Exchange
+from gateway.core.framing_reply import ReplyHead
+from gateway.relay.fetch import Fetching
+from gateway.relay.forward import Forwarding
+from gateway.relay.rotation import Rotation
+from gateway.relay.sending import Sending
+from gateway.relay.target import Pool
+
+SAFE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))  # RFC 9110 section 9.2.1, as far as they are relayed
+
+
+class Watched(Sending):
+    """`_held`: the target at which the attempt is counted; `_judged`: what it says of the target is known; `_token`:
+    its circuit's; `_key`: for the ring; `_until`: when the exchange must be over."""
+
+    __slots__ = ()
+
+    _key: bytes | None
+
+    def go(self) -> None:
+        rotation = self._rotation
+        rotation.budget.earn()
+        self._held: Pool | None = None
+        self._judged = True
+        self._until = 0.0
+        if rotation.settings.total_timeout:
+            rotation.network.deadlines.add(self)
+            self._until = rotation.network.deadlines.now + rotation.settings.total_timeout
+        pool = rotation.choose(self._key)
+        if pool is None:
+            self.give_up(rotation.refusal())
+            return
+        self._use(pool)
+        self._ask(False)
+
+    def _use(self, pool: Pool) -> None:
+        self._let_go()
+        self._pool = self._held = pool
+        self._token = self._rotation.enter(pool)
+        self._judged = False
+        pool.active += 1
+        self._rotation.active += 1
+
+    def _judge(self, failed: bool | None) -> None:
+        """Once for an attempt."""
+        if not self._judged and self._held is not None:
+            self._judged = True
+            self._rotation.judge(self._held, self._token, failed)
+
+    def _let_go(self) -> None:
+        """The attempt is over."""
+        pool = self._held
+        if pool is not None:
+            self._judge(None)
+            self._held = None
+            pool.active -= 1
+            self._rotation.active -= 1
+
+    def _finish(self) -> None:
+        """No attempt follows."""
+        self._let_go()
+        if self._until:
+            self._until = 0.0
+            self._rotation.network.deadlines.discard(self)
+
+    # what becomes of it
+
+    def unreachable(self, problem: Problem) -> None:
+        self._judge(None if problem.status == 503 else True)
+        self._let_go()
+        super().unreachable(problem)
+
+    def failed(self, problem: Problem, silent: bool) -> None:
+        stale = silent and self._stale  # a race with the upstream's own patience: no fault of it
+        if self._judged and not stale:  # a response that began well and broke
+            self._judged = False
+        self._judge(None if stale else True)
+        self._let_go()
+        super().failed(problem, silent)
+
+    def whole(self, head: ReplyHead, body: bytes) -> None:
+        if self._answered(head.status):
+            self._connection = None
+            if self._once_more(head.status):
+                return
+        self._finish()
+        super().whole(head, body)  # type: ignore[safe-super]  # the class beside this one has it
+
+    def replied(self, head: ReplyHead, has_body: bool) -> None:
+        if self._answered(head.status):
+            connection = self._connection
+            if self._once_more(head.status):
+                if connection is not None:
+                    connection.drop()
+                return
+        super().replied(head, has_body)  # type: ignore[safe-super]
+
+    def _answered(self, status: int) -> bool:
+        """Judges the target by the status; True when that was not done before."""
+        first = not self._judged
+        self._judge(status in self._rotation.balancing.fail_on)
+        return first
+
+    def _once_more(self, status: int) -> bool:
+        if status not in self._rotation.settings.retry_on or self._method not in SAFE or not self.replayable():
+            return False
+        return self._again()
+
+    def ended(self) -> None:
+        self._finish()
+        super().ended()  # type: ignore[safe-super]
+
+    def withdraw(self) -> None:
+        self._finish()
+        super().withdraw()
+
+    def check(self, now: float) -> None:
+        """Called by the sweep: the whole exchange took too long."""
+        if not self._until or now <= self._until:
+            return
+        late = self._too_late()
+        if isinstance(late, GatewayTimeout):
+            self._judged = False
+            self._judge(True)
+        self.withdraw()
+        self.give_up(late)
+
+    def _too_late(self) -> Problem:
+        return GatewayTimeout("The exchange with the upstream took too long.")
+
+
+class WatchedForwarding(Watched, Forwarding):
+    """A relay's. A client that is itself too slow with its body is told so."""
+
+    __slots__ = ()
+
+    def __init__(self, exchange: Exchange, rotation: Rotation, target: bytes, key: bytes | None) -> None:
+        super().__init__(exchange, rotation, target)
+        self._key = key
+
+    def _too_late(self) -> Problem:
+        if not self._done_request and self._piped:
+            return RequestTimeout("The request's body took too long to arrive.")
+        return super()._too_late()
+
+    def give_up(self, problem: Problem) -> None:
+        self._finish()
+        super().give_up(problem)
+
+
+class WatchedFetching(Watched, Fetching):
+    """A typed call's."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        rotation: Rotation,
+        method: bytes,
+        target: bytes,
+        fields: Sequence[tuple[bytes, bytes]],
+        body: bytes,
+        limit: int,
+        key: bytes | None,
+    ) -> None:
+        super().__init__(rotation, method, target, fields, body, limit)
+        self._key = key
+
+    def give_up(self, problem: Problem) -> None:
+        self._finish()
+        super().give_up(problem)
