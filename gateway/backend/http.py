@@ -2,51 +2,54 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from pydantic import field_validator
+from pydantic import model_validator
 
+from gateway.backend import http_options as options
 from gateway.backend.http_answer import Answers
 from gateway.backend.http_check import check
 from gateway.backend.http_request import Request, prepare
 from gateway.core.call import Backend, Call
-from gateway.core.durations import seconds
+from gateway.core.egress import Egress
 from gateway.core.errors import BadGateway, GatewayTimeout
 from gateway.core.findings import DocumentsRefused
 from gateway.core.kinds import BackendKind, Services
-from gateway.manifest.check import is_target
-from gateway.manifest.documents import HttpBackend, HttpOperation
-from gateway.manifest.environment import SECRET
+from gateway.manifest.check_http import check_http
+from gateway.manifest.documents import HttpOperation
+from gateway.manifest.http_backend import HttpBackend
+from gateway.relay.certificates import context
+from gateway.relay.network import Network
+from gateway.relay.settings import Balancing
 from gateway.relay.upstream import Upstream
 from gateway.schema.types import Operation, Types
 
 
 class Opener(Protocol):
-    """Opens one backend's targets. Times are in seconds."""
+    """Opens one backend's targets, given as (URL, weight). `settings` are those of `relay.settings.Settings`."""
 
     def __call__(
         self,
-        targets: tuple[str, ...],
+        targets: list[tuple[str, int]],
         *,
-        timeout: float,
-        connect_timeout: float,
-        idle_timeout: float,
-        retries: int,
-        max_connections: int,
+        balancing: Balancing,
+        tls: ssl.SSLContext | None,
+        network: Network | None,
+        **settings: Any,
     ) -> Upstream: ...
 
 
 class HttpConnection(HttpBackend):
     """What a version's operations share, with the Environment's values in it. A secret is filled in later."""
 
-    @field_validator("targets")
-    @classmethod
-    def _are_targets(cls, targets: list[str]) -> list[str]:
-        for target in targets:
-            if SECRET not in target and not is_target(target):
-                raise ValueError(f"{target!r} is not a target; write http://host:port")
-        return targets
+    @model_validator(mode="after")
+    def _fits(self) -> HttpConnection:
+        wrong = [f"`{'.'.join(map(str, each.keys))}`: {each.message}" for each in check_http(self)]
+        if wrong:
+            raise ValueError(" ".join(wrong))
+        return self
 
 
 class HttpCall(HttpOperation):
@@ -58,17 +61,20 @@ class HttpCall(HttpOperation):
 def http_kind(opener: Opener | Callable[..., Upstream]) -> BackendKind:
     """The kind over an opener of upstreams: the pool of `relay`, or a fake."""
 
-    def open_(config: HttpBackend, _services: Services) -> Upstream:
+    def open_(config: HttpBackend, services: Services) -> Upstream:
         return opener(
-            tuple(config.targets),
-            timeout=seconds(config.timeout),
-            connect_timeout=seconds(config.connect_timeout),
-            idle_timeout=seconds(config.idle_timeout),
-            retries=config.retries,
-            max_connections=config.max_connections,
+            options.targets(config),
+            balancing=options.balancing(config),
+            tls=context(options.tls(config.tls)) if config.tls is not None else None,
+            network=services.find(Network),
+            **options.settings(config),
         )
 
-    return BackendKind("http", HttpConnection, HttpCall, open_, bind, "Calls an HTTP service that speaks JSON.")
+    def check_(config: HttpBackend, services: Services) -> None:
+        options.check(config, services.find(Egress) or Egress())
+
+    summary = "Calls an HTTP service that speaks JSON."
+    return BackendKind("http", HttpConnection, HttpCall, open_, bind, summary, check_)
 
 
 def bind(config: HttpOperation, upstream: Any, operation: Operation, types: Types, _services: Services) -> Backend:
@@ -92,7 +98,8 @@ class HttpCaller:
         a value cannot stand in a URL or a header."""
         target, fields, body = self._request.of(call.input)
         try:
-            answer = await self._upstream.fetch(self._request.method, target, fields, body)
+            application = call.context.identity.application
+            answer = await self._upstream.fetch(self._request.method, target, fields, body, application=application)
         except TimeoutError as error:
             raise GatewayTimeout("The backend did not answer in time.") from error
         except OSError as error:

@@ -55,6 +55,7 @@ def serve(
     workers: Annotated[int | None, typer.Option(help="Worker processes; default 1.")] = None,
     node: Annotated[str | None, typer.Option(help="This node's name.")] = None,
     trusted_proxies: Annotated[list[str] | None, typer.Option(help="Network whose Forwarded is believed.")] = None,
+    egress: Annotated[list[str] | None, typer.Option(help="Network or host for backends; ! forbids.")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings; flags win.", exists=True)] = None,
 ) -> None:
     """Runs a gateway until SIGTERM or Ctrl-C. Every setting can stand in PENSTOCK_… or a file, too.
@@ -75,6 +76,7 @@ def serve(
         "workers": workers,
         "node": node,
         "trusted_proxies": tuple(trusted_proxies) if trusted_proxies else None,
+        "egress": tuple(egress) if egress else None,
     }
     run(settings_of(flags, config), announce)
 

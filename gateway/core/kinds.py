@@ -33,10 +33,14 @@ class Services:
         self._named = named
 
     def of(self, kind: type[T]) -> T:
-        for service in self._offered:
-            if isinstance(service, kind):
-                return service
-        raise LookupError(f"this gateway offers no {kind.__name__}")
+        service = self.find(kind)
+        if service is None:
+            raise LookupError(f"this gateway offers no {kind.__name__}")
+        return service
+
+    def find(self, kind: type[T]) -> T | None:
+        """The service, where there may be none."""
+        return next((service for service in self._offered if isinstance(service, kind)), None)
 
     def named(self, name: str) -> Any:
         try:
@@ -102,6 +106,7 @@ class BackendKind:
 
     open(connection config, services) -> the connection, shared by the version's operations; has `async close()`
     bind(operation config, connection or None, operation, types, services) -> `core.call.Backend`
+    check(connection config, services): refuses what `open` would, and opens nothing; for the dry build
     `operation` and `types` are `schema.types.Operation` and `schema.types.Types`.
     """
 
@@ -111,6 +116,7 @@ class BackendKind:
     open: Callable[[Any, Services], Any] | None
     bind: Callable[[Any, Any, Any, Any, Services], Backend]
     summary: str = ""
+    check: Callable[[Any, Services], None] | None = None
 
 
 BackendKinds = Mapping[str, BackendKind]

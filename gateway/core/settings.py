@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from gateway.core.egress import Egress
 from gateway.core.secrets import Secret
 
 PREFIX = "PENSTOCK_"
@@ -33,6 +34,9 @@ class Settings(BaseModel):
     key_secret: Secret | None = Field(None, description="one per cluster; keys are stored as keyed hashes under it")
     admin_token: Secret | None = Field(None, description="the first admin token; otherwise made and printed once")
     trusted_proxies: tuple[str, ...] = Field((), description="networks whose Forwarded headers are believed")
+    egress: tuple[str, ...] = Field(
+        (), description="where backends may lead: networks, host names, unix:/path/*; ! forbids"
+    )
     access_log: Path | None = Field(None, description="file of JSON lines; none: <data>/log/access.log")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of the node's own log")
     max_body: int = Field(1024 * 1024, ge=0, description="bytes that a buffering step accepts")
@@ -41,6 +45,12 @@ class Settings(BaseModel):
     body_timeout: float = Field(30.0, gt=0)
     keep_alive: float = Field(60.0, gt=0)
     grace: float = Field(30.0, gt=0, description="how long SIGTERM waits for exchanges in flight")
+
+    @field_validator("egress")
+    @classmethod
+    def _is_egress(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        Egress.parse(entries)
+        return entries
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -45,10 +45,12 @@ def dry_build(
     kinds: Kinds,
     backend_kinds: BackendKinds,
     secrets: Mapping[str, Secret] | None,
+    *offered: object,
 ) -> list[Finding]:
-    """Every finding of every version and plan. `secrets` None: unknown here, so that none counts as missing."""
+    """Every finding of every version and plan. `secrets` None: unknown here, so that none counts as missing, and that
+    of the node nothing is known; `offered` are services that checks of connections ask for: the egress list."""
     known: Mapping[str, Secret] = _Anything() if secrets is None else secrets
-    builder = Builder(kinds, _services(), known)
+    builder = Builder(kinds, _services(offered), known)
     findings: list[Finding] = []
     for version in snapshot.versions:
         dry = _Dry(version, places.get(version.name, {}), builder, backend_kinds)
@@ -81,12 +83,11 @@ class _Processes:
         return refuse
 
 
-def _services() -> Services:
+def _services(offered: tuple[object, ...]) -> Services:
     clock = SystemClock()
     hasher = KeyHasher(Secret("dry build"))
-    return Services(
-        hasher, clock, clock=clock, directory=None, counters=MemoryCounters(), topics=None, processes=_Processes()
-    )
+    named = {"clock": clock, "directory": None, "counters": MemoryCounters(), "topics": None, "processes": _Processes()}
+    return Services(hasher, clock, *offered, **named)
 
 
 @dataclass
@@ -152,9 +153,18 @@ class _Dry:
 
     def _connections(self) -> None:
         for name, backend in self.spec.backends.items():
-            model = self.backend_kinds[backend.kind].connection
-            if model is not None:
-                self._config(model, backend.config, f"/backends/{name}/{backend.kind}")
+            kind, pointer = self.backend_kinds[backend.kind], f"/backends/{name}/{backend.kind}"
+            config = None if kind.connection is None else self._config(kind.connection, backend.config, pointer)
+            if config is not None and kind.check is not None and not isinstance(self.builder.secrets, _Anything):
+                self._check(kind.check, config, pointer)
+
+    def _check(self, check: Callable[[Any, Services], None], config: Any, pointer: str) -> None:
+        try:
+            check(config, self.builder.services)
+        except DocumentsRefused as refused:
+            self._adopt(refused, pointer)
+        except WRONG as error:
+            self.refuse(self.place(pointer), "backend", _text(error))
 
     def _config(self, model: type[BaseModel], config: dict[str, Any], pointer: str) -> Any:
         """The configuration with its secrets, for this moment; None when it does not fit."""

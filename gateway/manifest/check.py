@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from gateway.core import target as targets
 from gateway.core.durations import seconds
 from gateway.core.errors import BadRequest
 from gateway.core.findings import Finding
 from gateway.manifest.bundle import Bundle, Schema
+from gateway.manifest.check_http import check_http, hashed_parameter
 from gateway.manifest.documents import BackendDeclaration, Drop, Endpoint, EntitySet, Operation, Step, TopicTarget
 from gateway.manifest.inherit import parent_places
 from gateway.manifest.plain_words import near
@@ -87,28 +87,18 @@ class _Checking:
             keys = ("backends", name)
             self.one_of(keys, f"the backend {name}", {"http": each.http, "sql": each.sql})
             self.timings(keys, each)
-            for index, target in enumerate(each.http.targets if each.http else ()):
-                self.target((*keys, "http", "targets", index), target)
+            for wrong in check_http(each.http) if each.http else ():
+                self.refuse((*keys, "http", *wrong.keys), wrong.code, wrong.message, wrong.hint)
 
     def timings(self, keys: Keys, declared: BackendDeclaration) -> None:
-        for kind, part in (("http", declared.http), ("sql", declared.sql)):
-            for key in ("timeout", "connect_timeout", "idle_timeout"):
-                text = getattr(part, key, None)
-                if text is not None and "${" not in text:
-                    self.duration((*keys, kind, key), text)
+        if declared.sql is not None and "${" not in declared.sql.timeout:
+            self.duration((*keys, "sql", "timeout"), declared.sql.timeout)
 
     def duration(self, keys: Keys, text: str) -> None:
         try:
             seconds(text)
         except ValueError as error:
             self.refuse(keys, "duration", str(error))
-
-    def target(self, keys: Keys, target: str) -> None:
-        if "${" in target or "secret:" in target:
-            return
-        if not is_target(target):
-            hint = "Write http://host:port; a path belongs into the endpoint's path or the operation's request."
-            self.refuse(keys, "target", f"{target!r} is not a target.", hint)
 
     def one_of(self, keys: Keys, what: str, kinds: Mapping[str, Any]) -> None:
         """Exactly one kind."""
@@ -206,7 +196,8 @@ class _Checking:
 
     def relay(self, keys: Keys, path: str, endpoint: Endpoint) -> None:
         assert endpoint.relay is not None
-        self.known(endpoint.relay, self.relays, (*keys, "relay"), "http backend")
+        if self.known(endpoint.relay, self.relays, (*keys, "relay"), "http backend"):
+            self.hashed(keys, path, endpoint.relay)
         for key in ("body", "query", "headers", "status"):
             if getattr(endpoint, key):
                 self.refuse((*keys, key), "endpoint", f"{key} belongs to a call.", "A relay passes bytes through.")
@@ -220,6 +211,13 @@ class _Checking:
             self.refuse((*keys, "path"), "template", message, "Let the route end in /**.")
         for name in _braces(upstream):
             self.known(name, _TEMPLATE.findall(path), (*keys, "path"), "parameter")
+
+    def hashed(self, keys: Keys, path: str, backend: str) -> None:
+        http = self.manifest.backends[backend].http
+        name = hashed_parameter(http) if http is not None else None
+        if name is not None and name not in _TEMPLATE.findall(path):
+            message = f"the backend {backend} hashes by the parameter {name}, and the route has none."
+            self.refuse((*keys, "relay"), "unknown-parameter", message, f"Let the route have {{{name}}} in its path.")
 
     def topic(self, keys: Keys, method: str, endpoint: Endpoint) -> None:
         if method in _BODILESS:
@@ -362,16 +360,6 @@ def _step_id(step: Step | Drop | str) -> str:
     if isinstance(step, str):
         return step.partition("@")[0]
     return f"drop {step.drop}" if isinstance(step, Drop) else step.id or step.use
-
-
-def is_target(text: str) -> bool:
-    """`http://host:port` or `https://host:port`, without a path."""
-    try:
-        parts = urlsplit(text)
-        known = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return known and parts.path in ("", "/") and not parts.query and not parts.fragment
 
 
 def _braces(text: str) -> Iterator[str]:

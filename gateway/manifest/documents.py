@@ -9,7 +9,10 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import Field, StringConstraints
+
+from gateway.manifest.http_backend import HttpBackend
+from gateway.manifest.model import Document
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
@@ -20,10 +23,6 @@ BasePath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~{}-]+)+$")
 RestKey = Annotated[str, StringConstraints(pattern=r"^(GET|HEAD|POST|PUT|PATCH|DELETE|ANY) /\S*$")]
 NamedPolicy = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}(@[0-9]+)?$")]
 SchemaLike = dict[str, Any] | list[Any] | str  # JSON Schema 2020-12, or the short form: `int64`, `[Line]`, `string?`
-
-
-class Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
 class Step(Document):
@@ -91,15 +90,6 @@ class Operation(Document):
     errors: dict[Identifier, ErrorDeclaration] | None = None
     summary: str = ""
     description: str = ""
-
-
-class HttpBackend(Document):
-    targets: list[str] = Field(min_length=1, description="http://host:port")
-    timeout: str = Field("30s", description="until the first byte of the answer")
-    connect_timeout: str = "5s"
-    idle_timeout: str = Field("60s", description="between two bytes of the answer")
-    retries: int = Field(0, ge=0, le=5, description="for safe requests, when no byte of an answer came")
-    max_connections: int = Field(256, ge=1)
 
 
 class SqlBackend(Document):

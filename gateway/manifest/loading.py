@@ -13,10 +13,11 @@ from pydantic import ValidationError
 from gateway.core.findings import DocumentsRefused, Finding, Place
 from gateway.manifest import documents as model
 from gateway.manifest import plain_words, yaml_reader
+from gateway.manifest.model import Document
 from gateway.manifest.yaml_reader import Tree
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
-MODELS: Final[dict[str, type[model.Document]]] = {
+MODELS: Final[dict[str, type[Document]]] = {
     "ApiComponent": model.ApiComponent,
     "Policy": model.Policy,
     "Plan": model.Plan,
@@ -32,7 +33,7 @@ class Loaded:
     """One document. `document` is None while parts of it stand elsewhere: a version that extends another, or one that
     includes files; `resolve` reads those once they are whole. `places` maps JSON pointers (RFC 6901) to places."""
 
-    document: model.Document | None
+    document: Document | None
     places: Mapping[str, Place]
     file: str
     raw: dict[str, Any]
@@ -147,7 +148,7 @@ def _document(tree: Tree, label: str, wrong: list[Finding]) -> Loaded | None:
 
 def read_model(
     raw: dict[str, Any], places: Mapping[str, Place], *, whole: bool = False
-) -> tuple[model.Document | None, list[Finding]]:
+) -> tuple[Document | None, list[Finding]]:
     """The document of plain values with a known `kind`. None when it is wrong, or when more of it stands elsewhere;
     `whole` tells that all of it is here."""
     given, partial = (raw, False) if whole else _own_part(raw)

@@ -56,7 +56,7 @@ class Rotation:
         self.budget = Budget()
         self.active = 0  # requests, where they are counted
         self.changed: Callable[[], None] = _nobody  # hears when `pools` changed
-        self.watched = balancing != IN_TURN or bool(settings.total_timeout or settings.retry_on)
+        self.watched = balancing.watches or bool(settings.total_timeout or settings.retry_on)
         self._tls = tls
         self._targets = targets
         self.whole = _circuit(balancing, whole_upstream=True)

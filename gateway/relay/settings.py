@@ -97,5 +97,11 @@ class Balancing:
     slow_start: float = 0.0
     fail_on: frozenset[int] = GATEWAY_ERRORS
 
+    @property
+    def watches(self) -> bool:
+        """What becomes of each request matters."""
+        failing = self.ejection is not None or self.breaking is not None
+        return failing or self.least_loaded or self.hashing is not None
+
 
 IN_TURN: Final = Balancing()

@@ -24,6 +24,7 @@ from gateway.admin.publishing import Publisher
 from gateway.admin.service import Service
 from gateway.consumers.tokens import create_token
 from gateway.core.clock import SystemClock
+from gateway.core.egress import Egress
 from gateway.core.errors import Conflict, Problem, StoreUnavailable
 from gateway.core.findings import DocumentsRefused
 from gateway.core.secrets import KeyHasher
@@ -63,6 +64,7 @@ class ControlProcess:
         self.streams = open_streams(given.store_url)
         registry = Registry.load(settings.processes)
         environment = node_environment(settings)
+        egress = Egress.parse(settings.egress, given.data)
         self.crew = Crew(given.control_socket, self._directory, given.run)
         self.control = Control(
             name=given.node,
@@ -88,7 +90,7 @@ class ControlProcess:
             hasher=self.hasher,
             clock=self.clock,
             rehearse=lambda snapshot, places: dry_build(
-                snapshot, places, POLICY_KINDS, BACKEND_KINDS, environment.secrets
+                snapshot, places, POLICY_KINDS, BACKEND_KINDS, environment.secrets, egress
             ),
         )
 

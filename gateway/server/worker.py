@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 from gateway.consumers.current import CurrentDirectory
 from gateway.consumers.directory import Directory
 from gateway.core.clock import SystemClock
+from gateway.core.egress import Egress
 from gateway.core.errors import Unavailable
 from gateway.core.findings import DocumentsRefused
 from gateway.core.kinds import Services
@@ -31,6 +32,7 @@ from gateway.live.build import Settings as BuildSettings
 from gateway.live.slots import Builder
 from gateway.live.space import refusing_router
 from gateway.live.swap import LiveSnapshot, Swapper
+from gateway.relay.network import Network
 from gateway.runtime.embedded import EmbeddedRuntime
 from gateway.runtime.registry import Registry
 from gateway.server import launch
@@ -82,9 +84,11 @@ class Worker:
             ),
             trusted=settings.trusted_proxies,
         )
+        self.network = Network(Egress.parse(settings.egress, given.data), clock=self.clock)
         services = Services(
             KeyHasher(given.key_secret),
             self.clock,
+            self.network,
             directory=self.directory,
             counters=self.counters,
             clock=self.clock,
@@ -201,6 +205,7 @@ class Worker:
         for hash in list(self.prepared):
             await self._forget(hash)
         await self.swapper.close()
+        await self.network.close()
         await self.streams.close()
         await self.counters.close()
         self.observer.close()

@@ -15,6 +15,7 @@ from gateway.core.errors import BadGateway, GatewayTimeout, InvalidInput, Proble
 from gateway.core.findings import DocumentsRefused
 from gateway.core.kinds import Services
 from gateway.manifest.documents import HttpBackend
+from gateway.relay.settings import IN_TURN, Settings
 from gateway.relay.upstream import Fetched
 from gateway.schema.contract import read_operation
 from gateway.schema.json_schema import read_types
@@ -43,6 +44,7 @@ class FakeUpstream:
         fields: Sequence[tuple[bytes, bytes]] = (),
         body: bytes = b"",
         limit: int = 8 * 1024 * 1024,
+        application: str | None = None,
     ) -> Fetched:
         self.asked.append((method, target, dict(fields), body))
         if self.failure is not None:
@@ -278,18 +280,13 @@ def test_a_call_that_cannot_work_is_refused_at_publish(
 def test_a_connection_is_opened_with_times_in_seconds() -> None:
     opened: dict[str, Any] = {}
 
-    def opener(targets: tuple[str, ...], **options: Any) -> FakeUpstream:
+    def opener(targets: list[tuple[str, int]], **options: Any) -> FakeUpstream:
         opened.update(options, targets=targets)
         return FakeUpstream()
 
     kind = http_kind(opener)
     assert kind.open is not None
     kind.open(HttpBackend(targets=["http://127.0.0.1:9000"], timeout="250ms", retries=2), Services())
-    assert opened == {
-        "targets": ("http://127.0.0.1:9000",),
-        "timeout": 0.25,
-        "connect_timeout": 5.0,
-        "idle_timeout": 60.0,
-        "retries": 2,
-        "max_connections": 256,
-    }
+    balancing, tls, network = opened.pop("balancing"), opened.pop("tls"), opened.pop("network")
+    assert (opened.pop("targets"), balancing, tls, network) == ([("http://127.0.0.1:9000", 1)], IN_TURN, None, None)
+    assert Settings(**opened) == Settings(timeout=0.25, idle_timeout=60.0, retries=2)
