@@ -147,6 +147,11 @@ class WatchedForwarding(Watched, Forwarding):
         super().__init__(exchange, rotation, target)
         self._key = key
 
+    def go(self) -> None:
+        Watched.go(self)
+        if self._asking:
+            self._exchange.on_close(self._closed)
+
     def _too_late(self) -> Problem:
         if not self._done_request and self._piped:
             return RequestTimeout("The request's body took too long to arrive.")

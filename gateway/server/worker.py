@@ -35,7 +35,7 @@ from gateway.live.swap import LiveSnapshot, Swapper
 from gateway.relay.network import Network
 from gateway.runtime.embedded import EmbeddedRuntime
 from gateway.runtime.registry import Registry
-from gateway.server import launch
+from gateway.server import launch, upstreams
 from gateway.server.environment import node_environment
 from gateway.server.kinds import BACKEND_KINDS, POLICY_KINDS
 from gateway.server.link import Link, connect
@@ -193,7 +193,9 @@ class Worker:
     async def _tell_metrics(self, link: Link) -> None:
         while True:
             await asyncio.sleep(METRICS)
-            link.send({"say": "metrics", "metrics": self.observer.snapshot()})
+            taken = self.observer.snapshot()
+            taken["upstreams"] = upstreams.states(self.swapper.current, self.given.index)
+            link.send({"say": "metrics", "metrics": taken})
 
     def drain(self) -> None:
         """No new connections; the answer to a request in flight says that its connection closes."""

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from gateway.core.exchange import Exchange
+from gateway.telemetry.text import family, labels, quoted
+from gateway.telemetry.upstreams import upstream_lines
 
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 CLASSES: Final = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
@@ -101,39 +103,32 @@ def _series(entry: Mapping[str, Any]) -> Series:
 
 def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
     """All workers' numbers as one page of metrics."""
+    snapshots = list(snapshots)
     entries = total(snapshots)["endpoints"]
-    lines = _family("penstock_requests_total", "counter", "Exchanges that ended, by class of status.")
+    lines = family("penstock_requests_total", "counter", "Exchanges that ended, by class of status.")
     for entry in entries:
         for name, count in zip(CLASSES, entry["classes"], strict=True):
             if count:
-                lines.append(f"penstock_requests_total{{{_labels(entry)},status={_quoted(name)}}} {count}")
-    lines += _family("penstock_request_seconds", "histogram", "From the request's head to the end of the reply.")
+                lines.append(f"penstock_requests_total{{{_labels(entry)},status={quoted(name)}}} {count}")
+    lines += family("penstock_request_seconds", "histogram", "From the request's head to the end of the reply.")
     for entry in entries:
         lines += _histogram(entry)
     for name, what in (("received", "request"), ("sent", "response")):
-        lines += _family(f"penstock_{name}_bytes_total", "counter", f"Bytes of {what} bodies.")
+        lines += family(f"penstock_{name}_bytes_total", "counter", f"Bytes of {what} bodies.")
         lines += [f"penstock_{name}_bytes_total{{{_labels(entry)}}} {entry[name]}" for entry in entries]
+    lines += upstream_lines(snapshots)
     return ("\n".join(lines) + "\n").encode()
 
 
-def _family(name: str, kind: str, text: str) -> list[str]:
-    return [f"# HELP {name} {text}", f"# TYPE {name} {kind}"]
-
-
 def _histogram(entry: Mapping[str, Any]) -> list[str]:
-    labels, count, lines = _labels(entry), 0, []
+    named, count, lines = _labels(entry), 0, []
     for bound, number in zip((*map(str, BOUNDS), "+Inf"), entry["buckets"], strict=True):
         count += number
-        lines.append(f'penstock_request_seconds_bucket{{{labels},le="{bound}"}} {count}')
-    lines.append(f"penstock_request_seconds_sum{{{labels}}} {entry['seconds']:.6f}")
-    lines.append(f"penstock_request_seconds_count{{{labels}}} {count}")
+        lines.append(f'penstock_request_seconds_bucket{{{named},le="{bound}"}} {count}')
+    lines.append(f"penstock_request_seconds_sum{{{named}}} {entry['seconds']:.6f}")
+    lines.append(f"penstock_request_seconds_count{{{named}}} {count}")
     return lines
 
 
 def _labels(entry: Mapping[str, Any]) -> str:
-    return ",".join(f"{name}={_quoted(entry[name])}" for name in ("component", "version", "endpoint"))
-
-
-def _quoted(text: str) -> str:
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    return labels(entry, ("component", "version", "endpoint"))
