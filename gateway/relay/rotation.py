@@ -60,7 +60,7 @@ class Rotation:
         self._tls = tls
         self._targets = targets
         self.whole = _circuit(balancing, whole_upstream=True)
-        self._balance = _balance(balancing, [weight for _, weight in targets], network)
+        self._balance = _balance(balancing, targets, network)
         self._groups = [[self._pool(location, weight, None, 1)] for location, weight in targets]
         self.take: Callable[[], Pool] = self._balance.pick  # where no circuit may forbid it
         self._leaving: list[Pool] = []
@@ -68,7 +68,7 @@ class Rotation:
         self._ends = [
             network.names.watch(location.host, self._following(index), settings.dns_ttl)
             for index, (location, _) in enumerate(targets)
-            if not location.socket and location.address is None
+            if _is_name(location)
         ]
         self.refresh()
 
@@ -245,12 +245,19 @@ def _circuit(balancing: Balancing, whole_upstream: bool) -> Circuit | None:
     return Circuit(breaking) if breaking is not None and breaking.whole_upstream is whole_upstream else None
 
 
-def _balance(balancing: Balancing, weights: Sequence[int], network: Network) -> Balance:
+def _balance(balancing: Balancing, targets: Sequence[tuple[Location, int]], network: Network) -> Balance:
+    weights = [weight for _, weight in targets]
     if balancing.hashing is not None:
         return Ring(balancing.hashing.bound, unit(weights))
     if balancing.least_loaded:
         return LeastLoaded(network.chance)
-    return InTurn() if len(set(weights)) == 1 and not balancing.slow_start else InWeightedTurn()
+    names = any(_is_name(location) for location, _ in targets)  # whose addresses share one weight
+    equal = len(set(weights)) == 1 and not balancing.slow_start and not (names and len(targets) > 1)
+    return InTurn() if equal else InWeightedTurn()
+
+
+def _is_name(location: Location) -> bool:
+    return not location.socket and location.address is None
 
 
 def states(rotation: Rotation) -> list[dict[str, Any]]:

@@ -1,0 +1,79 @@
+"""Upstreams in time that stands still: a clock, and sleeps that end when it is moved."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+from gateway.core.clock import ManualClock
+from gateway.core.locations import Location
+from gateway.relay.names import FixedResolver, Resolver
+from gateway.relay.network import Network
+from gateway.relay.rotation import Rotation
+from gateway.relay.settings import Balancing, Settings
+from gateway.relay.target import Pool
+
+
+class Time(ManualClock):
+    """A clock whose `sleep` ends when `advance` passes it."""
+
+    def __init__(self) -> None:
+        super().__init__(1000.0)
+        self._sleeping: list[tuple[float, asyncio.Future[None]]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleeping.append((self.now + seconds, future))
+        await future
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        due = [future for at, future in self._sleeping if at <= self.now]
+        self._sleeping = [(at, future) for at, future in self._sleeping if at > self.now]
+        for future in due:
+            if not future.done():
+                future.set_result(None)
+
+    async def pass_(self, seconds: float) -> None:
+        """Moves on, and lets what wakes up run."""
+        self.advance(seconds)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+
+def numbers(*given: float) -> Any:
+    """Chance that brings these, again and again."""
+    many: Iterator[float] = iter(())
+
+    def chance() -> float:
+        nonlocal many
+        value = next(many, None)
+        if value is None:
+            many = iter(given)
+            value = next(many)
+        return value
+
+    return chance
+
+
+def network(time: Time, resolver: Resolver | None = None, **more: Any) -> Network:
+    return Network(None, resolver or FixedResolver({}), time, time.sleep, **more)
+
+
+def rotation(
+    weights: list[int], balancing: Balancing, time: Time, settings: Settings | None = None, **more: Any
+) -> Rotation:
+    """Over literal addresses; nothing is connected."""
+    targets = [(Location.parse(f"http://127.0.0.{index + 1}:9"), weight) for index, weight in enumerate(weights)]
+    return Rotation(targets, settings or Settings(), network(time, **more), balancing)
+
+
+def index(pool: Pool | None) -> int:
+    """Which target it is, from 1; 0: none."""
+    return 0 if pool is None else int(str(pool.target).partition(":")[0].rpartition(".")[2])
+
+
+def end(rotation: Rotation, pool: Pool, failed: bool | None) -> None:
+    """One attempt at this target, and what becomes of it."""
+    rotation.judge(pool, rotation.enter(pool), failed)
