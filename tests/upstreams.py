@@ -144,8 +144,9 @@ def by_path(*responses: tuple[str, bytes]) -> Answering:
 
 
 @contextlib.asynccontextmanager
-async def upstream(answering: Answering | None = None) -> AsyncIterator[RecordingUpstream]:
-    """A listening upstream on a port of its own. What an answering function raises fails the test."""
+async def upstream(answering: Answering | None = None, socket: str = "") -> AsyncIterator[RecordingUpstream]:
+    """A listening upstream on a port of its own, or at a unix socket. What an answering function raises fails the
+    test."""
     recording = RecordingUpstream()
     answer = answering or always()
     tasks: set[asyncio.Task[None]] = set()
@@ -167,9 +168,13 @@ async def upstream(answering: Answering | None = None) -> AsyncIterator[Recordin
         tasks.add(task)
         task.add_done_callback(tasks.discard)
 
-    server = await asyncio.start_server(accepted, "127.0.0.1", 0)
-    recording.port = server.sockets[0].getsockname()[1]
-    recording.url = f"http://127.0.0.1:{recording.port}"
+    if socket:
+        server = await asyncio.start_unix_server(accepted, socket)
+        recording.url = f"unix:{socket}"
+    else:
+        server = await asyncio.start_server(accepted, "127.0.0.1", 0)
+        recording.port = server.sockets[0].getsockname()[1]
+        recording.url = f"http://127.0.0.1:{recording.port}"
     try:
         yield recording
     finally:

@@ -42,9 +42,7 @@ class Dns(asyncio.DatagramProtocol):
         addresses = self.names.get(name, []) if kind == 1 else []
         code = 0 if name in self.names else 3
         head = data[:2] + struct.pack("!HHHHH", 0x8180 | code, 1, len(addresses), 0, 0)
-        answers = [
-            b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, self.ttl, 4) + socket.inet_aton(each) for each in addresses
-        ]
+        answers = [b"\xc0\x0c" + struct.pack("!HHIH", 1, 1, self.ttl, 4) + socket.inet_aton(each) for each in addresses]
         self.transport.sendto(head + question + b"".join(answers), addr)  # type: ignore[attr-defined]
 
 
