@@ -92,7 +92,7 @@ def _ejection(given: EjectionRule) -> Ejection:
 
 def _breaking(given: CircuitRule) -> Breaking:
     return Breaking(
-        given.failures or 0,
+        given.failures,
         given.rate or 0.0,
         given.calls,
         seconds(given.window),

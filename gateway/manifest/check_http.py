@@ -90,7 +90,14 @@ def _durations(given: HttpBackend) -> Iterator[Wrong]:
 
 
 def _balance(given: HttpBackend) -> Iterator[Wrong]:
-    if isinstance(given.balance, HashBalance) and given.slow_start is not None:
+    if not isinstance(given.balance, HashBalance):
+        return
+    key = given.balance.hash
+    named = key.model_dump(exclude_none=True) if isinstance(key, HashKey) else {"it": key}
+    if len(named) != 1:
+        message = f"a key is found in one place, not in {len(named)}."
+        yield Wrong(("balance", "hash"), "one-kind", message, "Give one of header, query, cookie and parameter.")
+    if given.slow_start is not None:
         message = "a target on the ring cannot start slowly: its keys are its own at once."
         yield Wrong(("slow_start",), "balance", message, "Leave it out, or balance otherwise.")
 
@@ -100,7 +107,7 @@ def _failures(given: HttpBackend) -> Iterator[Wrong]:
         message = "retry_on does nothing without retries."
         yield Wrong(("retry_on",), "retry", message, "Say how many: retries: 1.")
     circuit = given.circuit
-    if circuit is not None and circuit.failures is None and circuit.rate is None:
+    if circuit is not None and not circuit.failures and circuit.rate is None:
         yield Wrong(("circuit",), "circuit", "this circuit never opens.", "Give it failures, a rate, or both.")
 
 

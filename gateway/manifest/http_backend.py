@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
 from gateway.manifest.model import Document
 
-Token = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,63}$")]
+FieldName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
+ParameterName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")]
+KeyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9$._~-]{1,64}$")]
 Status = Annotated[int, Field(ge=100, le=599)]
 ServerError = Annotated[int, Field(ge=500, le=599)]
 
@@ -23,16 +25,10 @@ class WeightedTarget(Document):
 class HashKey(Document):
     """Exactly one: where a request's key is found."""
 
-    header: Token | None = None
-    query: Token | None = None
-    cookie: Token | None = None
-    parameter: Token | None = Field(None, description="a parameter of the route's path")
-
-    @model_validator(mode="after")
-    def _one(self) -> HashKey:
-        if len(self.model_dump(exclude_none=True)) != 1:
-            raise ValueError("give exactly one of header, query, cookie and parameter")
-        return self
+    header: FieldName | None = None
+    query: KeyName | None = None
+    cookie: KeyName | None = None
+    parameter: ParameterName | None = Field(None, description="a parameter of the route's path")
 
 
 class HashBalance(Document):
@@ -68,7 +64,7 @@ class CircuitRule(Document):
     """Stops calling what fails: 503 with Retry-After until one request was let through and went well."""
 
     per: Literal["target", "upstream"] = "target"
-    failures: int | None = Field(5, ge=1, le=100_000, description="in a row; null: only the rate counts")
+    failures: int = Field(5, ge=0, le=100_000, description="in a row; 0: only the rate counts")
     rate: float | None = Field(None, gt=0, le=1, description="of the calls within the window, such as 0.5")
     calls: int = Field(20, ge=1, le=1_000_000, description="fewer within the window say nothing of the rate")
     window: str = "10s"

@@ -53,8 +53,13 @@ _PATTERNS: Final = (
     ("[A-Za-z0-9][A-Za-z0-9._-]", "a version's name", "Letters, digits, '.', '-' and '_', at most 32, such as v2."),
     ("[A-Za-z0-9_.]*\\.", "backend.table", "Such as ledger.orders."),
     ("[A-Za-z_][A-Za-z0-9_]*\\.", "backend.table", "Such as ledger.orders."),
+    ("/[!-", "a path such as /health", "It begins with a slash, and holds no blank; a query may follow."),
+    ("[A-Za-z0-9$._~-]", "a name", "Letters, digits, $, '.', '-', '_' and ~, at most 64."),
     ("[A-Za-z_]", "an identifier", "Letters, digits and _; it does not begin with a digit."),
 )  # fmt: skip
+_DURATIONS: Final = frozenset(
+    ["delays", "interval", "time", "max_time", "window", "open", "slow_start", "keep_alive", "max_age", "dns_ttl"]
+)
 _BOUNDS: Final = {
     "greater_than_equal": ("at least", "ge"),
     "less_than_equal": ("at most", "le"),
@@ -198,7 +203,7 @@ def _words(kind: str, wrong: _Wrong, value: Any) -> tuple[str, str]:
 def _mend(keys: Keys, needs: str, value: Any) -> str:
     if needs != "text" or not isinstance(value, int | float):
         return ""
-    if any(str(key).endswith("timeout") or key == "delays" for key in keys[-2:]):
+    if any(str(key).endswith("timeout") or key in _DURATIONS for key in keys[-2:]):
         return f"Give it a unit: {value}s."
     return f'Put it in quotes: "{value}".'
 

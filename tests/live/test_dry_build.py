@@ -10,6 +10,7 @@ import pytest
 
 from gateway.admin.changes import Resolver, change_set
 from gateway.admin.state import State
+from gateway.core.egress import Egress
 from gateway.core.findings import Finding
 from gateway.core.secrets import Secret
 from gateway.live.dry import dry_build
@@ -48,14 +49,14 @@ async def _no_tables(_url: str, _table: str) -> Table:
     raise AssertionError("nothing here has tables")
 
 
-def findings(text: str, secrets: dict[str, Secret] | None = None) -> list[Finding]:
+def findings(text: str, secrets: dict[str, Secret] | None = None, *offered: object) -> list[Finding]:
     state = State()
     resolver = Resolver({}, _no_tables, {})
     changes = asyncio.run(change_set(load_text(text, "shop.yaml"), state, resolver, now=0.0, actor="test"))
     after = state.candidate(changes.writes)
     snapshot = after.compile({}, POLICY_KINDS, BACKEND_KINDS)
     places = {bundle.name: bundle.places for bundle in after.source().bundles}
-    return dry_build(snapshot, places, POLICY_KINDS, BACKEND_KINDS, secrets)
+    return dry_build(snapshot, places, POLICY_KINDS, BACKEND_KINDS, secrets, *offered)
 
 
 def test_what_can_be_built_has_no_findings() -> None:
@@ -138,3 +139,25 @@ def test_the_places_of_a_version_are_those_of_the_file_that_wrote_them(tmp_path:
     second = API.replace("version: v1", "version: v2").replace("fixed: hello", "fixed: 7")
     found = findings(API + "---\n" + second)
     assert [str(each.place).split(" ")[0] for each in found] == [f"shop.yaml:{10 + API.count(chr(10)) + 1}:63"]
+
+
+def test_m73_a_target_that_the_egress_list_forbids_is_told_with_its_place() -> None:
+    for target, egress in (("http://169.254.169.254", Egress()), ("http://10.1.2.3", Egress.parse(["!10.0.0.0/8"]))):
+        text = API.replace("http://127.0.0.1:9", target)
+        [found] = findings(text, {}, egress)
+        assert found.code == "egress"
+        assert str(found.place).startswith("shop.yaml:8:26")
+        assert "the node's setting `egress`" in found.hint.lower()
+        assert findings(text) == []  # a machine that is no node
+
+
+def test_certificates_that_are_wrong_are_told_with_their_place_and_without_the_key() -> None:
+    tls = "tls: {ca: /nonexistent/ca.pem, certificate: 'secret:crt', key: 'secret:key'}"
+    text = API.replace('["http://127.0.0.1:9"]', f'["https://erp.example"], {tls}')
+    [found] = findings(text, {"crt": Secret("planted"), "key": Secret("planted")})
+    assert (found.code, found.message) == ("tls", "The ca cannot be read (FileNotFoundError).")
+    assert str(found.place).startswith("shop.yaml:8:")
+    [found] = findings(text.replace("ca: /nonexistent/ca.pem, ", ""), {"crt": Secret("planted"), "key": Secret("x")})
+    assert "planted" not in str(found)
+    assert found.place.path.endswith("/tls/certificate")
+    assert findings(text) == []

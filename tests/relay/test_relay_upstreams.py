@@ -551,11 +551,13 @@ async def test_a_request_waits_for_a_connection_only_so_long() -> None:
 
 
 async def test_a_full_target_passes_requests_on_to_another() -> None:
-    async with relaying(silent, None, max_connections=1, queue=0) as (client, recordings, _):
-        async with connected(client.writer.get_extra_info("peername")) as other:
-            other.send(GET)
-            await recordings[0].heard()
-            assert [await status(client) for _ in range(3)] == [200] * 3
+    async with (
+        relaying(silent, None, max_connections=1, queue=0) as (client, recordings, _),
+        connected(client.writer.get_extra_info("peername")) as other,
+    ):
+        other.send(GET)
+        await recordings[0].heard()
+        assert [await status(client) for _ in range(3)] == [200] * 3
 
 
 def keeping(field: bytes) -> Answering:
