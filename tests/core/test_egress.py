@@ -85,5 +85,5 @@ def test_sockets_are_listed_by_path() -> None:
 
 @pytest.mark.parametrize("entry", ["", "!", "10.0.0.1/8", "10.0.0", "http://a", "a b", "*", "unix:run", "a.*.b", "999"])
 def test_an_entry_that_is_none_is_told(entry: str) -> None:
-    with pytest.raises(ValueError, match="egress|network"):
+    with pytest.raises(ValueError, match=r"egress|network"):
         Egress.parse([entry])

@@ -16,7 +16,7 @@ from gateway.core.errors import BadGateway
 from gateway.relay.names import AresResolver, FixedResolver, Names, Resolved, Unresolved
 from gateway.relay.network import Network
 from gateway.relay.pool import open_upstream
-from tests.relay.upstream_harness import Time
+from tests.relay.upstream_harness import Time, until
 from tests.upstreams import upstream
 
 
@@ -202,9 +202,7 @@ async def test_m73_a_name_that_is_rebound_to_a_forbidden_address_is_never_connec
         for address in ("169.254.169.254", "127.0.0.9"):
             server.names["evil.test"] = [address]
             await time.pass_(5)
-            async with asyncio.timeout(10):
-                while opened._rotation.pools[0].address != address:
-                    await asyncio.sleep(0.001)
+            await until(lambda expected=address: opened._rotation.pools[0].address == expected)  # type: ignore[misc]
             with caplog.at_level(logging.WARNING), pytest.raises(BadGateway) as refused:
                 await opened.fetch(b"GET", b"/")
             assert refused.value.detail == "The upstream cannot be reached."

@@ -19,7 +19,7 @@ from gateway.core.live import LiveCell
 from gateway.relay.network import Network
 from gateway.relay.pool import HttpUpstream, open_upstream
 from gateway.relay.settings import Balancing, Breaking, Ejection, Hashing, Health
-from tests.relay.upstream_harness import Time
+from tests.relay.upstream_harness import Time, until
 from tests.serving import Client, Routes, cell, chain, connected, served, talking
 from tests.upstreams import OK, Answering, Conversation, RecordingUpstream, always, once, upstream
 
@@ -53,12 +53,6 @@ def counted(recordings: list[RecordingUpstream]) -> list[int]:
 async def silent(conversation: Conversation) -> None:
     await conversation.request()
     await conversation.closed()
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 # choosing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from gateway.core.clock import ManualClock
@@ -77,3 +77,10 @@ def index(pool: Pool | None) -> int:
 def end(rotation: Rotation, pool: Pool, failed: bool | None) -> None:
     """One attempt at this target, and what becomes of it."""
     rotation.judge(pool, rotation.enter(pool), failed)
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Waits until it holds; the bound is reached by a failure only."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
+            await asyncio.sleep(0.005)
