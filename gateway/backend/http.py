@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from pydantic import model_validator
 
@@ -25,6 +26,8 @@ from gateway.relay.network import Network
 from gateway.relay.settings import Balancing
 from gateway.relay.upstream import Upstream
 from gateway.schema.types import Operation, Types
+
+log: Final = logging.getLogger("gateway.backend")
 
 
 class Opener(Protocol):
@@ -62,6 +65,8 @@ def http_kind(opener: Opener | Callable[..., Upstream]) -> BackendKind:
     """The kind over an opener of upstreams: the pool of `relay`, or a fake."""
 
     def open_(config: HttpBackend, services: Services) -> Upstream:
+        if config.tls is not None and not config.tls.verify:
+            log.warning("certificates of %s are not verified", ", ".join(url for url, _ in options.targets(config)))
         return opener(
             options.targets(config),
             balancing=options.balancing(config),

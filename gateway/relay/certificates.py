@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -31,6 +32,12 @@ class WrongTls(ValueError):
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)
         self.field = field
+
+
+@lru_cache(maxsize=1)
+def system() -> ssl.SSLContext:
+    """The context that trusts whom the machine trusts. One for all: its authorities take long to read."""
+    return context(Tls())
 
 
 def context(tls: Tls) -> ssl.SSLContext:

@@ -13,7 +13,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import BadRequest
 from gateway.core.exchange import ANSWERING, Answering, Edits, Exchange, Step
 from gateway.core.locations import Location
-from gateway.relay.certificates import Tls, context
+from gateway.relay.certificates import system
 from gateway.relay.fetch import Fetching
 from gateway.relay.forward import Forwarding
 from gateway.relay.health import Checks
@@ -50,7 +50,7 @@ def open_upstream(
     network = network or Network(clock=clock)
     parsed = [_weighted(target, network) for target in targets]
     if tls is None and any(location.tls for location, _ in parsed):
-        tls = context(Tls())
+        tls = system()
     rotation = Rotation(parsed, Settings(**settings), network, balancing, tls)
     checks = None if balancing.health is None else Checks(rotation, balancing.health, network, tls)
     return HttpUpstream(rotation, checks, network if owned else None)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from gateway.core.errors import Problem, Unavailable
 from gateway.core.locations import Location
 from gateway.relay.balance import Balance, InTurn, InWeightedTurn, LeastLoaded, Ring, unit
-from gateway.relay.circuit import Circuit
+from gateway.relay.circuit import CLOSED, Circuit
 from gateway.relay.names import Addresses
 from gateway.relay.network import Network
 from gateway.relay.settings import IN_TURN, Balancing, Settings
@@ -150,7 +150,7 @@ class Rotation:
         if circuit is None:
             return 0
         token = circuit.enter()
-        if circuit is not self.whole and not circuit.admits(self.now):
+        if circuit.state != CLOSED and circuit is not self.whole:
             self.refresh()  # half-open: this one, and no other
         return token
 

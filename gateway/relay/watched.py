@@ -81,9 +81,10 @@ class Watched(Sending):
 
     def failed(self, problem: Problem, silent: bool) -> None:
         stale = silent and self._stale  # a race with the upstream's own patience: no fault of it
-        if self._judged and not stale:  # a response that began well and broke
+        blameless = stale or self._client_is_late()
+        if self._judged and not blameless:  # a response that began well and broke
             self._judged = False
-        self._judge(None if stale else True)
+        self._judge(None if blameless else True)
         self._let_go()
         super().failed(problem, silent)
 
@@ -134,7 +135,14 @@ class Watched(Sending):
         self.withdraw()
         self.give_up(late)
 
+    def _client_is_late(self) -> bool:
+        """The request's body has not come whole, so that an upstream may lose its patience with it: no client may
+        open a circuit for all others by that."""
+        return False
+
     def _too_late(self) -> Problem:
+        if self._client_is_late():
+            return RequestTimeout("The request's body took too long to arrive.")
         return GatewayTimeout("The exchange with the upstream took too long.")
 
 
@@ -152,10 +160,8 @@ class WatchedForwarding(Watched, Forwarding):
         if self._asking:
             self._exchange.on_close(self._closed)
 
-    def _too_late(self) -> Problem:
-        if not self._done_request and self._piped:
-            return RequestTimeout("The request's body took too long to arrive.")
-        return super()._too_late()
+    def _client_is_late(self) -> bool:
+        return self._piped and not self._done_request
 
     def give_up(self, problem: Problem) -> None:
         self._finish()

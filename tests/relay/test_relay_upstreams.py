@@ -655,3 +655,17 @@ async def test_a60_aborts_at_any_moment_give_everything_back() -> None:
             async with connected(address) as client:
                 assert await status(client) == 200
         await opened.close()
+
+
+async def test_a_client_that_is_slow_with_its_body_opens_no_circuit() -> None:
+    """An upstream that loses its patience with it closes the connection: that is no failure of the target."""
+
+    async def impatient(conversation: Conversation) -> None:
+        await conversation.head()
+        conversation.close()
+
+    balancing = Balancing(breaking=Breaking(failures=1))
+    async with relaying(impatient, balancing=balancing) as (client, _, opened):
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc")
+        assert (await client.answer())[0] == 502
+        assert opened.states()[0]["circuit"] == 0
