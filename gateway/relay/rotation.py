@@ -57,6 +57,7 @@ class Rotation:
         self.active = 0  # requests, where they are counted
         self.changed: Callable[[], None] = _nobody  # hears when `pools` changed
         self.watched = balancing.watches or bool(settings.total_timeout or settings.retry_on)
+        self._monotonic = network.clock.monotonic
         self._tls = tls
         self._targets = targets
         self.whole = _circuit(balancing, whole_upstream=True)
@@ -112,7 +113,7 @@ class Rotation:
 
     @property
     def now(self) -> float:
-        return self.network.clock.monotonic()
+        return self._monotonic()
 
     # which are usable
 
@@ -192,16 +193,20 @@ class Rotation:
 
     def judge(self, pool: Pool, token: int, failed: bool | None) -> None:
         """The end of an attempt; None: it says nothing about the target."""
-        state, now = pool.state, self.now
-        if failed is not None:
-            state.failed += failed
-            state.failures = state.failures + 1 if failed else 0
+        state = pool.state
+        if failed:
+            state.failed += 1
+            state.failures += 1
+        elif failed is not None:
+            state.failures = 0
         circuit = self.whole or state.circuit
-        if circuit is not None and circuit.ended(token, failed, now):
-            self._turned(pool, circuit, failed, now)
+        if circuit is not None:
+            now = self.now
+            if circuit.ended(token, failed, now):
+                self._turned(pool, circuit, failed, now)
         ejection = self.balancing.ejection
         if failed and ejection is not None and state.failures >= ejection.failures and self._may_eject(pool):
-            state.eject(ejection, now)
+            state.eject(ejection, self.now)
             self.refresh()
 
     def _turned(self, pool: Pool, circuit: Circuit, failed: bool | None, now: float) -> None:

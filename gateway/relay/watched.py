@@ -43,7 +43,8 @@ class Watched(Sending):
         self._ask(False)
 
     def _use(self, pool: Pool) -> None:
-        self._let_go()
+        if self._held is not None:
+            self._let_go()
         self._pool = self._held = pool
         self._token = self._rotation.enter(pool)
         self._judged = False
@@ -60,7 +61,8 @@ class Watched(Sending):
         """The attempt is over."""
         pool = self._held
         if pool is not None:
-            self._judge(None)
+            if not self._judged:
+                self._judge(None)
             self._held = None
             pool.active -= 1
             self._rotation.active -= 1
