@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final, Protocol
 
 from gateway.core.clock import Clock
+
+log: Final = logging.getLogger("gateway")
 
 PERIOD: Final = 0.1  # seconds
 
@@ -41,4 +44,7 @@ class Deadlines:
         self._timer = asyncio.get_running_loop().call_later(PERIOD, self._sweep)
         self.now = now = self.clock.monotonic()
         for timed in tuple(self._timed):
-            timed.check(now)
+            try:
+                timed.check(now)
+            except Exception:  # the others are late all the same
+                log.exception("a deadline could not be kept")

@@ -109,5 +109,5 @@ class _One:
     def missed(self, pool: Pool) -> None:
         """The check itself decides."""
 
-    def another(self, _tried: tuple[Pool, ...], _full: bool) -> None:
+    def another(self, _tried: tuple[Pool, ...], beside: bool) -> None:
         return None

@@ -156,11 +156,11 @@ class Names:
         while True:
             try:
                 answer = await self._resolver.resolve(name.host)
-            except Unresolved as error:
+            except Exception as error:  # whatever a resolver raises, the name must be asked for again
                 if not failures:
                     log.warning("%s cannot be resolved (%s); its last addresses stay in use", name.host, error)
                 wait = AGAIN[min(failures, len(AGAIN) - 1)]
-                name.failed, failures = error, failures + 1
+                name.failed, failures = error if isinstance(error, Unresolved) else Unresolved(str(error)), failures + 1
             else:
                 name.failed, failures = None, 0
                 wait = min(max(answer.ttl or name.ttl, MIN_TTL), MAX_TTL)

@@ -163,15 +163,20 @@ class Rotation:
         text = "The upstream has failed too often and is left alone for a while."
         return Unavailable(text, headers=((b"Retry-After", b"%d" % wait),))
 
-    def another(self, tried: Sequence[Pool], full: bool) -> Pool | None:
-        """Where a request may go of which nothing was sent: another address of the name, then another target. A name
-        may have addresses that nobody answers at; only other targets cost the budget."""
-        last = tried[-1]
+    def another(self, tried: Sequence[Pool], beside: bool) -> Pool | None:
+        """Where a request may go of which nothing was sent: another address of the name (`beside`), then another
+        target. A name may have addresses that nobody answers at; only other targets cost the budget."""
+        if beside and not self._closed and (found := self._beside(tried)) is not None:
+            return found
         left = [pool for pool in self._balance.pools if pool not in tried]
-        beside = [pool for pool in left if pool.target is last.target]
-        if beside and not full and not self._closed:
-            return self._any(beside)
         return self._any(left) if left and not self._closed and self.budget.spend() else None
+
+    def _beside(self, tried: Sequence[Pool]) -> Pool | None:
+        """Another address of the same name: a usable one, or else one that was left out."""
+        target = tried[-1].target
+        left = [pool for pool in self.pools if pool.target is target and pool not in tried and pool.state.admits]
+        usable = [pool for pool in left if pool.state.usable]
+        return self._any(usable or left) if left else None
 
     def again(self, last: Pool) -> Pool | None:
         """Where a request may go that failed at `last`, which is the place only when there is no other."""

@@ -15,7 +15,7 @@ from gateway.core.errors import Problem
 from gateway.core.framing_reply import ReplyHead
 from gateway.relay.connection import Connection
 from gateway.relay.rotation import Rotation
-from gateway.relay.target import Pool
+from gateway.relay.target import SILENT, Pool
 
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 
@@ -30,6 +30,7 @@ class Sending(ABC):
         "_held",  # this and the next three: see `watched`
         "_judged",
         "_key",
+        "_late",
         "_method",
         "_pool",
         "_retries",
@@ -47,6 +48,7 @@ class Sending(ABC):
         self._retries = rotation.settings.retries
         self._asking = self._stale = self._fresh = False
         self._tried: tuple[Pool, ...] = ()
+        self._late = 0  # addresses that did not answer in time
 
     def go(self) -> None:
         """The first attempt."""
@@ -99,7 +101,8 @@ class Sending(ABC):
         if not full:
             self._rotation.missed(self._pool)
         self._tried = (*self._tried, self._pool)
-        other = self._rotation.another(self._tried, full)
+        self._late += problem.status == 504
+        other = self._rotation.another(self._tried, beside=not full and self._late < SILENT)
         if other is not None:
             self._use(other)
             self._ask(False)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.relay.circuit import OPEN, Circuit
+from gateway.relay.circuit import CLOSED, OPEN, Circuit
 from gateway.relay.settings import Ejection, Health
 
 FIRST_SHARE: Final = 0.1  # of its weight, with which a target's slow start begins
-AVOID: Final = 10.0  # seconds in which a target that could not be connected is left out, where there are others
+AVOID: Final = (10.0, 20.0, 40.0, 60.0)  # seconds in which a target is left out that could not be connected, in a row
 
 
 class State:
@@ -28,6 +28,7 @@ class State:
         "failed_checks",
         "failures",
         "healthy",
+        "missed",
         "share",
         "since",
         "turn",
@@ -43,6 +44,7 @@ class State:
         self.healthy = True
         self.attempts = self.failed = self.ejections = self.checks = self.failed_checks = 0
         self.failures = 0  # in a row
+        self.missed = 0  # times it was left out since it was connected last
         self._level = 0  # how often ejected of late
         self._back_at = 0.0
         self._row = 0  # checks with one result
@@ -67,8 +69,16 @@ class State:
     def usable(self) -> bool:
         return self.healthy and not self.avoided_until and not self.ejected_until
 
+    @property
+    def admits(self) -> bool:
+        """No circuit holds requests back."""
+        return self.circuit is None or self.circuit.state == CLOSED
+
     def avoid(self, now: float) -> None:
-        self.avoided_until = now + AVOID
+        """It could not be connected. Requests that fail together are one failure."""
+        if not self.avoided_until:
+            self.avoided_until = now + AVOID[min(self.missed, len(AVOID) - 1)]
+            self.missed += 1
 
     def eject(self, settings: Ejection, now: float) -> None:
         """Each time in short order makes the next one longer; a good while makes it shorter again."""

@@ -22,6 +22,7 @@ from gateway.relay.state import State
 log: Final = logging.getLogger("gateway.relay")
 
 QUIET: Final = 10.0  # seconds between two warnings about one target
+SILENT: Final = 4  # addresses of a name that may stay silent before a request gives up; they share connect_timeout
 MARGIN: Final = 1.0  # seconds before an upstream closes an unused connection, in which it is not used any more
 _keep_alive: Final = finder(b"keep-alive")
 
@@ -64,7 +65,7 @@ class Pool:
         self._network = network
         self._deadlines = network.deadlines
         self._tls = tls if target.tls else None
-        self._connect_timeout = settings.connect_timeout / siblings  # all addresses may be tried within it
+        self._connect_timeout = settings.connect_timeout / min(siblings, SILENT)
         self._idle: dict[Connection, float] = {}  # until when it may be used; the one released last is at the end
         self._busy: set[Connection] = set()
         self._waiting: OrderedDict[Asker, float] = OrderedDict()  # until when
@@ -219,6 +220,7 @@ class Pool:
         if connection.closed:  # between the handshake and now
             self._refuse(BadGateway("The upstream cannot be reached."))
             return
+        self.state.missed = 0
         if self._wears:
             self._worn[connection] = self.now + self.settings.max_age, self.settings.max_requests
         self._give(connection)
@@ -301,7 +303,7 @@ class Pool:
     def share_with(self, siblings: int) -> None:
         """The target has so many addresses now."""
         self.state.reweigh(self.whole_weight / siblings)
-        self._connect_timeout = self.settings.connect_timeout / siblings
+        self._connect_timeout = self.settings.connect_timeout / min(siblings, SILENT)
 
     # the end
 

@@ -131,8 +131,7 @@ class Watched(Sending):
         if not self._until or now <= self._until:
             return
         late = self._too_late()
-        if isinstance(late, GatewayTimeout):
-            self._judged = False
+        if not self._client_is_late():  # nor is an answer that streams on a failure: its head was judged
             self._judge(True)
         self.withdraw()
         self.give_up(late)

@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from gateway.core.egress import Egress
-from gateway.core.errors import BadGateway
+from gateway.core.errors import BadGateway, GatewayTimeout
 from gateway.relay.names import AresResolver, FixedResolver, Names, Resolved, Unresolved
 from gateway.relay.network import Network
 from gateway.relay.pool import open_upstream
-from tests.relay.upstream_harness import Time, until
+from tests.relay.upstream_harness import Time, black_hole, until
 from tests.upstreams import upstream
 
 
@@ -115,6 +115,37 @@ async def test_a_resolver_that_fails_leaves_the_last_addresses(caplog: pytest.Lo
     await time.pass_(30)
     assert told[-1] == ("127.0.0.3",)
     end()
+
+
+async def test_a_resolver_that_breaks_is_asked_again() -> None:
+    class Broken(FixedResolver):
+        async def resolve(self, host: str) -> Resolved:
+            if not self.asked:
+                self.asked.append(host)
+                raise RuntimeError("broken")
+            return await super().resolve(host)
+
+    time = Time()
+    names, told = Names(Broken({"erp": Resolved(("127.0.0.1",), 5)}), time.sleep), []
+    end = names.watch("erp", told.append)
+    with pytest.raises(Unresolved, match="broken"):
+        await names.addresses("erp")
+    await time.pass_(1)
+    assert told == [("127.0.0.1",)]
+    end()
+
+
+async def test_every_address_that_stays_silent_is_tried_within_the_connect_timeout() -> None:
+    addresses = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+    async with black_hole(*addresses) as port:
+        network = Network(resolver=FixedResolver({"erp": Resolved(addresses, 5)}))
+        opened = open_upstream([f"http://erp:{port}"], network=network, connect_timeout=0.3)
+        await asyncio.sleep(0)
+        with pytest.raises(GatewayTimeout):
+            await opened.fetch(b"GET", b"/")
+        assert [pool.state.missed for pool in opened._rotation.pools] == [1, 1, 1]
+        assert sum(pool._connect_timeout for pool in opened._rotation.pools) == pytest.approx(0.3)
+        await opened.close()
 
 
 async def test_two_upstreams_share_a_name_and_its_look_ups() -> None:

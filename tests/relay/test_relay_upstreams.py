@@ -19,7 +19,7 @@ from gateway.core.live import LiveCell
 from gateway.relay.network import Network
 from gateway.relay.pool import HttpUpstream, open_upstream
 from gateway.relay.settings import Balancing, Breaking, Ejection, Hashing, Health
-from tests.relay.upstream_harness import Time, until
+from tests.relay.upstream_harness import Time, black_hole, until
 from tests.serving import Client, Routes, cell, chain, connected, served, talking
 from tests.upstreams import OK, Answering, Conversation, RecordingUpstream, always, once, upstream
 
@@ -158,27 +158,9 @@ async def test_a58_a_refused_connection_is_502() -> None:
     await opened.close()
 
 
-@contextlib.asynccontextmanager
-async def black_hole() -> AsyncIterator[str]:
-    """A listening socket whose backlog is full: the handshake of a further connection is never answered."""
-    import socket
-
-    with contextlib.ExitStack() as stack:
-        listening = stack.enter_context(socket.socket())
-        listening.bind(("127.0.0.1", 0))
-        listening.listen(0)
-        for _ in range(4):
-            filling = stack.enter_context(socket.socket())
-            filling.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                filling.connect(listening.getsockname())
-        await asyncio.sleep(0)
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-
-
 async def test_a58_a_black_hole_is_504_after_the_connect_timeout() -> None:
-    async with black_hole() as url:
-        opened = open_upstream([url], connect_timeout=0.2, retries=0)
+    async with black_hole() as port:
+        opened = open_upstream([f"http://127.0.0.1:{port}"], connect_timeout=0.2, retries=0)
         with pytest.raises(GatewayTimeout, match="accept"):
             await opened.fetch(b"GET", b"/")
         await opened.close()
@@ -260,7 +242,7 @@ async def test_a58_a_client_that_is_late_with_its_body_is_not_told_that_the_upst
 async def test_a58_timeouts_are_within_a_tenth() -> None:
     for options, url in (({"timeout": 3.0}, None), ({"total_timeout": 3.0}, None), ({"connect_timeout": 3.0}, "hole")):
         async with upstream(silent) as recording, black_hole() as hole:
-            opened = open_upstream([hole if url else recording.url], retries=0, **options)
+            opened = open_upstream([f"http://127.0.0.1:{hole}" if url else recording.url], retries=0, **options)
             started = machine.monotonic()
             with pytest.raises(GatewayTimeout):
                 await opened.fetch(b"GET", b"/")
@@ -668,4 +650,20 @@ async def test_a_client_that_is_slow_with_its_body_opens_no_circuit() -> None:
     async with relaying(impatient, balancing=balancing) as (client, _, opened):
         client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nabc")
         assert (await client.answer())[0] == 502
+        assert opened.states()[0]["circuit"] == 0
+
+
+async def test_a_client_that_reads_slowly_opens_no_circuit() -> None:
+    """The total timeout of an answer that began well is no failure of the target."""
+
+    async def large(conversation: Conversation) -> None:
+        await conversation.request()
+        conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n" + b"x" * 50_000_000)
+        await conversation.closed()
+
+    balancing = Balancing(breaking=Breaking(failures=1))
+    async with relaying(large, balancing=balancing, total_timeout=0.2) as (client, _, opened):
+        client.send(GET)
+        await client.head()
+        await until(lambda: opened._rotation.active == 0)
         assert opened.states()[0]["circuit"] == 0

@@ -82,6 +82,20 @@ async def test_a_target_that_cannot_be_connected_is_left_out_where_there_are_oth
     time.advance(10)
     given.check(0)
     assert taken(given) == {1, 2}
+    assert given.network.deadlines._timed == set()
+
+
+async def test_a_target_is_left_out_for_longer_while_it_cannot_be_connected_again_and_again() -> None:
+    time = Time()
+    given = rotation([1, 1], Balancing(), time)
+    state, lasted = given.pools[0].state, []
+    for _ in range(5):
+        for _ in range(3):  # requests that fail together are one failure
+            given.missed(given.pools[0])
+        lasted.append(state.avoided_until - time.now)
+        time.now = state.avoided_until
+        given.check(0)
+    assert lasted == [10, 20, 40, 60, 60]
 
 
 BREAKING = Balancing(breaking=Breaking(failures=2, open=30))

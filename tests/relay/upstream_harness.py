@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 from gateway.core.clock import ManualClock
@@ -84,3 +86,22 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(10):
         while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.005)
+
+
+@contextlib.asynccontextmanager
+async def black_hole(*addresses: str) -> AsyncIterator[int]:
+    """A port of listening sockets whose backlogs are full: the handshake of a further connection is never answered."""
+    with contextlib.ExitStack() as stack:
+        port = 0
+        for address in addresses or ("127.0.0.1",):
+            listening = stack.enter_context(socket.socket())
+            listening.bind((address, port))
+            listening.listen(0)
+            port = listening.getsockname()[1]
+            for _ in range(4):
+                filling = stack.enter_context(socket.socket())
+                filling.setblocking(False)
+                with contextlib.suppress(BlockingIOError):
+                    filling.connect(listening.getsockname())
+        await asyncio.sleep(0)
+        yield port
