@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from gateway.core.clock import Clock
 from gateway.core.errors import Problem, Unavailable
 from gateway.core.locations import Location
 from gateway.relay.balance import Balance, InTurn, InWeightedTurn, LeastLoaded, Ring, unit
@@ -16,26 +17,43 @@ from gateway.relay.settings import IN_TURN, Balancing, Settings
 from gateway.relay.target import Pool
 
 SAVED: Final = 10.0  # retries
-EARNED: Final = 0.1  # by a request
+SHARE: Final = 0.1  # of the requests
 
 
 class Budget:
-    """Retries that all requests to an upstream share: one for ten requests, and a few saved up (CASES A61)."""
+    """Retries that all requests to an upstream share: one for ten requests, and a few saved up: ten, or what a second
+    of its traffic earns, so that those in flight at a target that dies are not lost (CASES A61)."""
 
-    __slots__ = ("_tokens",)
+    __slots__ = ("_at", "_clock", "_most", "_requests", "_seen", "_tokens")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self._tokens = 3.0
+        self._most = SAVED
+        self._requests = self._seen = 0
+        self._at = clock.monotonic()
 
     def earn(self) -> None:
-        if self._tokens < SAVED:
-            self._tokens += EARNED
+        """A request begins."""
+        self._requests += 1
 
     def spend(self) -> bool:
+        """Whether one may be sent again."""
+        self._gather()
         if self._tokens < 1.0:
             return False
         self._tokens -= 1.0
         return True
+
+    def _gather(self) -> None:
+        """What was earned since the last time."""
+        requests, self._requests = self._requests, 0
+        self._seen += requests
+        now = self._clock.monotonic()
+        if now - self._at >= 1.0:
+            self._most = max(SAVED, SHARE * self._seen / (now - self._at))
+            self._at, self._seen = now, 0
+        self._tokens = min(self._most, self._tokens + SHARE * requests)
 
 
 class Rotation:
@@ -53,7 +71,7 @@ class Rotation:
         self.settings = settings
         self.network = network
         self.balancing = balancing
-        self.budget = Budget()
+        self.budget = Budget(network.clock)
         self.active = 0  # requests, where they are counted
         self.changed: Callable[[], None] = _nobody  # hears when `pools` changed
         self.watched = balancing.watches or bool(settings.total_timeout or settings.retry_on)
@@ -165,11 +183,14 @@ class Rotation:
 
     def another(self, tried: Sequence[Pool], beside: bool) -> Pool | None:
         """Where a request may go of which nothing was sent: another address of the name (`beside`), then another
-        target. A name may have addresses that nobody answers at; only other targets cost the budget."""
-        if beside and not self._closed and (found := self._beside(tried)) is not None:
+        target. That is no second attempt; only with no usable target left it costs the budget."""
+        if self._closed:
+            return None
+        if beside and (found := self._beside(tried)) is not None:
             return found
         left = [pool for pool in self._balance.pools if pool not in tried]
-        return self._any(left) if left and not self._closed and self.budget.spend() else None
+        usable = [pool for pool in left if pool.state.usable]
+        return self._any(usable or left) if usable or (left and self.budget.spend()) else None
 
     def _beside(self, tried: Sequence[Pool]) -> Pool | None:
         """Another address of the same name: a usable one, or else one that was left out."""

@@ -1,9 +1,9 @@
 """One request to an upstream, with the attempts that it takes.
 
 A request is sent again only when that cannot do its work twice: nothing of it was sent, or its method is idempotent
-(RFC 9110 section 9.2.2), no byte of a response came, and its body is still at hand. Every attempt after the first is
-bounded by a budget over all requests (CASES A61), but for other addresses of one name of which none was connected; a
-pooled connection that went stale unseen costs one attempt beside `retries`.
+(RFC 9110 section 9.2.2), no byte of a response came, and its body is still at hand. Whatever is sent after the first
+time is paid from a budget over all requests (CASES A61); looking for a target that can be connected is not, as long as
+there is one that was not found wanting. A pooled connection that went stale unseen costs one attempt beside `retries`.
 """
 
 from __future__ import annotations
@@ -102,7 +102,9 @@ class Sending(ABC):
             self._rotation.missed(self._pool)
         self._tried = (*self._tried, self._pool)
         self._late += problem.status == 504
-        other = self._rotation.another(self._tried, beside=not full and self._late < SILENT)
+        other = None
+        if self._late < SILENT:
+            other = self._rotation.another(self._tried, beside=not full)
         if other is not None:
             self._use(other)
             self._ask(False)

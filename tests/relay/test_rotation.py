@@ -207,7 +207,7 @@ async def test_a_target_that_comes_back_grows_slowly_to_its_share() -> None:
 
 
 def test_a61_a_budget_gives_one_retry_for_ten_requests_and_a_few_saved_up() -> None:
-    budget = Budget()
+    budget = Budget(Time())
     retries = 0
     for _ in range(1000):
         budget.earn()
@@ -217,6 +217,20 @@ def test_a61_a_budget_gives_one_retry_for_ten_requests_and_a_few_saved_up() -> N
     for _ in range(1000):
         budget.earn()
     assert sum(budget.spend() for _ in range(100)) == 10
+
+
+def test_a_budget_saves_what_a_second_of_traffic_earns() -> None:
+    """Those that are in flight at a target that dies are sent again at another."""
+    time = Time()
+    budget = Budget(time)
+    for _ in range(10_000):
+        budget.earn()
+    time.advance(2)
+    assert sum(budget.spend() for _ in range(1000)) == 500
+    for _ in range(10_000):
+        budget.earn()
+    time.advance(1000)
+    assert sum(budget.spend() for _ in range(1000)) == 10
 
 
 async def test_the_addresses_of_a_name_share_its_weight_and_those_that_stay_keep_what_is_known() -> None:
