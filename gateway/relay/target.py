@@ -23,6 +23,7 @@ log: Final = logging.getLogger("gateway.relay")
 
 QUIET: Final = 10.0  # seconds between two warnings about one target
 SILENT: Final = 4  # addresses of a name that may stay silent before a request gives up; they share connect_timeout
+NEVER: Final = float("inf")
 MARGIN: Final = 1.0  # seconds before an upstream closes an unused connection, in which it is not used any more
 _keep_alive: Final = finder(b"keep-alive")
 
@@ -73,7 +74,7 @@ class Pool:
         self._look = 0.0  # when a connection in use may be late
         self._soonest = min(settings.timeout, settings.idle_timeout)
         self._wears = bool(settings.max_age or settings.max_requests)
-        self._worn: dict[Connection, tuple[float, int]] = {}  # age's end, requests left
+        self._worn: dict[Connection, tuple[float, float]] = {}  # age's end, requests left
         self._hints: dict[Connection, float] = {}  # what the upstream said of its own patience
         self._swept = self._retired = False
         self._warned = float("inf" if quiet else "-inf")
@@ -152,15 +153,18 @@ class Pool:
             connection.drop()
         else:
             self._busy.discard(connection)
-            keep = self.settings.keep
-            if self._hints:
-                keep = min(keep, self._hints.get(connection, keep))
-            self._idle[connection] = self._deadlines.now + keep
+            until = self._deadlines.now + self.settings.keep
+            self._idle[connection] = self._bounded(connection, until) if self._hints or self._wears else until
+
+    def _bounded(self, connection: Connection, until: float) -> float:
+        """No longer than the upstream keeps it, and no older than it may become."""
+        hint = self.now + self._hints.get(connection, NEVER)
+        return min(until, hint, self._worn.get(connection, (NEVER, 0))[0])
 
     def _is_worn(self, connection: Connection) -> bool:
-        end, left = self._worn.get(connection, (0.0, 0))
+        end, left = self._worn[connection]
         self._worn[connection] = end, left - 1
-        return (left <= 1 and self.settings.max_requests > 0) or (self.now >= end and self.settings.max_age > 0)
+        return left <= 1 or self.now >= end
 
     def learn(self, connection: Connection, block: bytes) -> None:
         """The header block of a connection's first response: `Keep-Alive: timeout=5` bounds how long it may stay
@@ -222,7 +226,8 @@ class Pool:
             return
         self.state.missed = 0
         if self._wears:
-            self._worn[connection] = self.now + self.settings.max_age, self.settings.max_requests
+            age, requests = self.settings.max_age, self.settings.max_requests
+            self._worn[connection] = self.now + (age or NEVER), requests or NEVER
         self._give(connection)
 
     async def _open(self) -> Connection:

@@ -7,13 +7,14 @@ from unittest.mock import Mock
 
 import pytest
 
-from gateway.core.clock import SystemClock
-from gateway.core.deadlines import Deadlines
 from gateway.core.exchange import Exchange, Reply
 from gateway.core.framing import HeadReader
 from gateway.core.live import Limits
+from gateway.core.locations import Location
 from gateway.relay.connection import Connection
-from gateway.relay.target import Pool, Settings, Target
+from gateway.relay.network import Network
+from gateway.relay.settings import Settings
+from gateway.relay.target import Pool
 from gateway.server.protocol import TURN
 from tests.serving import cell, talking
 
@@ -73,8 +74,7 @@ def test_empty_lines_before_a_request_are_skipped_at_once() -> None:
 @pytest.mark.parametrize("early", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 2"], ids=["interim", "part of a head"])
 async def test_an_upstream_that_begins_early_and_then_is_silent_has_a_deadline(early: bytes) -> None:
     """CASES A58: what came before the request was complete is no answer"""
-    deadlines = Deadlines(SystemClock())
-    pool = Pool(Target.parse("http://127.0.0.1:9"), Settings(timeout=7.0), deadlines, None)
+    pool = Pool(Location.parse("http://127.0.0.1:9"), Settings(timeout=7.0), Network())
     connection = Connection(pool)
     connection.connection_made(Mock(spec=asyncio.Transport))
     connection.begin(Mock(), b"POST", b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n", False)
