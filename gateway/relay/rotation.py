@@ -81,7 +81,7 @@ class Rotation:
         self.whole = _circuit(balancing, whole_upstream=True)
         self._balance = _balance(balancing, targets, network)
         self._groups = [[self._pool(location, weight, None, 1)] for location, weight in targets]
-        self.take: Callable[[], Pool] = self._balance.pick  # where no circuit may forbid it
+        self.take: Callable[[], Pool] = self._take if self.watched else self._balance.pick
         self._leaving: list[Pool] = []
         self._closed = False
         self._ends = [
@@ -155,6 +155,13 @@ class Rotation:
         self.refresh()
 
     # picks
+
+    def _take(self) -> Pool:
+        """For what is not watched itself. Raises Unavailable."""
+        pool = self.choose(None)
+        if pool is None:
+            raise self.refusal()
+        return pool
 
     def choose(self, key: bytes | None) -> Pool | None:
         """A pick where circuits may forbid all: None."""

@@ -301,6 +301,7 @@ class Pool:
             deadline = connection.deadline
             if now > deadline:
                 connection.check(now)
+                soonest = now  # it may have been given more time
             elif deadline < soonest:
                 soonest = deadline
         self._look = soonest
