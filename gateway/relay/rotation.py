@@ -165,9 +165,11 @@ class Rotation:
 
     def choose(self, key: bytes | None) -> Pool | None:
         """A pick where circuits may forbid all: None."""
-        if (self.whole is not None and not self.whole.admits(self.now)) or not self._balance.pools:
-            return None
-        return self._balance.pick(key)
+        return self._balance.pick(key) if self._admits() and self._balance.pools else None
+
+    def _admits(self) -> bool:
+        """No circuit of the whole upstream holds requests back."""
+        return self.whole is None or self.whole.admits(self.now)
 
     def enter(self, pool: Pool) -> int:
         """A request goes to this target. The token comes back with `judge`."""
@@ -191,7 +193,7 @@ class Rotation:
     def another(self, tried: Sequence[Pool], beside: bool) -> Pool | None:
         """Where a request may go of which nothing was sent: another address of the name (`beside`), then another
         target. That is no second attempt; only with no usable target left it costs the budget."""
-        if self._closed:
+        if self._closed or not self._admits():
             return None
         if beside and (found := self._beside(tried)) is not None:
             return found
@@ -208,7 +210,7 @@ class Rotation:
 
     def again(self, last: Pool) -> Pool | None:
         """Where a request may go that failed at `last`, which is the place only when there is no other."""
-        if not self.budget.spend() or (self.whole is not None and not self.whole.admits(self.now)):
+        if not self.budget.spend() or not self._admits():
             return None
         left = [pool for pool in self._balance.pools if pool is not last]
         return self._any(left or self._balance.pools) if self._balance.pools else None

@@ -253,7 +253,8 @@ class Pool:
         target = self.target
         if reason := self._network.egress.refuses(target.host, ipaddress.ip_address(address)):
             raise EgressRefused(reason)
-        name = (self.settings.server_name or target.host) if self._tls is not None else None
+        host = self.settings.server_name or target.host.removesuffix(".")
+        name = host if self._tls is not None else None
         _, connection = await asyncio.get_running_loop().create_connection(
             lambda: Connection(self), address, target.port, ssl=self._tls, server_hostname=name
         )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
+import pytest
+
+from gateway.core.errors import Unavailable
 from gateway.core.locations import Location
 from gateway.relay.names import FixedResolver, Resolved
 from gateway.relay.rotation import Budget, Rotation, states
@@ -142,6 +145,17 @@ async def test_a59_a_circuit_of_the_upstream_counts_all_its_targets() -> None:
     assert given.choose(None) is None
     given.judge(pool, token, False)
     assert given.choose(None) is not None
+
+
+async def test_an_open_circuit_of_the_upstream_is_not_gone_round_by_another_target() -> None:
+    given = rotation([1, 1], Balancing(breaking=Breaking(failures=1, whole_upstream=True)), Time())
+    first, second = given.pools
+    assert given.another([first], beside=True) is second
+    end(given, first, True)
+    assert given.another([first], beside=True) is None
+    assert given.again(first) is None
+    with pytest.raises(Unavailable):
+        given.take()
 
 
 async def test_a59_a_thousand_cycles_of_circuits_leak_nothing() -> None:
