@@ -13,9 +13,10 @@ from typing import Final
 
 from gateway.core.errors import Problem
 from gateway.core.framing_reply import ReplyHead
+from gateway.relay.connecting import SILENT
 from gateway.relay.connection import Connection
 from gateway.relay.rotation import Rotation
-from gateway.relay.target import SILENT, Pool
+from gateway.relay.target import Pool
 
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import ssl
 from collections import OrderedDict
@@ -13,8 +12,9 @@ from gateway.core.clock import Clock
 from gateway.core.errors import BadGateway, GatewayTimeout, Problem, Unavailable
 from gateway.core.headers import finder
 from gateway.core.locations import Location
+from gateway.relay.connecting import Connector
 from gateway.relay.connection import Connection
-from gateway.relay.names import Addresses, Unresolved
+from gateway.relay.names import Unresolved
 from gateway.relay.network import Network
 from gateway.relay.settings import Settings
 from gateway.relay.state import State
@@ -22,7 +22,6 @@ from gateway.relay.state import State
 log: Final = logging.getLogger("gateway.relay")
 
 QUIET: Final = 10.0  # seconds between two warnings about one target
-SILENT: Final = 4  # addresses of a name that may stay silent before a request gives up; they share connect_timeout
 NEVER: Final = float("inf")
 MARGIN: Final = 1.0  # seconds before an upstream closes an unused connection, in which it is not used any more
 _keep_alive: Final = finder(b"keep-alive")
@@ -34,10 +33,6 @@ class Asker(Protocol):
     def connected(self, connection: Connection) -> None: ...
 
     def unreachable(self, problem: Problem) -> None: ...
-
-
-class EgressRefused(OSError):
-    """The egress list forbids the address. The text is for the log alone."""
 
 
 class Pool:
@@ -63,10 +58,9 @@ class Pool:
         self.whole_weight = weight  # of all addresses of the target
         self.state = State(weight / siblings)
         self.active = 0  # requests, where they are counted
-        self._network = network
         self._deadlines = network.deadlines
-        self._tls = tls if target.tls else None
-        self._connect_timeout = settings.connect_timeout / min(siblings, SILENT)
+        self._connector = Connector(target, address, settings, network, tls if target.tls else None)
+        self._connector.share(siblings)
         self._idle: dict[Connection, float] = {}  # until when it may be used; the one released last is at the end
         self._busy: set[Connection] = set()
         self._waiting: OrderedDict[Asker, float] = OrderedDict()  # until when
@@ -207,8 +201,8 @@ class Pool:
 
     async def _connect(self) -> None:
         try:
-            async with asyncio.timeout(self._connect_timeout):
-                connection = await self._open()
+            async with asyncio.timeout(self._connector.timeout):
+                connection = await self._connector.open(lambda: Connection(self))
         except TimeoutError as error:
             self._warn(error)
             self._refuse(GatewayTimeout("The upstream took too long to accept a connection."))
@@ -229,42 +223,6 @@ class Pool:
             age, requests = self.settings.max_age, self.settings.max_requests
             self._worn[connection] = self.now + (age or NEVER), requests or NEVER
         self._give(connection)
-
-    async def _open(self) -> Connection:
-        if self.target.socket:
-            return await self._open_socket(self.target.socket)
-        if self.address is not None:
-            return await self._open_address(self.address)
-        addresses = await self._network.names.addresses(self.target.host)
-        return await self._open_any(addresses)
-
-    async def _open_any(self, addresses: Addresses) -> Connection:
-        """One after the other, each with its share of the time."""
-        share = self._connect_timeout / len(addresses)
-        for address in addresses[:-1]:
-            try:
-                async with asyncio.timeout(share):
-                    return await self._open_address(address)
-            except (TimeoutError, OSError) as error:
-                log.debug("%s at %s: %s", self.target, address, error)
-        return await self._open_address(addresses[-1])
-
-    async def _open_address(self, address: str) -> Connection:
-        target = self.target
-        if reason := self._network.egress.refuses(target.host, ipaddress.ip_address(address)):
-            raise EgressRefused(reason)
-        host = self.settings.server_name or target.host.removesuffix(".")
-        name = host if self._tls is not None else None
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self), address, target.port, ssl=self._tls, server_hostname=name
-        )
-        return connection
-
-    async def _open_socket(self, path: str) -> Connection:
-        if reason := self._network.egress.refuses_socket(path):
-            raise EgressRefused(reason)
-        _, connection = await asyncio.get_running_loop().create_unix_connection(lambda: Connection(self), path)
-        return connection
 
     def _warn(self, error: Exception) -> None:
         """For the log alone: a client must not learn where the upstream is."""
@@ -310,7 +268,7 @@ class Pool:
     def share_with(self, siblings: int) -> None:
         """The target has so many addresses now."""
         self.state.reweigh(self.whole_weight / siblings)
-        self._connect_timeout = self.settings.connect_timeout / min(siblings, SILENT)
+        self._connector.share(siblings)
 
     # the end
 

@@ -144,7 +144,7 @@ async def test_every_address_that_stays_silent_is_tried_within_the_connect_timeo
         with pytest.raises(GatewayTimeout):
             await opened.fetch(b"GET", b"/")
         assert [pool.state.missed for pool in opened._rotation.pools] == [1, 1, 1]
-        assert sum(pool._connect_timeout for pool in opened._rotation.pools) == pytest.approx(0.3)
+        assert sum(pool._connector.timeout for pool in opened._rotation.pools) == pytest.approx(0.3)
         await opened.close()
 
 
