@@ -8,7 +8,7 @@ A file's entry is a map; the text is an address (or `unix:PATH`), then words `na
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
@@ -109,6 +109,13 @@ class Listener(BaseModel):
     def port(self) -> int:
         return split(self.address)[1] if self.address else 0
 
+    def proxies(self, trusted: Sequence[str]) -> tuple[str, ...] | None:
+        """The networks that speak the PROXY protocol here; None where no network decides."""
+        given = self.proxy_protocol
+        if given is False or self.unix is not None:
+            return None
+        return tuple(trusted) if given is True else given
+
     @property
     def socket_mode(self) -> int:
         return int(self.mode or "0660", 8)
@@ -139,7 +146,9 @@ def read(given: Any) -> Any:
     certificates, keys = repeated["certificate"], repeated["key"]
     if len(certificates) != len(keys):
         raise ValueError("every certificate= needs its key=, in the same order")
-    tls = {name: singles.pop(name) for name in ("client_auth", "client_ca", "min_version") if name in singles}
+    tls: dict[str, Any] = {
+        name: singles.pop(name) for name in ("client_auth", "client_ca", "min_version") if name in singles
+    }
     if certificates:
         pairs = zip(certificates, keys, strict=True)
         tls["certificates"] = [{"certificate": certificate, "key": key} for certificate, key in pairs]

@@ -1,5 +1,5 @@
-"""The PROXY protocol, versions 1 and 2 (HAProxy's specification, `proxy-protocol.txt`, 2020/03/05): a header in front of
-a connection's bytes, by which a proxy tells whose connection it passes on. Strict and bounded; pure."""
+"""The PROXY protocol, versions 1 and 2 (HAProxy's specification, `proxy-protocol.txt`, 2020/03/05): a header in front
+of a connection's bytes, by which a proxy tells whose connection it passes on. Strict and bounded; pure."""
 
 from __future__ import annotations
 

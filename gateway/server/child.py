@@ -86,14 +86,13 @@ class Child:
         """Secrets go through the pipe to its standard input, which also tells it when this process is gone."""
         try:
             launch = self._launch().model_copy(update={"beat_fd": beat})
-            fds = [fd for fd in (launch.gateway_fd, launch.admin_fd, beat) if fd >= 0]
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 self._module,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE if self._told else None,
-                pass_fds=fds,
+                pass_fds=launch.descriptors,
                 env=inherited(os.environ),
                 start_new_session=True,  # a Ctrl-C of the terminal goes to the supervisor alone
             )

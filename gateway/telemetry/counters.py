@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from gateway.core.exchange import Exchange
+from gateway.telemetry.load import load_lines, total_load
 
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 CLASSES: Final = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
@@ -85,11 +86,13 @@ def _entry(key: Key, series: Series) -> dict[str, Any]:
 def total(snapshots: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Several workers' snapshots as one of the same form."""
     summed: dict[Key, Series] = {}
+    snapshots = list(snapshots)
     for snapshot in snapshots:
         for entry in snapshot["endpoints"]:
             key = (entry["component"], entry["version"], entry["endpoint"])
             summed.setdefault(key, Series()).add(_series(entry))
-    return {"endpoints": [_entry(key, series) for key, series in sorted(summed.items(), key=lambda pair: pair[0])]}
+    entries = [_entry(key, series) for key, series in sorted(summed.items(), key=lambda pair: pair[0])]
+    return {"endpoints": entries, "load": total_load(snapshots)}
 
 
 def _series(entry: Mapping[str, Any]) -> Series:
@@ -101,7 +104,8 @@ def _series(entry: Mapping[str, Any]) -> Series:
 
 def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
     """All workers' numbers as one page of metrics."""
-    entries = total(snapshots)["endpoints"]
+    summed = total(snapshots)
+    entries = summed["endpoints"]
     lines = _family("penstock_requests_total", "counter", "Exchanges that ended, by class of status.")
     for entry in entries:
         for name, count in zip(CLASSES, entry["classes"], strict=True):
@@ -113,6 +117,7 @@ def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
     for name, what in (("received", "request"), ("sent", "response")):
         lines += _family(f"penstock_{name}_bytes_total", "counter", f"Bytes of {what} bodies.")
         lines += [f"penstock_{name}_bytes_total{{{_labels(entry)}}} {entry[name]}" for entry in entries]
+    lines += load_lines(summed["load"])
     return ("\n".join(lines) + "\n").encode()
 
 
