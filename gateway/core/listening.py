@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 UNIX: Final = "unix:"
+PATH_LIMIT: Final = 107  # bytes of a unix socket's path (unix(7))
 _REPEATED: Final = ("certificate", "key", "proxy_protocol")
 _SINGLE: Final = ("client_auth", "client_ca", "min_version", "mode", "name")
 
@@ -86,6 +87,8 @@ class Listener(BaseModel):
     def _one_place(self) -> Self:
         if (self.address is None) == (self.unix is None):
             raise ValueError("a listener has either an address (HOST:PORT) or unix (the path of a socket)")
+        if self.unix is not None and not 1 < len(str(self.unix).encode()) <= PATH_LIMIT:
+            raise ValueError(f"unix needs the path of a socket, of at most {PATH_LIMIT} bytes")
         if self.mode is not None and self.unix is None:
             raise ValueError("mode belongs to unix sockets")
         if self.unix is not None and not isinstance(self.proxy_protocol, bool):

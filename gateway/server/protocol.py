@@ -186,7 +186,7 @@ class GatewayProtocol(Connection):
         live, shared = self._live, self._shared
         assert shared is not None
         if live.running >= live.ceiling and shared.overload.refuses(head, self._standing > 0):
-            self._shed(head, rest)
+            self._shed(head, len(data) > end)
             return
         head.peer = shared.trust.believe(self._peer, head) if self._trusted else self._peer
         if decided.close or live.draining:
@@ -207,7 +207,7 @@ class GatewayProtocol(Connection):
         if not exchange.done:
             run(exchange)
 
-    def _shed(self, head: Head, rest: bytes) -> None:
+    def _shed(self, head: Head, rest: bool) -> None:
         """Too much to do: the cheapest answer there is, before routing, and no exchange of it."""
         self._transport.write(BARE_REFUSAL if head.method == b"HEAD" else REFUSAL)
         self._phase = BODY if head.length or rest else BUSY  # what is unread must not turn the answer into a reset

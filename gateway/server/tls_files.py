@@ -10,6 +10,7 @@ import os
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -128,6 +129,16 @@ def _context(listener: Listener, material: Material, index: int) -> tuple[ssl.SS
     if material.client_ca is not None:
         _ask_clients(context, tls, material.client_ca, f"{_place(listener)}.client_ca {tls.client_ca}")
     return context, names
+
+
+def ends(listener: Listener, material: Material) -> dict[str, datetime]:
+    """When each certificate expires, by its place."""
+    found = {}
+    for index, (files, pair) in enumerate(zip(_tls(listener).certificates, material.pairs, strict=True)):
+        certificate = x509.load_pem_x509_certificates(pair.certificate.encode("latin-1"))[0]
+        place = f"{_place(listener)}.certificates[{index}].certificate {files.certificate}"
+        found[place] = certificate.not_valid_after_utc
+    return found
 
 
 def _names(pem: str, place: str) -> list[str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 import ssl
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from gateway.core.listening import Listener
-from gateway.server.tls_files import CertificateUnusable, Material, contexts, paths, read
+from gateway.server.tls_files import CertificateUnusable, Material, contexts, ends, paths, read
 
 log: Final = logging.getLogger("gateway.tls")
-LOOK: Final = 1.0  # seconds between two looks at the files
 
 _Stamp = tuple[tuple[int, int, int], ...]
 
@@ -27,7 +27,8 @@ class Keeper:
         self.listener = listener
         self.material = material
         self.context: ssl.SSLContext = contexts(listener, material)
-        self.problem = ""
+        self._ends = ends(listener, material)
+        self.problem = self._broken = ""
         self._paths = paths(listener.tls)
         self._stamp: _Stamp | None = None
 
@@ -39,21 +40,33 @@ class Keeper:
     def refresh(self, *, anyway: bool = False) -> None:
         """Takes over what the files hold now, if they changed since the last look."""
         stamp = self._look()
-        if stamp == self._stamp and not self.problem and not anyway:
-            return
-        self._stamp = stamp
+        if stamp != self._stamp or self._broken or anyway:
+            self._stamp = stamp
+            self._broken = self._reread()
+        self._say(self._broken or self._expired())
+
+    def _say(self, problem: str) -> None:
+        if problem and problem != self.problem:
+            log.log(self._level, "%s", problem)
+        self.problem = problem
+
+    def _expired(self) -> str:
+        """It serves all the same: some clients look away, and a gateway that does not start serves nobody."""
+        ended = [(place, end) for place, end in self._ends.items() if end < datetime.now(UTC)]
+        return " ".join(f"{place} has expired at {end:%Y-%m-%d %H:%MZ}." for place, end in ended)
+
+    def _reread(self) -> str:
+        """Why the files cannot be taken over; empty when they are."""
         try:
             material = read(self.listener)
             if material != self.material:
                 self.context = contexts(self.listener, material)
-                self.material = material
+                self.material, self._ends = material, ends(self.listener, material)
                 told = "listen %s: new connections get the certificates as they are now"
                 log.log(min(self._level, logging.INFO), told, self.listener.label)
-            self.problem = ""
         except CertificateUnusable as error:
-            if self.problem != str(error):
-                log.log(self._level, "%s The old one serves on.", error)
-            self.problem = str(error)
+            return f"{error} The old one serves on."
+        return ""
 
     def _look(self) -> _Stamp:
         """Changes when a file is written or replaced, also behind a link."""
