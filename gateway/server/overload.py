@@ -123,21 +123,23 @@ class Overload:
     # the loop
 
     def start(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(LOOK, self._look)
+        due = self.live.clock.monotonic() + LOOK
+        self._timer = asyncio.get_running_loop().call_later(LOOK, self._look, due)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self) -> None:
-        """From one turn of the loop to the next is how long a request waits that has arrived meanwhile."""
-        loop = asyncio.get_running_loop()
-        clock = self.live.clock
-        loop.call_soon(lambda: loop.call_soon(self._turned, clock.monotonic()))
+    def _look(self, due: float) -> None:
+        """A request that arrives waits as long as this timer did, and at most one turn of the loop: what is longer
+        tells more, as a timer comes early in a long turn or late."""
+        loop, now = asyncio.get_running_loop(), self.live.clock.monotonic
+        late = now() - due
+        loop.call_soon(lambda: loop.call_soon(self._turned, late, now()))
         self.start()
 
-    def _turned(self, began: float) -> None:
-        self.measured(self.live.clock.monotonic() - began)
+    def _turned(self, late: float, began: float) -> None:
+        self.measured(max(late, self.live.clock.monotonic() - began))
 
     def measured(self, turn: float) -> None:
         """Takes a turn into account. The share that is admitted changes by as much as the turn is off its bound."""

@@ -224,7 +224,7 @@ def test_lag_sheds_nothing_when_it_is_switched_off() -> None:
 
 async def test_requests_are_shed_while_the_loop_lags() -> None:
     def slow(_exchange: Exchange) -> Reply:
-        time.sleep(0.005)  # noqa: ASYNC251 - what is shown
+        time.sleep(0.005)
         return Reply(200)
 
     live = gated(Gate(), lag=0.001)
