@@ -42,6 +42,7 @@ class Child:
         self._told = told
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
+        self.is_up = False  # it has given a sign of life
         self._deadline = 0.0  # when it counts as stuck, on the loop's clock
 
     @property
@@ -72,7 +73,7 @@ class Child:
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         loop.add_reader(reading, self._heard, reading)
         try:
-            self._deadline = loop.time() + STARTUP
+            self.is_up, self._deadline = False, loop.time() + STARTUP
             process = self._process = await self._spawn(writing)
             if self._stopping.is_set():
                 self.signal(signal.SIGTERM)
@@ -115,6 +116,7 @@ class Child:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(BlockingIOError):
             if os.read(pipe, 4096):
+                self.is_up = True
                 self._deadline = loop.time() + SILENCE
             else:
                 loop.remove_reader(pipe)  # it ended

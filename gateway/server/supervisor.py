@@ -158,7 +158,8 @@ class Supervisor:
         """SIGHUP: files are looked at now, here and in the workers."""
         refresh(self._keepers, anyway=True)
         for child in self._workers():
-            child.signal(signal.SIGHUP)
+            if child.is_up:  # before that, the signal would end it
+                child.signal(signal.SIGHUP)
 
     def _workers(self) -> list[Child]:
         return [child for child in self._children if child.name != "control"]
