@@ -33,7 +33,7 @@ from gateway.live.space import refusing_router
 from gateway.live.swap import LiveSnapshot, Swapper
 from gateway.runtime.embedded import EmbeddedRuntime
 from gateway.runtime.registry import Registry
-from gateway.server import launch
+from gateway.server import collector, launch
 from gateway.server.environment import node_environment
 from gateway.server.kinds import BACKEND_KINDS, POLICY_KINDS
 from gateway.server.link import Link, connect
@@ -260,6 +260,7 @@ async def serve(given: launch.Launch) -> None:
     starting.cancel()
     try:
         if not stop.is_set():
+            collector.settle()
             await _run_server(worker, given, stopping)
     finally:
         beating.cancel()
