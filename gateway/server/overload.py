@@ -1,22 +1,23 @@
 """What a worker takes on: connections, exchanges in flight, and work that its loop can do in time.
 
 A request costs one comparison: `live.running >= live.ceiling`. The ceiling is the number of exchanges allowed, and 0
-while something is the matter; then `refuses` looks closer. Health checks and the node's own probes are never refused.
+while something is the matter; then `refuses` looks closer. A loop that has more to do than it can takes long for a
+turn, in which its timer is overdue: what it comes to when that is too long has waited too long, and is refused. Health
+checks and the node's own probes are never refused.
 """
 
 from __future__ import annotations
 
 import asyncio
 from enum import IntEnum
-from statistics import median
 from typing import Final
 
 from gateway.core.exchange import Head
 from gateway.core.live import LiveCell
 
-LOOK: Final = 0.1  # seconds between two measurements of the loop
-WINDOW: Final = 3  # measurements that must agree: one long turn, of a collection or a swap, is no overload
-MOST_SHED: Final = 0.95  # so that there is always something to measure
+LOOK: Final = 0.1  # seconds between two looks at the loop
+SOON: Final = 0.005  # at least so many while it lags
+CALM: Final = 1.0  # seconds without lag until it counts as well again
 SPARE: Final = 64  # connections above the bound, on which health checks and probes alone are served
 SPARE_HEAD: Final = 2.0  # seconds in which a request must have arrived there
 AWAY: Final = 1024  # connections that are told at the same time that there are too many; more are just closed
@@ -52,17 +53,16 @@ class Overload:
         self.open = 0  # connections, of the usual and the spare ones
         self.shed = 0
         self.turned_away = 0
-        self.turn = 0.0  # of the loop, the median of the last few
-        self.longest = 0.0  # of all measured turns
-        self.share = 0.0  # of new requests that are refused for the loop's sake
-        self._credit = 0.0
+        self.lag = 0.0  # the longest that the loop was late, since somebody took it
+        self.alert = False  # it was late a moment ago
+        self._calm_at = float("-inf")
+        self._due = float("inf")
         self._extra = self._away = 0
-        self._turns: list[float] = []
         self._timer: asyncio.TimerHandle | None = None
         self._set()
 
     def _set(self) -> None:
-        self.live.ceiling = 0 if self.share or self._extra else self.live.limits.exchanges
+        self.live.ceiling = 0 if self.alert or self._extra else self.live.limits.exchanges
 
     # connections
 
@@ -104,7 +104,7 @@ class Overload:
         live = self.live
         if head.path in live.own_paths or self._is_probe(head):
             return False
-        if spare or live.running >= live.limits.exchanges or self._hits():
+        if spare or live.running >= live.limits.exchanges or (self.alert and self._late > live.limits.lag):
             self.shed += 1
             return True
         return False
@@ -112,45 +112,36 @@ class Overload:
     def _is_probe(self, head: Head) -> bool:
         return head.method == b"OPTIONS" and bool(self.live.run) and head.get(_PROBE) == self.live.run
 
-    def _hits(self) -> bool:
-        """Spreads the share evenly over the requests."""
-        self._credit += self.share
-        if self._credit < 1.0:
-            return False
-        self._credit -= 1.0
-        return True
-
     # the loop
 
     def start(self) -> None:
-        due = self.live.clock.monotonic() + LOOK
-        self._timer = asyncio.get_running_loop().call_later(LOOK, self._look, due)
+        self._next(LOOK)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _look(self, due: float) -> None:
-        """A request that arrives waits as long as this timer did, and at most one turn of the loop: what is longer
-        tells more, as a timer comes early in a long turn or late."""
-        loop, now = asyncio.get_running_loop(), self.live.clock.monotonic
-        late = now() - due
-        loop.call_soon(lambda: loop.call_soon(self._turned, late, now()))
-        self.start()
+    def _next(self, seconds: float) -> None:
+        self._due = self.live.clock.monotonic() + seconds
+        self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
 
-    def _turned(self, late: float, began: float) -> None:
-        self.measured(max(late, self.live.clock.monotonic() - began))
+    @property
+    def _late(self) -> float:
+        """How long the loop has not come round to its timer: a request that is begun now has waited about as long."""
+        return self.live.clock.monotonic() - self._due
 
-    def measured(self, turn: float) -> None:
-        """Takes a turn into account. The share that is admitted changes by as much as the turn is off its bound."""
-        self.longest = max(self.longest, turn)
-        self._turns.append(turn)
-        if len(self._turns) < WINDOW:
-            return
-        self.turn, self._turns = median(self._turns), []
-        bound = self.live.limits.lag
-        if not bound or (not self.share and self.turn <= bound):
-            return
-        admitted = (1.0 - self.share) * min(bound / max(self.turn, 1e-9), 1.5)
-        self.share = min(max(1.0 - admitted, 0.0), MOST_SHED)
-        self._set()
+    def _look(self) -> None:
+        self.looked(self._late)
+        self._next(min(LOOK, max(self.live.limits.lag / 2, SOON)) if self.alert else LOOK)
+
+    def looked(self, late: float) -> None:
+        """Takes a look into account: from the first that was late until a while after the last, requests are looked at
+        one by one."""
+        self.lag = max(self.lag, late)
+        bound, now = self.live.limits.lag, self.live.clock.monotonic()
+        if bound and late > bound:
+            self._calm_at = now + CALM
+        alert = now < self._calm_at
+        if alert != self.alert:
+            self.alert = alert
+            self._set()

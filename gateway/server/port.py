@@ -43,8 +43,8 @@ class Port:
     def told(self, running: int) -> dict[str, Any]:
         """`load` has gauges, which end with the worker, and counters; `problems` are of certificates."""
         overload, tally = self.overload, self.acceptor.tally
-        longest, overload.longest = overload.longest, 0.0
-        gauges = {"connections": overload.open, "exchanges": running, "loop_turn_seconds": longest}
+        lag, overload.lag = overload.lag, 0.0
+        gauges = {"connections": overload.open, "exchanges": running, "loop_lag_seconds": lag}
         counters = {
             "shed_requests": overload.shed,
             "refused_connections": overload.turned_away + tally.refused,

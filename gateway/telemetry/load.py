@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-# name: (Prometheus' name, help). A gauge is summed over workers, but for the loop's turn, of which the longest counts.
+# name: (Prometheus' name, help). A gauge is summed over workers, but for the loop's lag, of which the longest counts.
 GAUGES: Final = {
     "connections": ("penstock_connections", "Connections of clients that are open."),
     "exchanges": ("penstock_exchanges", "Exchanges in flight."),
-    "loop_turn_seconds": ("penstock_loop_turn_seconds", "The longest turn of a worker's loop within the last second."),
+    "loop_lag_seconds": ("penstock_loop_lag_seconds", "The longest that a worker's loop was late in the last second."),
 }
 COUNTERS: Final = {
     "shed_requests": ("penstock_shed_requests_total", "Requests refused with 503 for overload."),
@@ -25,7 +25,7 @@ def total_load(snapshots: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     counters: dict[str, int] = dict.fromkeys(COUNTERS, 0)
     for load in (snapshot["load"] for snapshot in snapshots if "load" in snapshot):
         for name, value in load["gauges"].items():
-            gauges[name] = max(gauges[name], value) if name == "loop_turn_seconds" else gauges[name] + value
+            gauges[name] = max(gauges[name], value) if name == "loop_lag_seconds" else gauges[name] + value
         for name, value in load["counters"].items():
             counters[name] += value
     return {"gauges": gauges, "counters": counters}

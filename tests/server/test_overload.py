@@ -15,7 +15,7 @@ from gateway.core.live import Limits, LiveCell
 from gateway.live.health import own_paths, place_health
 from gateway.live.router import LiveRouter
 from gateway.server.open_files import MOST, ceilings
-from gateway.server.overload import SPARE, WINDOW, Overload
+from gateway.server.overload import LOOK, SPARE, Overload
 from tests.server.ports import listening, reaching
 from tests.serving import Client, cell, chain
 
@@ -168,58 +168,57 @@ def head(path: bytes = b"/") -> Head:
     return Head(b"GET", path)
 
 
-def overload(lag: float = 0.1) -> Overload:
-    live = gated(Gate(), lag=lag)
-    return Overload(live)
+def overload(lag: float = 0.1) -> tuple[Overload, ManualClock]:
+    live, clock = gated(Gate(), lag=lag), ManualClock()
+    live.clock = clock
+    return Overload(live), clock
 
 
-def turns(over: Overload, *seconds: float) -> None:
-    for each in seconds:
-        for _ in range(WINDOW):
-            over.measured(each)
-
-
-def refuses(over: Overload, count: int = 1000) -> int:
-    """Of so many requests."""
+def refuses(over: Overload) -> bool:
     live = over.live
-    return sum(live.running >= live.ceiling and over.refuses(head(), False) for _ in range(count))
+    return live.running >= live.ceiling and over.refuses(head(), False)
 
 
-def test_a_loop_that_lags_sheds_the_share_that_is_too_much_and_ends_when_it_does_not() -> None:
-    over = overload()
-    turns(over, 0.09)
-    assert refuses(over) == 0
-    turns(over, 0.4)
-    assert 740 <= refuses(over) <= 760
-    turns(over, 0.2)
-    assert 865 <= refuses(over) <= 885
-    turns(over, *[0.1] * 10)
-    assert 865 <= refuses(over) <= 885, "as much as fits"
-    turns(over, *[0.01] * 6)
-    assert refuses(over) == 0
-    assert over.live.ceiling == over.live.limits.exchanges
-
-
-def test_a_single_long_turn_is_no_overload() -> None:
-    over = overload()
-    for _ in range(10):
-        over.measured(2.0)
-        for _ in range(WINDOW - 1):
-            over.measured(0.01)
-        assert refuses(over) == 0
-
-
-def test_a_share_is_admitted_however_long_it_lags_and_health_is_never_shed() -> None:
-    over = overload()
-    turns(over, *[60.0] * 50)
-    assert 940 <= refuses(over) <= 960
+async def test_what_a_late_loop_comes_to_is_refused_until_it_is_on_time() -> None:
+    over, clock = overload()
+    over.start()
+    clock.advance(LOOK + 0.2)
+    over._look()
+    assert not refuses(over), "its timer has just run"
+    clock.advance(0.05 + 0.09)
+    assert not refuses(over)
+    clock.advance(0.02)
+    assert refuses(over)
     assert not any(over.refuses(head(path), spare) for path in over.live.own_paths for spare in (True, False))
+    over._look()
+    assert not refuses(over)
+    over.stop()
 
 
-def test_lag_sheds_nothing_when_it_is_switched_off() -> None:
-    over = overload(lag=0)
-    turns(over, *[60.0] * 50)
-    assert refuses(over) == 0
+async def test_one_long_turn_refuses_nobody_and_the_alarm_ends() -> None:
+    """A collection, or a swap."""
+    over, clock = overload()
+    over.start()
+    clock.advance(LOOK + 5)
+    assert not refuses(over)
+    over._look()
+    assert over.live.ceiling == 0
+    for _ in range(25):
+        clock.advance(0.05)
+        over._look()
+        assert not refuses(over)
+    assert over.live.ceiling == over.live.limits.exchanges
+    over.stop()
+
+
+async def test_lag_sheds_nothing_when_it_is_switched_off() -> None:
+    over, clock = overload(lag=0)
+    over.start()
+    for _ in range(5):
+        clock.advance(60)
+        assert not refuses(over)
+        over._look()
+    over.stop()
 
 
 async def test_requests_are_shed_while_the_loop_lags() -> None:
@@ -238,7 +237,7 @@ async def test_requests_are_shed_while_the_loop_lags() -> None:
                     client.send(GET)
                 statuses |= {(await client.answer())[0] for client in clients}
         port.overload.stop()
-        assert port.told(0)["load"]["gauges"]["loop_turn_seconds"] > 0.001
+        assert port.told(0)["load"]["gauges"]["loop_lag_seconds"] > 0.001
 
 
 # limits
