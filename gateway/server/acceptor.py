@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from gateway.core.listening import Listener
 from gateway.core.proxy_header import Malformed, Origin
+from gateway.server.opening import BACKLOG
 from gateway.server.origin import read_origin
 from gateway.server.protocol_peer import Trust
 from gateway.server.tls_keeper import Keeper
@@ -27,6 +28,7 @@ from gateway.server.tls_keeper import Keeper
 log: Final = logging.getLogger("gateway.worker")
 STEAL: Final = 0.1  # seconds between two looks at the sockets of the other workers
 BATCH: Final = 16  # connections accepted in one turn of the loop
+DRAINED: Final = 256  # connections taken at one look
 TLS_END: Final = 2.0  # seconds for a client to answer the end of TLS
 DEFERRED: Final = 0.05  # seconds of a pause when no descriptor is left
 
@@ -60,12 +62,21 @@ class Tally:
 class Acceptor:
     """Takes the place of a server of the loop in uvicorn's list: `close` and `wait_closed`."""
 
-    def __init__(self, sources: Sequence[Source], handshake: float, full: Callable[[], bool], tally: Tally) -> None:
-        """`handshake` in seconds, for what comes before HTTP; `full` tells that no connection more is wanted."""
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        handshake: float,
+        tally: Tally,
+        full: Callable[[], bool] = lambda: False,
+        pace: Callable[[], float] = lambda: STEAL,
+    ) -> None:
+        """`handshake` in seconds, for what comes before HTTP; `full` tells that no connection more is wanted, `pace`
+        how often the loop is looked at, in seconds."""
         self.sources = sources
         self.tally = tally
         self._handshake = handshake
         self._full = full
+        self._pace = pace
         self._make: Callable[[], Any] = _not_started
         self._servers: list[asyncio.Server] = []
         self._timers: set[asyncio.TimerHandle] = set()
@@ -84,9 +95,9 @@ class Acceptor:
             if not source.is_plain:
                 loop.add_reader(source.own.fileno(), self._accept, source, source.own)
             elif source.listener.unix is not None:
-                self._servers.append(await loop.create_unix_server(make, sock=source.own))
+                self._servers.append(await loop.create_unix_server(make, sock=source.own, backlog=BACKLOG))
             else:
-                self._servers.append(await loop.create_server(make, sock=source.own))
+                self._servers.append(await loop.create_server(make, sock=source.own, backlog=BACKLOG))
         self._steal()
 
     def close(self) -> None:
@@ -117,8 +128,8 @@ class Acceptor:
 
     # accepting
 
-    def _accept(self, source: Source, listening: socket.socket) -> None:
-        for _ in range(BATCH):
+    def _accept(self, source: Source, listening: socket.socket, most: int = BATCH) -> None:
+        for _ in range(most):
             try:
                 accepted, address = listening.accept()
             except (BlockingIOError, ConnectionAbortedError):
@@ -151,12 +162,14 @@ class Acceptor:
         self._timers.add(timer)
 
     def _steal(self) -> None:
-        self._later(STEAL, self._steal)
+        """The loop's own server takes one connection a turn, so that under load they would queue in the kernel, where
+        no lag tells of them: what waits in a plain listener's own socket is taken, too."""
+        self._later(min(STEAL, self._pace()), self._steal)
         if self._full():
             return
         for source in self.sources:
-            for each in source.others:
-                self._accept(source, each)
+            for each in (source.own, *source.others) if source.is_plain else source.others:
+                self._accept(source, each, DRAINED)
 
     def _spawn(self, serving: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(serving)

@@ -2,13 +2,14 @@
 
 A request costs one comparison: `live.running >= live.ceiling`. The ceiling is the number of exchanges allowed, and 0
 while something is the matter; then `refuses` looks closer. A loop that has more to do than it can takes long for a
-turn, in which its timer is overdue: what it comes to when that is too long has waited too long, and is refused. Health
-checks and the node's own probes are never refused.
+turn, in which its timer is overdue. From then on requests are refused that it comes to when it is too late already, and
+those above the number that it got done in time lately. Health checks and the node's own probes are never refused.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
 
@@ -17,6 +18,7 @@ from gateway.core.live import LiveCell
 
 LOOK: Final = 0.1  # seconds between two looks at the loop
 SOON: Final = 0.005  # at least so many while it lags
+GROWTH: Final = 1.2  # of what may be begun, from one look to the next that is in time
 CALM: Final = 1.0  # seconds without lag until it counts as well again
 SPARE: Final = 64  # connections above the bound, on which health checks and probes alone are served
 SPARE_HEAD: Final = 2.0  # seconds in which a request must have arrived there
@@ -55,6 +57,9 @@ class Overload:
         self.turned_away = 0
         self.lag = 0.0  # the longest that the loop was late, since somebody took it
         self.alert = False  # it was late a moment ago
+        self.served: Callable[[], int] = lambda: 0  # requests so far
+        self._served = self._admitted = 0  # at the last look; since then
+        self._room = float("inf")  # requests that may be begun between two looks
         self._calm_at = float("-inf")
         self._due = float("inf")
         self._extra = self._away = 0
@@ -104,10 +109,14 @@ class Overload:
         live = self.live
         if head.path in live.own_paths or self._is_probe(head):
             return False
-        if spare or live.running >= live.limits.exchanges or (self.alert and self._late > live.limits.lag):
+        if spare or live.running >= live.limits.exchanges or (self.alert and self._has_no_room()):
             self.shed += 1
             return True
+        self._admitted += 1
         return False
+
+    def _has_no_room(self) -> bool:
+        return self._admitted >= self._room or self._late > self.live.limits.lag
 
     def _is_probe(self, head: Head) -> bool:
         return head.method == b"OPTIONS" and bool(self.live.run) and head.get(_PROBE) == self.live.run
@@ -126,22 +135,35 @@ class Overload:
         self._timer = asyncio.get_running_loop().call_later(seconds, self._look)
 
     @property
+    def pace(self) -> float:
+        """Seconds between two looks."""
+        return min(LOOK, max(self.live.limits.lag / 2, SOON)) if self.alert else LOOK
+
+    @property
     def _late(self) -> float:
         """How long the loop has not come round to its timer: a request that is begun now has waited about as long."""
         return self.live.clock.monotonic() - self._due
 
     def _look(self) -> None:
         self.looked(self._late)
-        self._next(min(LOOK, max(self.live.limits.lag / 2, SOON)) if self.alert else LOOK)
+        self._next(self.pace)
 
     def looked(self, late: float) -> None:
         """Takes a look into account: from the first that was late until a while after the last, requests are looked at
         one by one."""
         self.lag = max(self.lag, late)
         bound, now = self.live.limits.lag, self.live.clock.monotonic()
+        served = self.served()
+        begun = self._admitted if self.alert else served - self._served
         if bound and late > bound:
             self._calm_at = now + CALM
+            self._room = max(1.0, min(self._room, begun) * bound / late)
+        else:
+            self._room = self._room * GROWTH + 1
+        self._served, self._admitted = served, 0
         alert = now < self._calm_at
         if alert != self.alert:
             self.alert = alert
             self._set()
+        if not alert:
+            self._room = float("inf")

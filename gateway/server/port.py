@@ -66,7 +66,9 @@ def open_port(given: Launch, overload: Overload) -> Port:
     if given.probe_fd >= 0:
         private = socket.socket(fileno=given.probe_fd)
         sources.append(Source(Listener(unix=given.control_socket), private))
-    return Port(Acceptor(sources, settings.head_timeout, lambda: overload.full, Tally()), overload)
+    return Port(
+        Acceptor(sources, settings.head_timeout, Tally(), lambda: overload.full, lambda: overload.pace), overload
+    )
 
 
 class GatewayServer(uvicorn.Server):
@@ -76,6 +78,11 @@ class GatewayServer(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, acceptor: Acceptor) -> None:
         super().__init__(config)
         self._acceptor = acceptor
+
+    @property
+    def served(self) -> int:
+        """Requests so far."""
+        return self.server_state.total_requests
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])

@@ -286,6 +286,7 @@ async def _run_server(worker: Worker, given: launch.Launch, stop: asyncio.Task[A
     )
     config.timeout_graceful_shutdown = settings.grace - delay  # type: ignore[assignment]  # parts of a second count, too
     server = GatewayServer(config, worker.port.acceptor)
+    worker.shared.overload.served = lambda: server.served
     running = asyncio.create_task(server.serve())
     worker.port.start()
     await asyncio.wait([running, stop], return_when=asyncio.FIRST_COMPLETED)

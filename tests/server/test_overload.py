@@ -181,6 +181,7 @@ def refuses(over: Overload) -> bool:
 
 async def test_what_a_late_loop_comes_to_is_refused_until_it_is_on_time() -> None:
     over, clock = overload()
+    over.served = lambda: 1000
     over.start()
     clock.advance(LOOK + 0.2)
     over._look()
@@ -195,9 +196,31 @@ async def test_what_a_late_loop_comes_to_is_refused_until_it_is_on_time() -> Non
     over.stop()
 
 
+def admitted(over: Overload, count: int = 1000) -> int:
+    return sum(not refuses(over) for _ in range(count))
+
+
+async def test_no_more_is_begun_than_got_done_in_time() -> None:
+    """Also where the work of a request comes after its beginning."""
+    over, clock = overload()
+    over.served = iter((200, 200, 200)).__next__
+    over.start()
+    clock.advance(LOOK + 0.4)
+    over._look()
+    assert admitted(over) == 50, "200 took 0.4 s: 50 fit into 0.1 s"
+    clock.advance(over.pace + 0.2)
+    over._look()
+    assert admitted(over) == 25
+    clock.advance(over.pace)
+    over._look()
+    assert admitted(over) == 31, "it was in time: a little more is tried"
+    over.stop()
+
+
 async def test_one_long_turn_refuses_nobody_and_the_alarm_ends() -> None:
     """A collection, or a swap."""
     over, clock = overload()
+    over.served = iter([10_000] + [20_000] * 60).__next__
     over.start()
     clock.advance(LOOK + 5)
     assert not refuses(over)
