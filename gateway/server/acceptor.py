@@ -67,10 +67,10 @@ class Acceptor:
         sources: Sequence[Source],
         handshake: float,
         tally: Tally,
-        full: Callable[[], bool] = lambda: False,
+        full: Callable[[int], bool] = lambda _pending: False,
         pace: Callable[[], float] = lambda: STEAL,
     ) -> None:
-        """`handshake` in seconds, for what comes before HTTP; `full` tells that no connection more is wanted, `pace`
+        """`handshake` in seconds, for what comes before HTTP; `full` tells whether no more are wanted, `pace`
         how often the loop is looked at, in seconds."""
         self.sources = sources
         self.tally = tally
@@ -138,7 +138,7 @@ class Acceptor:
                 self._defer(source, error)
                 return
             accepted.setblocking(False)
-            if self._full():  # before its handshake, which costs more than most requests
+            if self._full(self.pending):  # before its handshake, which costs more than most requests
                 self.tally.refused += 1
                 accepted.close()
             else:
@@ -165,7 +165,7 @@ class Acceptor:
         """The loop's own server takes one connection a turn, so that under load they would queue in the kernel, where
         no lag tells of them: what waits in a plain listener's own socket is taken, too."""
         self._later(min(STEAL, self._pace()), self._steal)
-        if self._full():
+        if self._full(self.pending):
             return
         for source in self.sources:
             for each in (source.own, *source.others) if source.is_plain else source.others:

@@ -18,6 +18,7 @@ from gateway.core.live import LiveCell
 
 LOOK: Final = 0.1  # seconds between two looks at the loop
 SOON: Final = 0.005  # at least so many while it lags
+FIRST: Final = 64.0  # may be begun at least, or four times what was, after the first: it may be the only one
 GROWTH: Final = 1.2  # of what may be begun, from one look to the next that is in time
 CALM: Final = 1.0  # seconds without lag until it counts as well again
 SPARE: Final = 64  # connections above the bound, on which health checks and probes alone are served
@@ -97,10 +98,9 @@ class Overload:
         elif standing is Standing.AWAY:
             self._away -= 1
 
-    @property
-    def full(self) -> bool:
-        """The spare connections are taken, too."""
-        return self._extra >= SPARE
+    def is_full(self, pending: int) -> bool:
+        """The spare connections are taken, too, or would be by those whose handshake runs."""
+        return self._extra >= SPARE or self.open + pending >= self.most + SPARE
 
     # requests
 
@@ -157,7 +157,7 @@ class Overload:
         begun = self._admitted if self.alert else served - self._served
         if bound and late > bound:
             self._calm_at = now + CALM
-            self._room = max(1.0, min(self._room, begun) * bound / late)
+            self._room = max(1.0, min(self._room, begun) * bound / late) if self.alert else max(FIRST, 4.0 * begun)
         else:
             self._room = self._room * GROWTH + 1
         self._served, self._admitted = served, 0

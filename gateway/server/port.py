@@ -66,9 +66,7 @@ def open_port(given: Launch, overload: Overload) -> Port:
     if given.probe_fd >= 0:
         private = socket.socket(fileno=given.probe_fd)
         sources.append(Source(Listener(unix=given.control_socket), private))
-    return Port(
-        Acceptor(sources, settings.head_timeout, Tally(), lambda: overload.full, lambda: overload.pace), overload
-    )
+    return Port(Acceptor(sources, settings.head_timeout, Tally(), overload.is_full, lambda: overload.pace), overload)
 
 
 class GatewayServer(uvicorn.Server):

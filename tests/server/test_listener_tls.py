@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import ssl
 from pathlib import Path
@@ -15,6 +16,8 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gateway.core.exchange import Exchange, Reply
 from gateway.core.listening import Listener, read
+from gateway.core.live import Limits
+from gateway.server.overload import SPARE
 from gateway.server.tls_files import CertificateUnusable
 from gateway.server.tls_keeper import Keeper
 from tests.server.ports import AUTHORITY, Certificates, listening, reaching, trusting
@@ -173,6 +176,19 @@ async def test_a_handshake_that_does_not_come_is_ended(certificates: Certificate
             assert await client.rest() == b""
         assert port.told(0)["load"]["counters"]["tls_handshake_failures"] == 1
         assert port.acceptor.pending == 0
+
+
+async def test_handshakes_that_are_too_many_are_not_begun(certificates: Certificates) -> None:
+    live = cell(peer)
+    live.limits = Limits(connections=1)
+    words = certificates.put("a", "gw.example")
+    async with listening(live, f"127.0.0.1:0 {words}") as (port, [place]), contextlib.AsyncExitStack() as stack:
+        for _ in range(1 + SPARE):
+            await stack.enter_async_context(reaching(place))
+        async with reaching(place) as client:
+            assert await client.rest() == b""
+        assert port.acceptor.pending == 1 + SPARE
+        assert port.told(0)["load"]["counters"]["refused_connections"] == 1
 
 
 async def test_new_files_serve_new_connections_and_lose_no_old_one(certificates: Certificates) -> None:
