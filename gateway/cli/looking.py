@@ -60,7 +60,9 @@ def nodes(url: Url = None, token: Token = None, as_json: Json = False) -> None:
         output.as_json(told)
     else:
         output.table(
-            told["items"], ["name", "url", "workers", "serving", "snapshot", "error", "at"], "No node is alive."
+            told["items"],
+            ["name", "url", "workers", "serving", "snapshot", "error", "problems", "at"],
+            "No node is alive.",
         )
 
 

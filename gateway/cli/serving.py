@@ -48,8 +48,15 @@ def serve(
     environment: Annotated[Path | None, typer.Option(help="Values and secrets of this node.", exists=True)] = None,
     store: Annotated[str | None, typer.Option(help="redis://, rediss://, unix://, redis+cluster://")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of this node's files; default ./var.")] = None,
-    host: Annotated[str | None, typer.Option(help="Address of the gateway's port; default 127.0.0.1.")] = None,
-    port: Annotated[int | None, typer.Option(help="Default 8080.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address of the first, plain listener; default 127.0.0.1.")] = None,
+    port: Annotated[int | None, typer.Option(help="Its port; default 8080, none if only --listen is given.")] = None,
+    listen: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A listener: HOST:PORT or unix:PATH, then words such as certificate=FILE key=FILE client_ca=FILE "
+            "proxy_protocol=NETWORK mode=0660; see docs/guide/operating.md. May be repeated."
+        ),
+    ] = None,
     admin_host: Annotated[str | None, typer.Option(help="Default 127.0.0.1.")] = None,
     admin_port: Annotated[int | None, typer.Option(help="Default 8081.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; default 1.")] = None,
@@ -71,6 +78,7 @@ def serve(
         "data": data,
         "host": host,
         "port": port,
+        "listen": tuple(listen) if listen else None,
         "admin_host": admin_host,
         "admin_port": admin_port,
         "workers": workers,
@@ -124,7 +132,8 @@ def run(settings: Settings, announcing: Callable[[dict[str, Any]], None]) -> Non
 def announce(event: dict[str, Any]) -> None:
     """What an operator sees at start."""
     if event["event"] == "ready":
-        output.out.print(f"gateway  {event['url']}")
+        for url in event["urls"]:
+            output.out.print(f"gateway  {url}")
         output.out.print(f"admin    {event['admin']}")
         if event["token"]:
             output.out.print(f"token    {event['token']}   (shown once; kept in the data folder's context.json)")

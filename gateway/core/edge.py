@@ -23,6 +23,7 @@ def begin(live: LiveCell, head: Head, wire: Wire) -> Exchange:
     exchange.params = params
     exchange.router = router
     router.enter()
+    live.running += 1
     return exchange
 
 
@@ -51,6 +52,7 @@ def finish(live: LiveCell, exchange: Exchange) -> None:
     except Exception:
         log.exception("request %s could not be observed", exchange.id)
     if exchange.router is not None:
+        live.running -= 1
         exchange.router.leave()
 
 

@@ -6,10 +6,11 @@ wait for: a `Wait` (no task, no future), a future, or a coroutine (one task). It
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from gateway.core import headers
+from gateway.core.certificate import ClientCertificate
 from gateway.core.identity import Identity
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ class Peer(NamedTuple):
     port: int = 0
     scheme: str = "http"
     client: str = ""
-    certificate: Mapping[str, Any] | None = None
+    certificate: ClientCertificate | None = None  # verified by the listener
 
 
 class Head:

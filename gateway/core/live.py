@@ -40,6 +40,10 @@ class Limits:
     body_timeout: float = 30.0  # between two reads of a body, or writes to a client that does not read
     keep_alive: float = 60.0
     extensions: int = 4096  # chunk extensions of one message in all
+    rate: int = 64  # bytes a second, over `body_timeout`, that a body or a reader must reach; 0: any
+    connections: int = 20_000  # of clients, in one worker
+    exchanges: int = 10_000  # in flight, in one worker
+    lag: float = 0.1  # how late the loop may be; then requests are shed; 0: never
 
 
 def _unobserved(_exchange: Exchange) -> None:
@@ -57,3 +61,7 @@ class LiveCell:
     limits: Limits = Limits()
     trusted: tuple[str, ...] = ()  # networks whose Forwarded and X-Forwarded-* are believed
     draining: bool = False
+    running: int = 0  # exchanges in flight
+    ceiling: int = 10_000  # exchanges above which `server.overload` is asked; it sets it
+    own_paths: frozenset[bytes] = frozenset()  # of the gateway's own answers about its health
+    run: bytes = b""  # by which the node's own probes are known

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from gateway.core.egress import Egress
+from gateway.core.listening import Listen, Listener, Network, clashes, joined
 from gateway.core.secrets import Secret
 
 PREFIX = "PENSTOCK_"
+HOST = "127.0.0.1"
+PORT = 8080
+HealthPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)+$")]
 
 
 class Settings(BaseModel):
@@ -25,15 +29,20 @@ class Settings(BaseModel):
     environment: Path | None = Field(None, description="file of kind Environment: values and secrets of this node")
     store: str | None = Field(None, description="redis://, rediss://, unix:// or redis+cluster://; none: embedded")
     data: Path = Path("var")
-    host: str = "127.0.0.1"
-    port: int = Field(8080, ge=0, le=65535)
+    host: str | None = Field(None, description=f"of the first plain listener; default {HOST}")
+    port: int | None = Field(
+        None, ge=0, le=65535, description=f"of the first plain listener; default {PORT}; none when only listen is given"
+    )
+    listen: tuple[Listen, ...] = Field(
+        (), description="further listeners: HOST:PORT or unix:PATH, then words such as certificate=FILE key=FILE"
+    )
     admin_host: str = "127.0.0.1"
     admin_port: int = Field(8081, ge=0, le=65535)
     workers: int = Field(1, ge=1, le=256)
     node: str | None = Field(None, description="this node's name; default: the host name and the port")
     key_secret: Secret | None = Field(None, description="one per cluster; keys are stored as keyed hashes under it")
     admin_token: Secret | None = Field(None, description="the first admin token; otherwise made and printed once")
-    trusted_proxies: tuple[str, ...] = Field((), description="networks whose Forwarded headers are believed")
+    trusted_proxies: tuple[Network, ...] = Field((), description="networks whose Forwarded headers are believed")
     egress: tuple[str, ...] = Field(
         (), description="where backends may lead: networks, host names, unix:/path/*; ! forbids"
     )
@@ -44,7 +53,33 @@ class Settings(BaseModel):
     head_timeout: float = Field(10.0, gt=0)
     body_timeout: float = Field(30.0, gt=0)
     keep_alive: float = Field(60.0, gt=0)
+    min_rate: int = Field(64, ge=0, description="bytes a second that a slow body or a slow reader must reach; 0: any")
+    max_connections: int | None = Field(None, ge=1, description="of clients, per worker; default by the open files")
+    max_exchanges: int | None = Field(None, ge=1, description="in flight, per worker; default by the open files")
+    max_lag: float = Field(0.1, ge=0, description="how late a worker's loop may be; then requests are shed; 0: never")
+    health_path: HealthPath = Field("/-", description="the gateway's own answers: <path>/live and <path>/ready")
     grace: float = Field(30.0, gt=0, description="how long SIGTERM waits for exchanges in flight")
+    drain_delay: float = Field(1.0, ge=0, description="how long of that it still accepts, while <path>/ready is 503")
+
+    @model_validator(mode="after")
+    def _listeners_can_stand(self) -> Self:
+        if found := clashes(self.listeners):
+            raise ValueError(f"listen: {found}")
+        for each in self.listen:
+            if each.proxy_protocol is True and each.address and not self.trusted_proxies:
+                raise ValueError(
+                    f"listen: {each.label} takes the PROXY protocol from trusted_proxies, and there are none; name the "
+                    "networks in trusted_proxies, or in proxy_protocol itself"
+                )
+        return self
+
+    @property
+    def listeners(self) -> tuple[Listener, ...]:
+        """Host and port are the first, plain one; with `listen` only if one of the two is given."""
+        if self.listen and self.host is None and self.port is None:
+            return self.listen
+        port = PORT if self.port is None else self.port
+        return (Listener(address=joined(self.host or HOST, port)), *self.listen)
 
     @field_validator("egress")
     @classmethod

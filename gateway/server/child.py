@@ -42,6 +42,7 @@ class Child:
         self._told = told
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
+        self.is_up = False  # it has given a sign of life
         self._deadline = 0.0  # when it counts as stuck, on the loop's clock
 
     @property
@@ -72,7 +73,7 @@ class Child:
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         loop.add_reader(reading, self._heard, reading)
         try:
-            self._deadline = loop.time() + STARTUP
+            self.is_up, self._deadline = False, loop.time() + STARTUP
             process = self._process = await self._spawn(writing)
             if self._stopping.is_set():
                 self.signal(signal.SIGTERM)
@@ -86,14 +87,13 @@ class Child:
         """Secrets go through the pipe to its standard input, which also tells it when this process is gone."""
         try:
             launch = self._launch().model_copy(update={"beat_fd": beat})
-            fds = [fd for fd in (launch.gateway_fd, launch.admin_fd, beat) if fd >= 0]
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",
                 self._module,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE if self._told else None,
-                pass_fds=fds,
+                pass_fds=launch.descriptors,
                 env=inherited(os.environ),
                 start_new_session=True,  # a Ctrl-C of the terminal goes to the supervisor alone
             )
@@ -116,6 +116,7 @@ class Child:
         loop = asyncio.get_running_loop()
         with contextlib.suppress(BlockingIOError):
             if os.read(pipe, 4096):
+                self.is_up = True
                 self._deadline = loop.time() + SILENCE
             else:
                 loop.remove_reader(pipe)  # it ended

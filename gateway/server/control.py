@@ -372,6 +372,7 @@ class Control:
             "serving": self.served.sequence,
             "snapshot": self.served.hash,
             "error": self.served.error,
+            "problems": self.crew.problems(),
             "prepared": self.served.prepared,
             "workers": self.crew.size,
             "at": self.clock.time(),

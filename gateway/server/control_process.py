@@ -38,7 +38,8 @@ from gateway.server.environment import node_environment, reflecting
 from gateway.server.kinds import BACKEND_KINDS, POLICY_KINDS
 from gateway.server.last_known_good import Shelf, write
 from gateway.server.logs import configure
-from gateway.server.probe import probe
+from gateway.server.place import PROBE_SOCKET
+from gateway.server.probe import door, probe
 from gateway.snapshot.spec import VersionSpec
 from gateway.store.connect import open_store, open_streams
 from gateway.store.store import TOKENS
@@ -76,7 +77,7 @@ class ControlProcess:
             kinds=POLICY_KINDS,
             backend_kinds=BACKEND_KINDS,
             probe=self._probe,
-            facts={"url": self.url, "version": __version__, "pid": os.getpid()},
+            facts={"url": self.url, "urls": self.urls, "version": __version__, "pid": os.getpid()},
         )
         self.later: asyncio.Task[None] | None = None
         self.service = Service(
@@ -96,7 +97,16 @@ class ControlProcess:
 
     @property
     def url(self) -> str:
-        return f"http://{self.given.settings.host}:{self.given.gateway_port}"
+        return self.urls[0]
+
+    @property
+    def urls(self) -> list[str]:
+        """Of every listener; a unix socket's is its path."""
+        listeners = zip(self.given.settings.listeners, self.given.places, strict=True)
+        return [
+            place if each.unix is not None else f"{'https' if each.tls is not None else 'http'}://{place}"
+            for each, place in listeners
+        ]
 
     @property
     def admin_url(self) -> str:
@@ -106,8 +116,10 @@ class ControlProcess:
         return self.control.current_directory()
 
     async def _probe(self, versions: Sequence[VersionSpec]) -> None:
-        host = self.given.settings.host
-        await probe(versions, "127.0.0.1" if host == "0.0.0.0" else host, self.given.gateway_port)  # noqa: S104
+        settings, given = self.given.settings, self.given
+        private = given.control_socket.with_name(PROBE_SOCKET)
+        asked = door(settings.listeners, given.places, settings.trusted_proxies, private)
+        await probe(versions, asked, given.run)
 
     async def first_token(self) -> str | None:
         """The configured admin token, or one made now when the store has none. None when there are others."""
@@ -211,7 +223,7 @@ async def _start(process: ControlProcess) -> None:
         chosen = process.given.settings.admin_token
         process.write_context(chosen.reveal() if chosen else None)
         process.later = asyncio.create_task(process.settle_later())
-    _tell("ready", url=process.url, admin=process.admin_url, token=token, node=process.given.node)
+    _tell("ready", url=process.url, urls=process.urls, admin=process.admin_url, token=token, node=process.given.node)
 
 
 async def serve(given: launch.Launch) -> None:

@@ -14,6 +14,7 @@ from gateway.core.errors import Unavailable
 from gateway.server.link import LINE_LIMIT, Link
 from gateway.store.store import Change
 from gateway.telemetry.counters import total
+from gateway.telemetry.load import of_ended
 
 log: Final = logging.getLogger("gateway.control")
 TRIES: Final = 2  # of a preparation during which a worker ended
@@ -117,6 +118,7 @@ class Crew:
         self._workers.discard(worker)
         if worker.metrics:
             self._ended = total([each for each in (self._ended, worker.metrics) if each])
+            self._ended["load"] = of_ended(self._ended["load"])
         for number in list(worker.asked):
             worker.answer(number, None)
 
@@ -207,6 +209,10 @@ class Crew:
         if errors:
             raise NotServed(" ".join(errors))
         return said.count(None)
+
+    def problems(self) -> list[str]:
+        """What the workers cannot do as they are set up, though they serve: certificates that do not hold."""
+        return sorted({problem for worker in self._workers for problem in worker.metrics.get("problems", ())})
 
     def metrics(self) -> list[dict[str, Any]]:
         """Of each worker, and of those that ended: a counter never goes down."""

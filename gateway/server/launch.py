@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,16 +19,19 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.core.secrets import Secret
 from gateway.core.settings import Settings
+from gateway.server.tls_files import Material
 
 BEAT: Final = 0.5  # seconds between signs of life
 
 
 class Launch(BaseModel):
-    """`gateway_fd`, `admin_fd` are inherited listening sockets; `beat_fd` is the pipe on which a child's loop tells
-    that it turns. `run` is made anew by each supervisor: a worker that outlived its own is told from one of this node.
-    `first` is False for a control process that replaces another."""
+    """`gateway_fds` are inherited listening sockets, for each listener this worker's own first; `admin_fd` likewise.
+    `probe_fd` is of the private socket through which a node asks itself where no listener lets it. `places` are where
+    the listeners listen indeed, `tls` what their certificate files held when they last held something good. `beat_fd`
+    is the pipe on which a child's loop tells that it turns. `run` is made anew by each supervisor: a worker that
+    outlived its own is told from one of this node. `first` is False for a control process that replaces another."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
     settings: Settings
     run: str = ""
@@ -36,17 +40,25 @@ class Launch(BaseModel):
     data: Path
     control_socket: Path
     node: str
-    gateway_port: int
+    places: tuple[str, ...]
     admin_port: int
-    gateway_fd: int = -1
+    gateway_fds: tuple[tuple[int, ...], ...] = ()
+    probe_fd: int = -1
     admin_fd: int = -1
     beat_fd: int = -1
     key_secret: Secret
+    tls: tuple[Material | None, ...] = ()
     index: int = 0
 
     def dump(self) -> bytes:
         """The one place that writes secrets out: into the pipe of a child."""
-        return self.model_dump_json(exclude={"settings", "key_secret"}).encode() + b"\n" + _revealed(self)
+        return self.model_dump_json(exclude={"settings", "key_secret", "tls"}).encode() + b"\n" + _revealed(self)
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What the child inherits."""
+        given = [*chain.from_iterable(self.gateway_fds), self.probe_fd, self.admin_fd, self.beat_fd]
+        return tuple(fd for fd in given if fd >= 0)
 
 
 def _revealed(launch: Launch) -> bytes:
@@ -56,6 +68,7 @@ def _revealed(launch: Launch) -> bytes:
         "settings": settings,
         "key_secret": launch.key_secret.reveal(),
         "admin_token": token.reveal() if token else None,
+        "tls": [material and material.reveal() for material in launch.tls],
     }
     return orjson.dumps(extra) + b"\n"
 
@@ -83,7 +96,8 @@ def read() -> Launch:
     extra = orjson.loads(sys.stdin.buffer.readline())
     token = extra["admin_token"]
     settings = Settings.model_validate({**extra["settings"], "admin_token": token and Secret(token)})
-    return Launch.model_validate({**plain, "settings": settings, "key_secret": Secret(extra["key_secret"])})
+    tls = tuple(material and Material.load(material) for material in extra["tls"])
+    return Launch.model_validate({**plain, "settings": settings, "key_secret": Secret(extra["key_secret"]), "tls": tls})
 
 
 async def beat(descriptor: int) -> None:

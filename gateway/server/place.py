@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+PROBE_SOCKET: Final = "probe.sock"  # beside the control socket
 SOCKET_LIMIT: Final = 100  # bytes of a unix socket's path, with room to spare (unix(7))
 
 

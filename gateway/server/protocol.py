@@ -18,6 +18,7 @@ from gateway.core.framing import Framed, HeadReader
 from gateway.core.framing_body import Chunked, Counted, Scanner
 from gateway.core.framing_send import interim_head
 from gateway.core.intake import Intake
+from gateway.server.overload import BARE_REFUSAL, REFUSAL
 from gateway.server.protocol_connection import NEVER, Connection
 from gateway.server.protocol_reply import Overrun, ReplyFraming
 from gateway.server.protocol_shared import SERVER, Shared
@@ -79,6 +80,7 @@ class GatewayProtocol(Connection):
         self._live = shared.live
         self._reader = HeadReader(shared.live.limits)
         self._phase = HEAD
+        self._closing = self._standing > 0
 
     def data_received(self, data: bytes) -> None:
         phase = self._phase
@@ -183,6 +185,9 @@ class GatewayProtocol(Connection):
         head, decided, end = framed
         live, shared = self._live, self._shared
         assert shared is not None
+        if live.running >= live.ceiling and shared.overload.refuses(head, self._standing > 0):
+            self._shed(head, len(data) > end)
+            return
         head.peer = shared.trust.believe(self._peer, head) if self._trusted else self._peer
         if decided.close or live.draining:
             self._closing = True
@@ -201,6 +206,12 @@ class GatewayProtocol(Connection):
                 self._body(data[end:])
         if not exchange.done:
             run(exchange)
+
+    def _shed(self, head: Head, rest: bool) -> None:
+        """Too much to do: the cheapest answer there is, before routing, and no exchange of it."""
+        self._transport.write(BARE_REFUSAL if head.method == b"HEAD" else REFUSAL)
+        self._phase = BODY if head.length or rest else BUSY  # what is unread must not turn the answer into a reset
+        self._hang_up()
 
     def _refuse(self, problem: Problem) -> None:
         """What arrives cannot be read as a message: answer, and close."""
@@ -232,7 +243,7 @@ class GatewayProtocol(Connection):
         if complete:
             self._phase = BUSY
         elif intake.wanted:
-            self._read_by = self._in(self._patience)
+            self._body_came(exchange.received)
         if pieces:
             intake.data(pieces[0] if len(pieces) == 1 else b"".join(pieces))
         if exchange.done:
@@ -288,8 +299,8 @@ class GatewayProtocol(Connection):
         self._pause_reading()
 
     def resume_body(self) -> None:
-        if self._phase == BODY:
-            self._read_by = self._in(self._patience)
+        if self._phase == BODY and self._exchange is not None:
+            self._expect_body(self._exchange.received)
         self._resume_reading()
 
     # Wire: the reply

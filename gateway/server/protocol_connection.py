@@ -8,7 +8,9 @@ import struct
 from abc import abstractmethod
 from typing import Any, Final, cast
 
-from gateway.core.exchange import Peer
+from gateway.core.proxy_header import Origin
+from gateway.server.overload import AWAY_END, REFUSAL, SPARE_HEAD, Standing
+from gateway.server.protocol_peer import peer_of
 from gateway.server.protocol_shared import Shared
 
 WRITE_BUFFER: Final = 262_144
@@ -22,18 +24,22 @@ class Connection(asyncio.Protocol):
     """`_read_by` and `_write_by` are when the client must have sent or read more, in coarse monotonic seconds."""
 
     __slots__ = (
+        "_body_at",
+        "_body_from",
         "_connections",
         "_peer",
         "_read_by",
         "_read_paused",
         "_server_state",
         "_shared",
+        "_standing",
         "_state",
         "_transport",
         "_trusted",
         "_unsent",
         "_write_by",
         "_write_paused",
+        "origin",
     )
 
     def __init__(self, server_state: Any, app_state: dict[str, Any]) -> None:
@@ -43,22 +49,38 @@ class Connection(asyncio.Protocol):
         self._shared: Shared | None = None
         self._read_paused = self._write_paused = self._trusted = False
         self._read_by = self._write_by = NEVER
-        self._unsent = 0
+        self._unsent = self._body_from = 0
+        self._body_at = 0.0
+        self._standing = Standing.USUAL
+        self.origin: Origin | None = None  # what a PROXY header told, before the connection was made
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._connections.add(self)
         self._shared = shared = Shared.of(self._state)
         if shared is None:
             self._transport.write(_NOT_LIVE)
             self._transport.close()
             return
-        self._transport.set_write_buffer_limits(WRITE_BUFFER)
-        self._peer = _peer(self._transport)
-        self._trusted = self._peer.address in shared.trust
+        self._standing = shared.overload.connected()
         shared.deadlines.add(self)
-        self._read_by = shared.deadlines.now + shared.live.limits.head_timeout
+        if self._standing > Standing.SPARE:
+            self._turn_away(shared)
+            return
+        self._connections.add(self)
+        self._transport.set_write_buffer_limits(WRITE_BUFFER)
+        self._peer = peer_of(self._transport, self.origin)
+        self._trusted = self._peer.address in shared.trust
+        self._read_by = shared.deadlines.now + (SPARE_HEAD if self._standing else shared.live.limits.head_timeout)
         self._opened(shared)
+
+    def _turn_away(self, shared: Shared) -> None:
+        """There are too many. What the client sends is read, as its answer would be lost in a reset otherwise."""
+        self._write_by = shared.deadlines.now + AWAY_END
+        if self._standing is Standing.AWAY and self._transport.can_write_eof():
+            self._transport.write(REFUSAL)
+            self._transport.write_eof()
+        else:
+            self._transport.close()
 
     @abstractmethod
     def _opened(self, shared: Shared) -> None:
@@ -76,6 +98,7 @@ class Connection(asyncio.Protocol):
         self._connections.discard(self)
         if self._shared is not None:
             self._shared.deadlines.discard(self)
+            self._shared.overload.closed(self._standing)
             self._lost()
 
     def _in(self, seconds: float) -> float:
@@ -86,6 +109,19 @@ class Connection(asyncio.Protocol):
     def _patience(self) -> float:
         assert self._shared is not None
         return self._shared.live.limits.body_timeout
+
+    def _expect_body(self, received: int) -> None:
+        """From now on the client must send; `received` bytes of the body are here."""
+        self._body_at, self._body_from = self._in(0), received
+        self._read_by = self._in(self._patience)
+
+    def _body_came(self, received: int) -> None:
+        """More has arrived: the next piece must come in time, and all of it at the least rate."""
+        self._read_by = self._in(self._patience)
+        assert self._shared is not None
+        if rate := self._shared.live.limits.rate:
+            due = self._body_at + self._patience + (received - self._body_from) / rate
+            self._read_by = min(self._read_by, due)
 
     def _pause_reading(self) -> None:
         if not self._read_paused:
@@ -115,9 +151,11 @@ class Connection(asyncio.Protocol):
             self._late()
 
     def _stalled(self, now: float) -> None:
-        """The client reads nothing; one that reads slowly goes on."""
+        """The client reads nothing, or less than the least rate; one that reads slowly goes on."""
         unsent = self._transport.get_write_buffer_size()
-        if self._write_paused and 0 < unsent < self._unsent:
+        assert self._shared is not None
+        least = max(1, int(self._shared.live.limits.rate * self._patience))
+        if self._write_paused and 0 < unsent <= self._unsent - least:
             self._unsent = unsent
             self._write_by = now + self._patience
             return
@@ -130,13 +168,3 @@ class Connection(asyncio.Protocol):
         if sock is not None and sock.family != socket.AF_UNIX:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
-
-
-def _peer(transport: asyncio.Transport) -> Peer:
-    name = transport.get_extra_info("peername")
-    address, port = (name[0], name[1]) if isinstance(name, tuple) and len(name) >= 2 else ("", 0)
-    if address.lower().startswith("::ffff:"):
-        address = address[7:]
-    tls = transport.get_extra_info("ssl_object")
-    certificate = tls.getpeercert() if tls is not None else None
-    return Peer(address, port, "http" if tls is None else "https", address, certificate or None)

@@ -3,13 +3,16 @@ are compiled once per process."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 
+from gateway.core.certificate import client_certificate
 from gateway.core.errors import BadRequest
 from gateway.core.exchange import Head, Peer
+from gateway.core.proxy_header import Origin
 
 _pair: Final = re.compile(
     r'[ \t]*(?:([!#$%&\'*+.^_`|~0-9A-Za-z-]+)=("(?:[^"\\]|\\.)*+"|[^";, \t]*+)[ \t]*)?(;|,|\Z)'
@@ -102,3 +105,20 @@ def _address(node: str) -> str:
     if node.startswith("["):
         return node[1:].partition("]")[0]
     return node.partition(":")[0] if node.count(":") == 1 else node
+
+
+def peer_of(transport: asyncio.Transport, origin: Origin | None = None) -> Peer:
+    """The other end, once per connection. Where a proxy told whose connection it is, that is the other end; the proxy's
+    own connections are its own."""
+    name = transport.get_extra_info("peername")
+    address, port = (name[0], name[1]) if isinstance(name, tuple) and len(name) >= 2 else ("", 0)
+    tls = transport.get_extra_info("ssl_object")
+    secure = tls is not None
+    if origin is not None and origin.address:
+        address, port = origin.address, origin.port
+        secure = secure or origin.tls
+    elif address.lower().startswith("::ffff:"):
+        address = address[7:]
+    decoded = tls.getpeercert() if tls is not None else None
+    certificate = client_certificate(decoded, tls.getpeercert(binary_form=True)) if decoded else None
+    return Peer(address, port, "https" if secure else "http", address, certificate)

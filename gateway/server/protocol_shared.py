@@ -1,4 +1,4 @@
-"""What all connections of one worker share: the sweep, the trusted proxies, the Date line."""
+"""What all connections of one worker share: the sweep, the trusted proxies, what it takes on, the Date line."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from gateway.core.deadlines import Deadlines
 from gateway.core.live import LiveCell
+from gateway.server.overload import Overload
 from gateway.server.protocol_peer import Trust
 
-_KEY: Final = "penstock.shared"
+SHARED: Final = "penstock.shared"
 SERVER: Final = b"\r\nServer: penstock"
 
 
@@ -20,16 +21,17 @@ class Shared:
         self.live = live
         self.deadlines = Deadlines(live.clock)
         self.trust = Trust(live.trusted)
+        self.overload = Overload(live)
         self._dated = -1.0
         self._common = b""
 
     @classmethod
     def of(cls, app_state: dict[str, Any]) -> Shared | None:
         """None while there is nothing live."""
-        shared = app_state.get(_KEY)
+        shared = app_state.get(SHARED)
         live = app_state.get("live")
         if live is not None and (shared is None or shared.live is not live):
-            shared = app_state[_KEY] = cls(live)
+            shared = app_state[SHARED] = cls(live)
         return shared if isinstance(shared, cls) else None
 
     def common(self) -> bytes:

@@ -19,18 +19,26 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from gateway.core.listening import UNIX, Listener, joined
 from gateway.core.settings import Settings
 from gateway.server.child import SILENCE, STARTUP, Child
 from gateway.server.key_secret import key_secret
 from gateway.server.launch import Launch
 from gateway.server.logs import configure
-from gateway.server.place import PlaceUnusable, hold, private_folder, socket_path
+from gateway.server.open_files import raise_open_files
+from gateway.server.opening import CannotListen, Opened, open_listener
+from gateway.server.place import PROBE_SOCKET, PlaceUnusable, hold, private_folder, socket_path
+from gateway.server.probe import askable
+from gateway.server.tls_files import CertificateUnusable
+from gateway.server.tls_keeper import Keeper, refresh
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 
 log: Final = logging.getLogger("gateway.supervisor")
 LOOK: Final = 0.5  # seconds between looks at the children
 CONTROL_END: Final = 5.0
 AGAIN: Final = 1.0  # seconds between two starts of a store that does not start
+HINT: Final = "Choose another place in listen."
+ADMIN_HINT: Final = "Choose another with --admin-port."
 
 Announce = Callable[[dict[str, Any]], None]
 
@@ -46,7 +54,10 @@ class Supervisor:
         self.settings = settings
         self.announce = announce
         self._children: dict[Child, asyncio.Task[None]] = {}
-        self._sockets: list[socket.socket] = []
+        self._opened: list[Opened] = []
+        self._keepers: list[Keeper | None] = []
+        self._admin: Opened | None = None
+        self._probe: Opened | None = None
         self._store: EmbeddedStore | None = None
         self._is_ready = False
 
@@ -57,6 +68,7 @@ class Supervisor:
         self._outcome: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._refresh)
         watching: list[asyncio.Task[None]] = []
         lock = -1
         try:
@@ -66,7 +78,7 @@ class Supervisor:
             watching = [asyncio.create_task(self._watch()), asyncio.create_task(self._keep_store())]
             await self._start(launch)
             await self._stop.wait()
-        except PlaceUnusable as error:
+        except (PlaceUnusable, CannotListen, CertificateUnusable) as error:
             raise NotStarted(str(error)) from None
         finally:
             await _cancel(watching)
@@ -83,49 +95,38 @@ class Supervisor:
     async def _prepare(self, data: Path) -> Launch:
         """Sockets and store; what every child is given."""
         settings = self.settings
-        gateway = self._listen(settings.host, settings.port, "--port")
-        admin = self._listen(settings.admin_host, settings.admin_port, "--admin-port")
+        self._keepers = [Keeper.open(each) if each.tls is not None else None for each in settings.listeners]
+        raise_open_files()
+        for index, each in enumerate(settings.listeners):
+            hint = "Choose another with --port." if not index and each not in settings.listen else HINT
+            self._opened.append(open_listener(each, settings.workers, hint))
+        self._admin = open_listener(Listener(address=joined(settings.admin_host, settings.admin_port)), 1, ADMIN_HINT)
+        if not any(askable(each, settings.trusted_proxies) for each in settings.listeners):
+            private = Listener(unix=socket_path(data).with_name(PROBE_SOCKET), mode="0600")
+            self._probe = open_listener(private, 1)
         secret = key_secret(settings, data)
         url = settings.store
         if url is None:
             self._store = EmbeddedStore(data)
             url = await self._store.start()
-        port = gateway.getsockname()[1]
+        places = tuple(each.place for each in self._opened)
         return Launch(
             settings=settings,
             run=secrets.token_hex(8),
             store_url=url,
             data=data,
             control_socket=socket_path(data),
-            node=settings.node or f"{socket.gethostname()}:{port}",
-            gateway_port=port,
-            admin_port=admin.getsockname()[1],
+            node=settings.node or f"{socket.gethostname()}:{_distinct(places[0])}",
+            places=places,
+            admin_port=self._admin.sockets[0].getsockname()[1],
             key_secret=secret,
         )
 
-    def _listen(self, host: str, port: int, flag: str) -> socket.socket:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        self._sockets.append(listening)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, port))
-            listening.listen(2048)
-        except OSError as error:
-            raise NotStarted(
-                f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with {flag}."
-            ) from error
-        listening.setblocking(False)
-        return listening
-
     async def _start(self, launch: Launch) -> None:
         """Until the control process says that the node is ready, or why it cannot be."""
-        gateway, admin = (each.fileno() for each in self._sockets)
-        self._keep(
-            Child("control", "gateway.server.control_process", partial(self._control, launch, admin), self._told)
-        )
+        self._keep(Child("control", "gateway.server.control_process", partial(self._control, launch), self._told))
         for index in range(self.settings.workers):
-            self._keep(Child(f"worker {index}", "gateway.server.worker", partial(_worker, launch, gateway, index)))
+            self._keep(Child(f"worker {index}", "gateway.server.worker", partial(self._worker, launch, index)))
         stop = asyncio.create_task(self._stop.wait())
         waiting: list[asyncio.Future[Any]] = [self._outcome, stop]
         done, _ = await asyncio.wait(waiting, timeout=STARTUP, return_when=asyncio.FIRST_COMPLETED)
@@ -135,10 +136,33 @@ class Supervisor:
         if self._outcome.done() and (failed := self._outcome.result()) is not None:
             raise NotStarted(failed)
 
-    def _control(self, launch: Launch, admin: int) -> Launch:
+    def _control(self, launch: Launch) -> Launch:
         """A control process that replaces another must not apply the folders again: the admin REST may have changed
         what they said."""
-        return launch.model_copy(update={"admin_fd": admin, "first": not self._is_ready})
+        assert self._admin is not None
+        return launch.model_copy(update={"admin_fd": self._admin.descriptors(0)[0], "first": not self._is_ready})
+
+    def _worker(self, launch: Launch, index: int) -> Launch:
+        """Certificates go along, so that a worker starts while their files are broken."""
+        refresh(self._keepers)
+        return launch.model_copy(
+            update={
+                "gateway_fds": tuple(each.descriptors(index) for each in self._opened),
+                "probe_fd": self._probe.descriptors(index)[0] if self._probe is not None else -1,
+                "tls": tuple(keeper and keeper.material for keeper in self._keepers),
+                "index": index,
+            }
+        )
+
+    def _refresh(self) -> None:
+        """SIGHUP: files are looked at now, here and in the workers."""
+        refresh(self._keepers, anyway=True)
+        for child in self._workers():
+            if child.is_up:  # before that, the signal would end it
+                child.signal(signal.SIGHUP)
+
+    def _workers(self) -> list[Child]:
+        return [child for child in self._children if child.name != "control"]
 
     def _keep(self, child: Child) -> None:
         self._children[child] = asyncio.create_task(child.keep())
@@ -172,6 +196,7 @@ class Supervisor:
                 if now - looked > LOOK + SILENCE / 2:
                     child.pardon(now)
                 child.replace_if_stuck(now)
+            refresh(self._keepers)
             looked = now
 
     async def _keep_store(self) -> None:
@@ -189,12 +214,16 @@ class Supervisor:
     # the end
 
     async def _end(self) -> None:
-        """Workers drain first, then the control process ends, then the store."""
-        workers = [child for child in self._children if child.name != "control"]
+        """Workers drain first, then the control process ends, then the store. The gateway's sockets are the workers'
+        alone now: when they have stopped to accept, connections are refused and none waits in vain."""
+        for opened in self._opened:
+            opened.close()
+        workers = self._workers()
         await self._end_children(workers, self.settings.grace + 0.5)
         await self._end_children([child for child in self._children if child not in workers], CONTROL_END)
-        for listening in self._sockets:
-            listening.close()
+        for each in (self._admin, self._probe):
+            if each is not None:
+                each.close()
         if self._store is not None:
             await self._store.stop()
 
@@ -213,8 +242,9 @@ class Supervisor:
         await ending
 
 
-def _worker(launch: Launch, gateway: int, index: int) -> Launch:
-    return launch.model_copy(update={"gateway_fd": gateway, "index": index})
+def _distinct(place: str) -> str:
+    """What tells a node from others on its machine: its first port, or its socket."""
+    return place if place.startswith(UNIX) else place.rpartition(":")[2]
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -1,4 +1,4 @@
-"""A gateway worker: our protocol class under uvicorn on an inherited socket, listeners, and the link to the control
+"""A gateway worker: our protocol class under uvicorn on inherited sockets, listeners, and the link to the control
 process, which tells it what to serve."""
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -29,19 +28,23 @@ from gateway.core.live import Limits, LiveCell
 from gateway.core.secrets import KeyHasher
 from gateway.events.topics import Topics
 from gateway.live.build import Settings as BuildSettings
+from gateway.live.health import own_paths, place_health
 from gateway.live.slots import Builder
 from gateway.live.space import refusing_router
 from gateway.live.swap import LiveSnapshot, Swapper
 from gateway.relay.network import Network
 from gateway.runtime.embedded import EmbeddedRuntime
 from gateway.runtime.registry import Registry
-from gateway.server import launch, upstreams
+from gateway.server import collector, launch, upstreams
 from gateway.server.environment import node_environment
 from gateway.server.kinds import BACKEND_KINDS, POLICY_KINDS
 from gateway.server.link import Link, connect
 from gateway.server.listeners import Listeners
 from gateway.server.logs import configure
+from gateway.server.open_files import ceilings, open_files
+from gateway.server.port import GatewayServer, open_port
 from gateway.server.protocol import GatewayProtocol
+from gateway.server.protocol_shared import SHARED, Shared
 from gateway.snapshot.spec import load
 from gateway.store.connect import OwnedCounters, connect_counters, open_streams
 from gateway.store.store import Change
@@ -72,8 +75,11 @@ class Worker:
         self.runtime = EmbeddedRuntime(Registry.load(settings.processes))
         self.observer = Observer(settings.access_log or given.data / "log" / "access.log")
         self.listeners = Listeners(self.streams, self.clock, f"{given.node}-{given.index}")
+        nothing = refusing_router("not ready", lambda _exchange: NothingToServe())
+        place_health(nothing, settings.health_path, self._is_ready)
+        connections, exchanges = ceilings(settings.max_connections, settings.max_exchanges, open_files())
         self.cell = LiveCell(
-            refusing_router("not ready", lambda _exchange: NothingToServe()),
+            nothing,
             clock=self.clock,
             observe=self.observer,
             limits=Limits(
@@ -81,10 +87,18 @@ class Worker:
                 head_timeout=settings.head_timeout,
                 body_timeout=settings.body_timeout,
                 keep_alive=settings.keep_alive,
+                rate=settings.min_rate,
+                connections=connections,
+                exchanges=exchanges,
+                lag=settings.max_lag,
             ),
             trusted=settings.trusted_proxies,
+            own_paths=own_paths(settings.health_path),
+            run=given.run.encode(),
         )
         self.network = Network(Egress.parse(settings.egress, given.data), clock=self.clock)
+        self.shared = Shared(self.cell)
+        self.port = open_port(given, self.shared.overload)
         services = Services(
             KeyHasher(given.key_secret),
             self.clock,
@@ -104,7 +118,11 @@ class Worker:
         self._active = ""
         self._link: Link | None = None
 
+    def _is_ready(self) -> bool:
+        return bool(self._active) and not self.cell.draining
+
     def _swapped(self, live: LiveSnapshot) -> None:
+        place_health(live.router, self.given.settings.health_path, self._is_ready)
         self.topics.specs = live.snapshot.topics
         self.listeners.serve(live)
 
@@ -193,12 +211,19 @@ class Worker:
     async def _tell_metrics(self, link: Link) -> None:
         while True:
             await asyncio.sleep(METRICS)
-            taken = self.observer.snapshot()
+            self.port.refresh()
+            taken = self.observer.snapshot() | self.port.told(self.cell.running)
             taken["upstreams"] = upstreams.states(self.swapper.current, self.given.index)
             link.send({"say": "metrics", "metrics": taken})
 
+    def refresh(self) -> None:
+        """SIGHUP: certificates are read again, and the access log's file is opened again, as it may be another."""
+        self.port.refresh(anyway=True)
+        if self.observer.log is not None:
+            self.observer.log.reopen()
+
     def drain(self) -> None:
-        """No new connections; the answer to a request in flight says that its connection closes."""
+        """Not ready any more; the answer to a request in flight says that its connection closes."""
         self.cell.draining = True
         if self._link is not None:
             self._link.send({"say": "draining"})
@@ -218,12 +243,12 @@ def _read(path: str) -> bytes:
     return Path(path).read_bytes()
 
 
-def _application(cell: LiveCell) -> Starlette:
+def _application(cell: LiveCell, shared: Shared) -> Starlette:
     """Never called for a request: it carries the live cell to the protocol class by uvicorn's lifespan state."""
 
     @contextlib.asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, LiveCell]]:
-        yield {"live": cell}
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, Any]]:
+        yield {"live": cell, SHARED: shared}
 
     return Starlette(lifespan=lifespan)
 
@@ -234,6 +259,7 @@ async def serve(given: launch.Launch) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, worker.refresh)
     beating, obeying = asyncio.create_task(launch.beat(given.beat_fd)), asyncio.create_task(worker.obey(ready))
     obeying.add_done_callback(lambda _task: stop.set())  # who cannot follow must not serve: another takes its place
     stopping, starting = asyncio.create_task(stop.wait()), asyncio.create_task(ready.wait())
@@ -241,6 +267,7 @@ async def serve(given: launch.Launch) -> None:
     starting.cancel()
     try:
         if not stop.is_set():
+            collector.settle()
             await _run_server(worker, given, stopping)
     finally:
         beating.cancel()
@@ -252,31 +279,30 @@ async def serve(given: launch.Launch) -> None:
 
 
 async def _run_server(worker: Worker, given: launch.Launch, stop: asyncio.Task[Any]) -> None:
-    """Until told to stop; then idle connections close, and requests and messages in flight have the grace period."""
-    grace = given.settings.grace
+    """Until told to stop. Readiness fails first, while connections are still accepted; then those that idle close, and
+    requests and messages in flight have what is left of the grace period."""
+    settings = given.settings
+    delay = min(settings.drain_delay, settings.grace)
     config = uvicorn.Config(
-        _application(worker.cell),
+        _application(worker.cell, worker.shared),
         http=GatewayProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
-        backlog=2048,
     )
-    config.timeout_graceful_shutdown = grace  # type: ignore[assignment]  # a fraction of a second counts, too
-    server = uvicorn.Server(config)
-    listening = socket.socket(fileno=given.gateway_fd)
-    running = asyncio.create_task(_quiet(server).serve(sockets=[listening]))
+    config.timeout_graceful_shutdown = settings.grace - delay  # type: ignore[assignment]  # parts of a second count, too
+    server = GatewayServer(config, worker.port.acceptor)
+    worker.shared.overload.served = lambda: server.served
+    running = asyncio.create_task(server.serve())
+    worker.port.start()
     await asyncio.wait([running, stop], return_when=asyncio.FIRST_COMPLETED)
     worker.drain()
+    listening = asyncio.create_task(worker.listeners.drain(settings.grace))
+    await asyncio.wait([running], timeout=delay)
+    await worker.port.close()
     server.should_exit = True
-    await asyncio.gather(running, worker.listeners.drain(grace))
-
-
-def _quiet(server: uvicorn.Server) -> uvicorn.Server:
-    """The signals are this process's own affair, not uvicorn's."""
-    server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
-    return server
+    await asyncio.gather(running, listening)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from gateway.core.exchange import Exchange
+from gateway.telemetry.load import load_lines, total_load
 from gateway.telemetry.text import family, labels, quoted
 from gateway.telemetry.upstreams import upstream_lines
 
@@ -87,11 +88,13 @@ def _entry(key: Key, series: Series) -> dict[str, Any]:
 def total(snapshots: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """Several workers' snapshots as one of the same form."""
     summed: dict[Key, Series] = {}
+    snapshots = list(snapshots)
     for snapshot in snapshots:
         for entry in snapshot["endpoints"]:
             key = (entry["component"], entry["version"], entry["endpoint"])
             summed.setdefault(key, Series()).add(_series(entry))
-    return {"endpoints": [_entry(key, series) for key, series in sorted(summed.items(), key=lambda pair: pair[0])]}
+    entries = [_entry(key, series) for key, series in sorted(summed.items(), key=lambda pair: pair[0])]
+    return {"endpoints": entries, "load": total_load(snapshots)}
 
 
 def _series(entry: Mapping[str, Any]) -> Series:
@@ -104,7 +107,8 @@ def _series(entry: Mapping[str, Any]) -> Series:
 def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
     """All workers' numbers as one page of metrics."""
     snapshots = list(snapshots)
-    entries = total(snapshots)["endpoints"]
+    summed = total(snapshots)
+    entries = summed["endpoints"]
     lines = family("penstock_requests_total", "counter", "Exchanges that ended, by class of status.")
     for entry in entries:
         for name, count in zip(CLASSES, entry["classes"], strict=True):
@@ -116,6 +120,7 @@ def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
     for name, what in (("received", "request"), ("sent", "response")):
         lines += family(f"penstock_{name}_bytes_total", "counter", f"Bytes of {what} bodies.")
         lines += [f"penstock_{name}_bytes_total{{{_labels(entry)}}} {entry[name]}" for entry in entries]
+    lines += load_lines(summed["load"])
     lines += upstream_lines(snapshots)
     return ("\n".join(lines) + "\n").encode()
 

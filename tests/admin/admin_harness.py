@@ -120,6 +120,9 @@ class PretendedCrew:
         _readable(path)
         self.served.append(hash)
 
+    def problems(self) -> list[str]:
+        return []
+
     async def settle(self) -> None:
         """Workers would say that they know it."""
 

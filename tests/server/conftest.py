@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
+import uvloop
 
 from tests.server.nodes import Node
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """A module with `LOOP = "uvloop"` runs on the loop of the workers."""
+    if getattr(item.getparent(pytest.Module).obj, "LOOP", "") == "uvloop":  # type: ignore[union-attr]
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @dataclass

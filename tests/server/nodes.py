@@ -106,13 +106,14 @@ class Node:
 
     def launch(self, *more: str) -> None:
         """Starts it, and does not wait."""
-        ports = [] if "--port" in more else ["--port", "0", "--admin-port", "0"]
+        ports = [] if "--port" in more or "--admin-port" in more else ["--port", "0", "--admin-port", "0"]
         environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")},
             "PYTHONPATH": f"{ROOT}:{HERE}",
             "PYTHONUNBUFFERED": "1",
             "COLUMNS": "400",
             "NODE_FILES": str(self.files),
+            "PENSTOCK_DRAIN_DELAY": "0",
             **self.environment,
         }
         self.said = []

@@ -82,6 +82,30 @@ def test_a_request_in_flight_ends_well_and_an_idle_connection_is_closed(tmp_path
         assert refuses(node.url)
 
 
+def test_readiness_fails_first_while_connections_are_still_accepted(tmp_path: Path) -> None:
+    """CASES A66; the drain promise"""
+    with Node(
+        tmp_path, "--processes", "node_processes", workers=1, PENSTOCK_GRACE="60", PENSTOCK_DRAIN_DELAY="60"
+    ) as node:
+        node.start()
+        node.publish_shop()
+        key = node.key()
+        assert node.get("/-/ready").json() == {"ready": True}
+        flight = InFlight(node, key, "drained")
+        node.process.send_signal(signal.SIGTERM)
+        refused = until(lambda: (told := node.get("/-/ready")).status_code == 503 and told, "readiness fails")
+        assert refused.headers["connection"] == "close"
+        assert node.get("/-/live").status_code == 200
+        served = node.get("/shop/v1/who", key)
+        assert (served.status_code, served.headers["connection"]) == (200, "close")
+        flight.open()
+        assert isinstance(flight.answer, httpx2.Response)
+        assert flight.answer.status_code == 200
+        node.process.send_signal(signal.SIGTERM)
+        assert node.ended() == 0
+        assert refuses(node.url)
+
+
 def test_a_second_signal_does_not_wait_for_what_is_in_flight(tmp_path: Path) -> None:
     with shop(tmp_path, grace=600) as (node, key):
         flight = InFlight(node, key, "given-up")
