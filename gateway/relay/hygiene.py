@@ -110,8 +110,8 @@ def _named(block: bytes) -> frozenset[bytes]:
 
 def without(block: bytes, names: frozenset[bytes] | set[bytes]) -> bytes:
     """A block without the named fields. No expression is compiled, as a client may choose the names."""
-    lines = block.split(b"\r\n")
-    return b"\r\n".join(line for line in lines if line.partition(b":")[0].lower() not in names)
+    before, *lines = block.split(b"\r\n")
+    return b"\r\n".join([before, *(line for line in lines if line.partition(b":")[0].lower() not in names)])
 
 
 @lru_cache(maxsize=1024)
