@@ -51,6 +51,7 @@ def write(folder: Path, results: Results) -> None:
 def markdown(results: Results) -> Iterator[str]:
     yield from ("# Results", "", _where(results), "")
     yield "Made by `make bench`; [README.md](README.md) tells what rows and columns mean. Ratios within one run count."
+    yield from _disturbed(results)
     yield from ("", "![CPU a request](results.svg)", "", "## Promised and reached", "")
     yield from _targets(results)
     yield from ("", "## Peers", "", *_peers(results), "")
@@ -70,6 +71,18 @@ def _where(results: Results) -> str:
         f"{machine['python']}. One worker on one core; load, upstream and store on another. Medians of {how['rounds']} "
         f"interleaved rounds of {how['seconds']:g} s."
     )
+
+
+def _disturbed(results: Results) -> Iterator[str]:
+    """A warning where other work took much of the gateway's core."""
+    cases = [case for row in results["rows"].values() for case in row["cases"].values()]
+    count = sum(case["other"] > BAD_OTHER for case in cases)
+    if count > len(cases) * 0.2:
+        yield from (
+            "",
+            f"**Disturbed: other work took more than {BAD_OTHER:.0%} of the gateway's core in {count} of the",
+        )
+        yield f"{len(cases)} measurements. Rates, latencies and times below are not to be cited; run it again alone.**"
 
 
 def _peers(results: Results) -> Iterator[str]:

@@ -47,6 +47,7 @@ def running(
     core: int | None = None,
     variables: Mapping[str, str] | None = None,
     folder: Path | None = None,
+    patience: float = PATIENCE,
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A process until the block ends, once `ready` says so. NotStarted with what it wrote to `log`."""
     with log.open("wb") as output:
@@ -59,7 +60,7 @@ def running(
             cwd=folder,
         )
     try:
-        _wait(process, ready, log)
+        _wait(process, ready, log, patience)
         yield process
     finally:
         end(process)
@@ -70,8 +71,8 @@ def _environ() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
-def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path) -> None:
-    until = time.monotonic() + PATIENCE
+def _wait(process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path, patience: float) -> None:
+    until = time.monotonic() + patience
     while not ready():
         if process.poll() is not None or time.monotonic() > until:
             told = log.read_text(errors="replace").splitlines()[-5:]

@@ -27,6 +27,7 @@ MANIFESTS = Path(__file__).resolve().parent.parent / "manifests"
 ROOT = MANIFESTS.parent.parent
 SECRET = "the key secret of the benchmark, of no use elsewhere"
 TOKEN = "pt_bench-0123456789abcdefghijklmnopqrstuvwxyz-ABCD"
+PATIENCE = 120.0  # seconds that a node with a thousand versions may take to start
 COMMIT = 5_000  # keys in one commit
 
 
@@ -101,7 +102,13 @@ def node(
         asyncio.run(_put(f"unix://{store}", keys(count, apis)))
         started = command(site, manifests, f"unix://{store}", port)
         with servers.running(
-            started, partial(_ready, log), log, core=LOAD, variables={**variables(site), **more}, folder=site.folder
+            started,
+            partial(_ready, log),
+            log,
+            core=LOAD,
+            variables={**variables(site), **more},
+            folder=site.folder,
+            patience=PATIENCE,
         ) as process:
             running = _told(site, port, process)
             running.tls_port = tls_port

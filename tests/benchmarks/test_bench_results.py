@@ -93,6 +93,11 @@ def test_the_report_names_machine_skipped_peers_and_verdicts() -> None:
     assert "| 1.30 × | ≤ 1.3 × | yes | ≤ 1 × | **no** |" in text
 
 
+def test_a_run_beside_other_work_warns() -> None:
+    assert "**Disturbed" not in "\n".join(record.markdown(results(**BOTH)))
+    assert "**Disturbed" in "\n".join(record.markdown(results(penstock=[a_round(26.0, other=0.4)])))
+
+
 def test_the_picture_is_well_formed_and_has_a_bar_for_each_peer() -> None:
     drawn = chart.draw(results(**BOTH))
     root = ElementTree.fromstring(drawn)
