@@ -16,7 +16,7 @@ def describe() -> dict[str, str | int]:
     return {
         "cpu": model,
         "cores": os.cpu_count() or 1,
-        "kernel": platform.release(),
+        "kernel": platform.release().partition("-")[0],
         "python": platform.python_version(),
         "virtual": "yes" if any(line.startswith("flags") and "hypervisor" in line for line in lines) else "no",
     }
