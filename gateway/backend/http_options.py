@@ -33,6 +33,7 @@ def settings(config: HttpBackend) -> dict[str, Any]:
         "timeout": seconds(config.timeout),
         "connect_timeout": seconds(config.connect_timeout),
         "idle_timeout": seconds(config.idle_timeout),
+        "stream_idle": seconds(config.stream_idle),
         "total_timeout": _optional(config.total_timeout),
         "keep": seconds(config.keep_alive),
         "max_age": _optional(config.max_age),

@@ -15,5 +15,8 @@ class CurrentDirectory:
     def find(self, digest: bytes) -> Key | None:
         return self.current.find(digest)
 
+    def find_id(self, id: str) -> Key | None:
+        return self.current.find_id(id)
+
     def undecidable(self, now: float) -> bool:
         return self.current.stale(now, self._max_stale)

@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from gateway.core.clock import Clock
-from gateway.core.identity import Identity
+from gateway.core.identity import Holds, Identity
 from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS, Change, Gap, Store
 
 TABLES: Final = (APPLICATIONS, SUBSCRIPTIONS, KEYS)
@@ -78,13 +78,14 @@ class Key:
         """The key's own plan, or its subscription's."""
         return self._plan or self.subscription.plan
 
-    @property
-    def identity(self) -> Identity:
-        """Who calls with it; made once for as long as its plan stays."""
+    def identify(self, holds: Holds) -> Identity:
+        """Who calls with it; made once for as long as its plan stays. `holds` asks the directory as it is then."""
         identity, plan = self._identity, self.plan
         if identity is None or identity.plan != plan:
             name = self.application
-            identity = self._identity = Identity(name, "api-key", application=name, plan=plan, credential=self.id)
+            identity = self._identity = Identity(
+                name, "api-key", application=name, plan=plan, credential=self.id, holds=holds
+            )
         return identity
 
     def refusal(self, now: float) -> str | None:
@@ -123,6 +124,11 @@ class Directory:
     def find(self, digest: bytes) -> Key | None:
         """The key of a credential's digest, valid or not: ask its `refusal`."""
         return self._keys.get(digest)
+
+    def find_id(self, id: str) -> Key | None:
+        """The key of an id, as it is now."""
+        digest = self._digests.get(id)
+        return None if digest is None else self._keys.get(digest)
 
     def application(self, name: str) -> Mapping[str, Any] | None:
         """An application's record."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from gateway.core.errors import InternalError, Problem, Unavailable
 from gateway.core.exchange import ANSWERING, After, Exchange, Renderer, Reply, Step, StepResult, Switch, Tap, Wait
 from gateway.core.framing_send import Unsendable
+from gateway.core.tunnel import End, Tunnel
 
 log: Final = logging.getLogger("gateway")
 
@@ -166,6 +167,20 @@ def start(exchange: Exchange, reply: Reply, length: int | None) -> None:
         exchange.wire.start(exchange, reply, length)
     except Unsendable as error:
         _send_instead(exchange, error)
+
+
+def upgrade(exchange: Exchange, reply: Reply, tunnel: Tunnel, upstream: End) -> bool:
+    """Sends 101 (Switching Protocols) and joins the tunnel. False when a step's after put another reply in its
+    place."""
+    reply = finish_head(exchange, reply)
+    try:
+        if reply.status == 101:
+            exchange.wire.upgrade(exchange, reply, tunnel, upstream)
+            return True
+        exchange.wire.send(exchange, reply)
+    except Unsendable as error:
+        _send_instead(exchange, error)
+    return False
 
 
 def _send_instead(exchange: Exchange, error: Unsendable) -> None:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from gateway.core.call import Call
     from gateway.core.chain import Chain
     from gateway.core.errors import Problem
+    from gateway.core.leaving import Leaving
     from gateway.core.live import Router
+    from gateway.core.tunnel import End, Tunnel
 
 
 class Peer(NamedTuple):
@@ -35,13 +37,14 @@ class Peer(NamedTuple):
 
 class Head:
     """A request's head. `path` is the raw path: matched AND forwarded, byte for byte. `block` is the raw header block
-    (see `core/headers.py`); `length` is 0 for no body, -1 for a chunked one. Trailers never join it. Frozen.
+    (see `core/headers.py`); `length` is 0 for no body, -1 for a chunked one; `upgrade`: it asks for a WebSocket.
+    Trailers never join it. Frozen.
 
     `memo` is for what is derived from the block and the connection alone: requests of one connection that have the
     same block share it, so that a client's next request finds what its last one had to work out. Keys are the objects
     of whoever derives."""
 
-    __slots__ = ("_fields", "block", "host", "http10", "length", "memo", "method", "path", "peer", "query")
+    __slots__ = ("_fields", "block", "host", "http10", "length", "memo", "method", "path", "peer", "query", "upgrade")
 
     def __init__(
         self,
@@ -54,6 +57,7 @@ class Head:
         http10: bool = False,
         peer: Peer = Peer(),  # noqa: B008 - an immutable tuple
         memo: dict[object, Any] | None = None,
+        upgrade: bool = False,
     ) -> None:
         self.method = method
         self.path = path
@@ -64,6 +68,7 @@ class Head:
         self.http10 = http10
         self.peer = peer
         self.memo: dict[object, Any] = {} if memo is None else memo
+        self.upgrade = upgrade
         self._fields: headers.Fields | None = None
 
     @property
@@ -304,6 +309,11 @@ class Sink(Protocol):
 
     def resume(self) -> None: ...
 
+    def leave(self, why: Leaving) -> None:
+        """End a response that would go on, politely if it can be; asked again, it is cut. One that has an end of its
+        own is left alone while the gateway drains."""
+        ...
+
 
 class Wire(Protocol):
     """The client's side of an exchange: the protocol class on a socket, or the in-memory twin. It owns the response's
@@ -338,6 +348,11 @@ class Wire(Protocol):
 
     def abort(self, exchange: Exchange) -> None:
         """The streamed reply cannot be completed: cut it so that the client can tell (RFC 9112 section 8)."""
+        ...
+
+    def upgrade(self, exchange: Exchange, reply: Reply, tunnel: Tunnel, upstream: End) -> None:
+        """The head of 101 (Switching Protocols). From then on the connection is the tunnel's other end, and the
+        exchange ends with it; what the client has sent behind its request goes on first."""
         ...
 
     def pause_body(self) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, NamedTuple
 
+from gateway.core import headers
 from gateway.core import target as targets
 from gateway.core.errors import (
     BadRequest,
@@ -31,8 +32,9 @@ FIELDS = rb"(" + LINES + rb")\r\n\r\n"
 _head = re.compile(rb"([A-Z][A-Z-]{0,31}+) ([!-~]++) HTTP/1\.([01])" + FIELDS).match
 _usual = re.compile(rb"([A-Z][A-Z-]{0,31}+) (" + targets.USUAL + rb")(?:\?([!\"$-~]*+))?+").fullmatch
 _special = re.compile(
-    rb"\r\n(host|content-length|transfer-encoding|connection|expect):[ \t]*+([^\r\n]*+)", re.IGNORECASE
+    rb"\r\n(host|content-length|transfer-encoding|connection|expect|upgrade):[ \t]*+([^\r\n]*+)", re.IGNORECASE
 ).findall
+_connection = headers.finder(b"connection")
 _underscored = re.compile(rb"\r\n[^:\r\n_]*+_[^:\r\n]*+:[^\r\n]*+").sub
 bare = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00").search
 _request_line = re.compile(rb"([^ ]+) ([^ ]+) (HTTP/[0-9]\.[0-9])").fullmatch
@@ -53,7 +55,7 @@ class Decided:
     further request on this connection; `expects`: it waits for 100 (Continue) before it sends its body; `memo`: see
     `Head`."""
 
-    __slots__ = ("block", "close", "expects", "host", "http10", "length", "memo", "tail")
+    __slots__ = ("block", "close", "expects", "host", "http10", "length", "memo", "tail", "upgrade")
 
     def __init__(self, tail: bytes, raw: bytes, http10: bool, limits: Limits) -> None:
         if raw.count(b"\r\n") > limits.fields:
@@ -61,7 +63,7 @@ class Decided:
         self.tail = tail
         self.http10 = http10
         self.block = _underscored(b"", raw) if b"_" in raw else raw
-        self.host, self.length, self.close, self.expects = _decide(self.block, http10)
+        self.host, self.length, self.close, self.expects, self.upgrade = _decide(self.block, http10)
         self.memo: dict[object, Any] = {}
 
 
@@ -111,13 +113,24 @@ def _again(data: bytes, limits: Limits, last: Decided) -> Framed | None:
 
 
 def _made(method: bytes, path: bytes, query: bytes, decided: Decided) -> Head:
-    return Head(method, path, query, decided.block, decided.host, decided.length, decided.http10, _NOBODY, decided.memo)
+    return Head(
+        method,
+        path,
+        query,
+        decided.block,
+        decided.host,
+        decided.length,
+        decided.http10,
+        _NOBODY,
+        decided.memo,
+        decided.upgrade,
+    )
 
 
-def _decide(block: bytes, http10: bool) -> tuple[bytes, int, bool, bool]:
-    """Host, body length (-1: chunked), whether to close, whether 100 (Continue) is awaited."""
+def _decide(block: bytes, http10: bool) -> tuple[bytes, int, bool, bool, bool]:
+    """Host, body length (-1: chunked), whether to close, whether 100 (Continue) is awaited, whether a WebSocket is."""
     host = length = coding = None
-    close, expects = http10, False
+    close, expects, upgrade = http10, False, False
     for name, value in _special(block):
         size = len(name)
         if size == 4:
@@ -135,13 +148,20 @@ def _decide(block: bytes, http10: bool) -> tuple[bytes, int, bool, bool]:
             if coding is not None:
                 raise BadRequest("Transfer-Encoding stands more than once.")
             coding = value.rstrip().lower()
+        elif size == 7:
+            upgrade = upgrade or b"websocket" in tokens(value)
         else:
             expects = _expectation(value, http10) or expects
     if coding is not None:
         length = _chunked(coding, length, http10)
     if host is None and not http10:
         raise BadRequest("Host is missing (RFC 9112 section 3.2).")
-    return host or b"", length or 0, close, expects and length not in (None, 0)
+    return host or b"", length or 0, close, expects and length not in (None, 0), upgrade and _upgrades(block)
+
+
+def _upgrades(block: bytes) -> bool:
+    """An Upgrade field counts only if Connection names it (RFC 9110 section 7.8)."""
+    return any(b"upgrade" in tokens(value) for value in _connection(block))
 
 
 def tokens(value: bytes) -> list[bytes]:

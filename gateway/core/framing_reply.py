@@ -50,7 +50,8 @@ class ReplyHead:
 
 def frame_reply(data: bytes, last: ReplyHead | None = None) -> ReplyHead | None:
     """The response head at the start of `data`; None when it is not there yet. An interim one (1xx) is a head like
-    others; another follows it. `last` is the connection's head before this one."""
+    others; another follows it, except behind 101 (Switching Protocols). `last` is the connection's head before
+    this one."""
     if last is not None and data.startswith(last.raw):
         return last
     match = _head(data)
@@ -59,8 +60,6 @@ def frame_reply(data: bytes, last: ReplyHead | None = None) -> ReplyHead | None:
         return None
     minor, code, block = match.groups()
     status, end = int(code), match.end()
-    if status == 101:
-        raise BadGateway("The upstream switched protocols; nobody asked for that.")
     if end > MAX_HEAD:
         raise BadGateway("The upstream's response head is too large.")
     return ReplyHead(data[:end], status, block, minor == b"1")

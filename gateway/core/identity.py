@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+Holds = Callable[["Identity", float], bool]
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """`method` is how it was proved (`api-key`, `anonymous`, …); `subject` is stable and safe to log."""
+    """`method` is how it was proved (`api-key`, `anonymous`, …); `subject` is stable and safe to log.
+
+    `holds(identity, now)` (seconds since 1970) tells whether it would still be proved: by what is known of its
+    `credential` now (revoked, ended, no longer subscribed), or by a `claims["exp"]`. An exchange that lasts asks it
+    again and again, and ends when it holds no more; others never ask. One function for all identities of a step, made
+    with the step, so that a request pays nothing for it. None: it holds for ever."""
 
     subject: str
     method: str
@@ -18,6 +25,7 @@ class Identity:
     credential: str | None = None  # the id of the key or token, never the secret
     scopes: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict)
+    holds: Holds | None = field(default=None, compare=False, repr=False)
 
 
 ANONYMOUS = Identity(subject="anonymous", method="anonymous")

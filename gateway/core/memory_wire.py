@@ -21,6 +21,8 @@ from gateway.core.framing import Framed, frame
 from gateway.core.framing_send import bodyless, reply_head
 from gateway.core.intake import Intake
 from gateway.core.live import LiveCell
+from gateway.core.memory_tunnel import MemoryEnd
+from gateway.core.tunnel import End, Tunnel
 
 Fields = Sequence[tuple[bytes, bytes]]
 Body = bytes | Iterable[bytes] | AsyncIterable[bytes]
@@ -63,6 +65,7 @@ class MemoryWire:
         self._over = False
         self._cut = False
         self.interim: list[tuple[int, blocks.Fields]] = []  # replies (1xx) before the final one
+        self._tunnel_end: MemoryEnd | None = None
         self.continued = False  # 100 (Continue) would have been sent
         self.reading = True  # False while the sink has paused the request's body
 
@@ -124,8 +127,10 @@ class MemoryWire:
     # the client's side
 
     def feed(self, data: bytes) -> None:
-        """Request body bytes arrive."""
-        if self._intake is not None and not self._over and data:
+        """Request body bytes arrive, or those of a tunnel."""
+        if self._tunnel_end is not None:
+            self._tunnel_end.data_received(data)
+        elif self._intake is not None and not self._over and data:
             self._intake.data(data)
 
     def end_body(self) -> None:
@@ -135,6 +140,8 @@ class MemoryWire:
 
     def disconnect(self) -> None:
         """The client goes away."""
+        if self._tunnel_end is not None:
+            self._tunnel_end.connection_lost(None)
         exchange = self._exchange
         if exchange is not None and not exchange.done:
             self._ended(exchange, cut=True)
@@ -155,6 +162,8 @@ class MemoryWire:
         self._unread -= len(piece)
         if self._unread < _HIGH and (sink := self._sink) is not None:
             sink.resume()
+        if self._unread < _HIGH and self._tunnel_end is not None:
+            self._tunnel_end.flow(full=False)
         return piece
 
     async def rest(self) -> bytes:
@@ -216,6 +225,23 @@ class MemoryWire:
 
     def abort(self, exchange: Exchange) -> None:
         self._ended(exchange, cut=True)
+
+    def upgrade(self, exchange: Exchange, reply: Reply, tunnel: Tunnel, upstream: End) -> None:
+        self._open_reply(exchange, reply, None)
+        self._bodyless = False
+
+        def put(data: bytes) -> None:
+            self._put(exchange, data)
+            if self._unread > _HIGH and self._tunnel_end is not None:
+                self._tunnel_end.flow(full=True)
+
+        def ended(received: int, _passed: int) -> None:
+            exchange.received += received
+            self._ended(exchange)
+
+        self._tunnel_end = client = MemoryEnd(tunnel, put, ended)
+        self._intake = None
+        tunnel.join(client, upstream, self._live.clock.monotonic(), lambda: None)
 
     def pause_body(self) -> None:
         self.reading = False

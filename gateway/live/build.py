@@ -147,7 +147,8 @@ class _ChainBuilder:
 
     def _relay(self, endpoint: EndpointSpec) -> Ending:
         upstream = self.live.connections[endpoint.relay]
-        return Ending(upstream.relay(endpoint.relay_path or None, parameters_of(endpoint.path)))
+        path = endpoint.relay_path or None
+        return Ending(upstream.relay(path, parameters_of(endpoint.path), endpoint.websocket))
 
     def _typed(self, endpoint: EndpointSpec) -> Ending:
         operation = self.live.operations[endpoint.operation]

@@ -189,6 +189,9 @@ class _Checking:
         if endpoint.path is not None:
             message = "path belongs to a relay."
             self.refuse((*keys, "path"), "endpoint", message, "A call's path is in its operation.")
+        if endpoint.websocket is not None:
+            message = "websocket belongs to a relay."
+            self.refuse((*keys, "websocket"), "endpoint", message, "A call has one request and one answer.")
         if isinstance(endpoint.call, TopicTarget):
             self.topic(keys, method, endpoint)
         elif self.known(endpoint.call, self.manifest.operations, (*keys, "call"), "operation"):

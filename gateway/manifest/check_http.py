@@ -10,9 +10,9 @@ from gateway.core.locations import Location
 from gateway.manifest.http_backend import HashBalance, HashKey, HttpBackend, WeightedTarget
 
 DURATIONS: Final = (
-    ("timeout",), ("connect_timeout",), ("idle_timeout",), ("total_timeout",), ("queue_timeout",), ("keep_alive",),
-    ("max_age",), ("dns_ttl",), ("slow_start",), ("health", "interval"), ("health", "timeout"), ("ejection", "time"),
-    ("ejection", "max_time"), ("circuit", "window"), ("circuit", "open"),
+    ("timeout",), ("connect_timeout",), ("idle_timeout",), ("stream_idle",), ("total_timeout",), ("queue_timeout",),
+    ("keep_alive",), ("max_age",), ("dns_ttl",), ("slow_start",), ("health", "interval"), ("health", "timeout"),
+    ("ejection", "time"), ("ejection", "max_time"), ("circuit", "window"), ("circuit", "open"),
 )  # fmt: skip
 
 

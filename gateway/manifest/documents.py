@@ -115,6 +115,7 @@ class Endpoint(Document):
     call: Identifier | TopicTarget | None = None
     relay: Identifier | None = Field(None, description="an HTTP backend")
     path: str | None = Field(None, description="relay: the upstream path; ** stands for what the route's ** matched")
+    websocket: bool | None = Field(None, description="relay: WebSockets; default: unless a policy works on bodies")
     body: Identifier | None = Field(None, description="call: the parameter that is the whole body")
     query: dict[Identifier, str] = Field(default_factory=dict, description="parameter: query name, where they differ")
     headers: dict[Identifier, HeaderName] = Field(default_factory=dict, description="parameter: header field")

@@ -89,6 +89,7 @@ class HttpBackend(Document):
     timeout: str = Field("30s", description="until the first byte of the answer")
     connect_timeout: str = "5s"
     idle_timeout: str = Field("60s", description="between two bytes of the answer")
+    stream_idle: str = Field("1h", description="how long an event stream, or a WebSocket both ways, may be silent")
     total_timeout: str | None = Field(None, description="for the whole exchange, also while it streams")
     retries: int = Field(0, ge=0, le=5, description="for idempotent requests, when no byte of an answer came")
     retry_on: list[ServerError] = Field(

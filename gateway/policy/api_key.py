@@ -19,7 +19,7 @@ from gateway.core import headers
 from gateway.core.clock import Clock
 from gateway.core.errors import BadRequest, Forbidden, Problem, StoreUnavailable, Unauthorized
 from gateway.core.exchange import Exchange, Switch
-from gateway.core.identity import Identity
+from gateway.core.identity import Holds, Identity
 from gateway.core.kinds import Built, Kind, Site
 from gateway.core.secrets import KeyHasher
 from gateway.policy.admit import admit
@@ -44,14 +44,15 @@ class Key(Protocol):
     @property
     def api(self) -> str: ...
     @property
-    def identity(self) -> Identity: ...
-    @property
     def plan(self) -> str | None: ...
     def refusal(self, now: float) -> str | None: ...
+    def identify(self, holds: Holds) -> Identity: ...
 
 
 class KeyDirectory(Protocol):
     def find(self, digest: bytes) -> Key | None: ...
+
+    def find_id(self, id: str) -> Key | None: ...
 
     def undecidable(self, now: float) -> bool:
         """The content is too old to decide by."""
@@ -88,6 +89,11 @@ def build(config: ApiKey, site: Site) -> Built:
     missing = f"Send an API key in {_where(config)}."
     challenge = ((b"WWW-Authenticate", f'ApiKey realm="{site.component}"'.encode()),)
 
+    def holds(identity: Identity, now: float) -> bool:
+        """Asked of exchanges that last; content too old to decide by ends them as it refuses new ones."""
+        key = directory.find_id(identity.credential or "")
+        return not directory.undecidable(now) and _refusal(key, site.component, now) is None
+
     def presented_digest(exchange: Exchange) -> bytes:
         """Of the credential that this block holds: worked out once for a client that goes on with the same block."""
         presented = read(exchange)
@@ -111,7 +117,7 @@ def build(config: ApiKey, site: Site) -> Built:
             conceal(exchange)
         if forward is not None:
             forward(exchange, key)
-        return admit(exchange, key.identity)
+        return admit(exchange, key.identify(holds))
 
     conceals = frozenset(names([*config.forward.values(), *filter(None, [config.header])]))
     return Built(step=authenticate, otherwise=conceal, conceals=conceals)

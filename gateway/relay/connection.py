@@ -40,6 +40,14 @@ class Receiver(Protocol):
         """`silent`: not one byte of a response had come, and nobody waited too long for it."""
         ...
 
+    def switched(self, connection: Connection, head: ReplyHead, rest: bytes) -> None:
+        """101 (Switching Protocols), and what came behind it. BadGateway when that was not asked for."""
+        ...
+
+    def quiet(self) -> float:
+        """Seconds by which the response may be silent for longer than `idle_timeout`."""
+        ...
+
     def full(self) -> None:
         """The connection takes no more for now."""
         ...
@@ -131,6 +139,16 @@ class Connection(asyncio.Protocol):
             self.deadline = self._pool.now + self._pool.settings.idle_timeout
             self._transport.resume_reading()
 
+    def retire(self) -> None:
+        """It serves no other request after this one."""
+        self._sent_all = False
+
+    def hand_over(self) -> asyncio.Transport:
+        """Its transport, for another protocol, which tells `connection_lost` here; it counts in the pool until then."""
+        self._receiver = None
+        self.deadline = _NEVER
+        return self._transport
+
     def drop(self) -> None:
         """Ends the connection; its receiver hears nothing more."""
         self._receiver = None
@@ -163,6 +181,9 @@ class Connection(asyncio.Protocol):
             data, self._buffer = self._buffer + data, b""
         head = frame_reply(data, self._last)
         while head is not None and head.status < 200:
+            if head.status == 101:  # no interim response: nothing of it may reach the client before it is checked
+                receiver.switched(self, head, data[head.end :])
+                return
             if head.status != 100:
                 receiver.informed(head)
             data = data[head.end :]
@@ -258,5 +279,5 @@ class Connection(asyncio.Protocol):
 
     def check(self, now: float) -> None:
         """Called by the pool's sweep."""
-        if now > self.deadline:
+        if now > self.deadline and (self._receiver is None or now > self.deadline + self._receiver.quiet()):
             self._fail(GatewayTimeout("The upstream took too long to answer."), silent=False)

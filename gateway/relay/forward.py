@@ -9,8 +9,10 @@ from gateway.core import chain as chains
 from gateway.core.errors import BadGateway, Problem
 from gateway.core.exchange import Exchange, Reply, Tap
 from gateway.core.framing_reply import ReplyHead
+from gateway.core.leaving import Leaving
 from gateway.relay import hygiene
 from gateway.relay.connection import Connection
+from gateway.relay.event_stream import EventStream, is_event_stream
 from gateway.relay.rotation import Rotation
 from gateway.relay.sending import Sending
 
@@ -136,6 +138,19 @@ class Forwarding(Sending):
     def client_gone(self) -> None:
         self.withdraw()
 
+    def leave(self, why: Leaving) -> None:
+        exchange = self._exchange
+        if isinstance(self._tap, EventStream):
+            self._tap.leave()
+        elif exchange.started and why is Leaving.REVOKED:
+            exchange.wire.abort(exchange)
+        else:
+            exchange.note(Leaving, why)  # the reply may yet turn out to be an event stream
+
+    def quiet(self) -> float:
+        settings = self._pool.settings
+        return settings.stream_idle - settings.idle_timeout if isinstance(self._tap, EventStream) else 0.0
+
     def pause(self) -> None:
         if self._connection is not None:
             self._connection.pause()
@@ -168,10 +183,19 @@ class Forwarding(Sending):
         chain = exchange.chain
         if has_body and chain.response_taps:
             self._tap = tapped(exchange, chain.response_taps)
+        events = has_body and is_event_stream(head.block)
         if has_body and chain.collect is not None:
+            if events:
+                self.withdraw()
+                self.give_up(BadGateway("A step needs the whole response, and an event stream has no end."))
+                return
             self._collected, self._reply, self._size = [], reply, 0
             return
+        if events:
+            self._tap = EventStream(head.block, self._tap, self._end, self._cut)
         chains.start(exchange, reply, head.length if self._tap is None else None)
+        if isinstance(self._tap, EventStream) and exchange.notes is not None and Leaving in exchange.notes:
+            self._tap.leave()
 
     def data(self, data: bytes) -> None:
         self._pass_on(self._through(self._tap, data, False))
@@ -199,6 +223,14 @@ class Forwarding(Sending):
         if not self._exchange.done:  # a tap may have ended it
             exchange.sink = None
             self._complete(exchange)
+
+    def _end(self) -> None:
+        """Early, though at a good place: the upstream's connection is dropped."""
+        if not self._exchange.done:
+            self._exchange.wire.end(self._exchange)
+
+    def _cut(self) -> None:
+        self._exchange.wire.abort(self._exchange)
 
     def _complete(self, exchange: Exchange) -> None:
         if self._collected is None:

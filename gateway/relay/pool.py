@@ -11,8 +11,9 @@ from typing import Any, Final
 from gateway.core import target as targets_
 from gateway.core.clock import Clock
 from gateway.core.errors import BadRequest
-from gateway.core.exchange import ANSWERING, Answering, Edits, Exchange, Step
+from gateway.core.exchange import ANSWERING, Answering, Edits, Exchange, Reply, Step
 from gateway.core.locations import Location
+from gateway.relay import upgrading
 from gateway.relay.certificates import system
 from gateway.relay.fetch import Fetching
 from gateway.relay.forward import Forwarding
@@ -21,8 +22,9 @@ from gateway.relay.keys import exchange_key, fetch_key
 from gateway.relay.network import Network
 from gateway.relay.rotation import Rotation, states
 from gateway.relay.settings import IN_TURN, Balancing, ExchangeKey, Settings
+from gateway.relay.upgrading import Upgrading
 from gateway.relay.upstream import Fetched
-from gateway.relay.watched import WatchedFetching, WatchedForwarding
+from gateway.relay.watched import WatchedFetching, WatchedForwarding, WatchedUpgrading
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VISIBLE: Final = re.compile(rb"/[!-\"$-~]*")
@@ -73,14 +75,17 @@ class HttpUpstream:
         self._owned = owned
         self._fetch_key = fetch_key(rotation.balancing.hashing)
 
-    def relay(self, template: str | None, parameters: tuple[str, ...]) -> Step:
+    def relay(self, template: str | None, parameters: tuple[str, ...], websocket: bool | None = None) -> Step:
         path_of = compile_template(template, parameters)
         rotation = self._rotation
         if rotation.watched:
-            return _watched_relay(rotation, path_of, exchange_key(rotation.balancing.hashing, parameters))
+            return _watched_relay(rotation, path_of, exchange_key(rotation.balancing.hashing, parameters), websocket)
 
-        def relay(exchange: Exchange) -> Answering:
-            Forwarding(exchange, rotation, _target(exchange, path_of)).go()
+        def relay(exchange: Exchange) -> Answering | Reply:
+            target = _target(exchange, path_of)
+            if exchange.head.upgrade and upgrading.asks(exchange, websocket):
+                return upgrading.upgrade(exchange, lambda shake: Upgrading(exchange, rotation, target, shake))
+            Forwarding(exchange, rotation, target).go()
             return ANSWERING
 
         return relay
@@ -120,9 +125,14 @@ class HttpUpstream:
             await self._owned.close()
 
 
-def _watched_relay(rotation: Rotation, path_of: Callable[[Exchange], bytes], key_of: ExchangeKey) -> Step:
-    def relay(exchange: Exchange) -> Answering:
-        WatchedForwarding(exchange, rotation, _target(exchange, path_of), key_of(exchange)).go()
+def _watched_relay(
+    rotation: Rotation, path_of: Callable[[Exchange], bytes], key_of: ExchangeKey, websocket: bool | None
+) -> Step:
+    def relay(exchange: Exchange) -> Answering | Reply:
+        target, key = _target(exchange, path_of), key_of(exchange)
+        if exchange.head.upgrade and upgrading.asks(exchange, websocket):
+            return upgrading.upgrade(exchange, lambda shake: WatchedUpgrading(exchange, rotation, target, key, shake))
+        WatchedForwarding(exchange, rotation, target, key).go()
         return ANSWERING
 
     return relay

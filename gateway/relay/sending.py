@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Final
 
-from gateway.core.errors import Problem
+from gateway.core.errors import BadGateway, Problem
 from gateway.core.framing_reply import ReplyHead
 from gateway.relay.connecting import SILENT
 from gateway.relay.connection import Connection
@@ -136,6 +136,12 @@ class Sending(ABC):
         self._use(pool)
         self._ask(True)
         return True
+
+    def switched(self, connection: Connection, head: ReplyHead, rest: bytes) -> None:
+        raise BadGateway("The upstream switched protocols; nobody asked for that.")
+
+    def quiet(self) -> float:
+        return 0.0
 
     @abstractmethod
     def whole(self, head: ReplyHead, body: bytes) -> None: ...

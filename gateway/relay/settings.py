@@ -14,6 +14,7 @@ GATEWAY_ERRORS: Final = frozenset((502, 503, 504))  # its own upstream failed, o
 @dataclass(frozen=True, slots=True)
 class Settings:
     """`timeout`: from the request to the response's head; `idle_timeout`: between two reads of its body;
+    `stream_idle`: the same of an event stream, and of a WebSocket both ways;
     `total_timeout`: from the request's start to the response's end; `keep`: how long an unused connection stays;
     `max_age`, `max_requests`: after which a connection is not used again; `queue`: how many requests wait for a
     connection, each for `queue_timeout`; `retry_on`: statuses for which a safe request is sent again."""
@@ -21,6 +22,7 @@ class Settings:
     timeout: float = 30.0
     connect_timeout: float = 5.0
     idle_timeout: float = 30.0
+    stream_idle: float = 3600.0
     total_timeout: float = 0.0
     keep: float = 30.0
     max_age: float = 0.0

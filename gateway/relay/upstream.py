@@ -25,9 +25,10 @@ class Fetched:
 class Upstream(Protocol):
     """One backend's targets with their pools. Raises BadGateway, GatewayTimeout."""
 
-    def relay(self, template: str | None, parameters: tuple[str, ...]) -> Step:
+    def relay(self, template: str | None, parameters: tuple[str, ...], websocket: bool | None = None) -> Step:
         """The last step of a relay. `template` is the upstream path: `{name}` and `**` stand for what the route's
-        parameters of that name matched, raw; None forwards the request's own path."""
+        parameters of that name matched, raw; None forwards the request's own path. `websocket`:
+        whether handshakes may open tunnels; None: unless the chain works on bodies."""
         ...
 
     async def fetch(

@@ -9,11 +9,14 @@ from typing import Final
 from gateway.core.errors import GatewayTimeout, Problem, RequestTimeout
 from gateway.core.exchange import Exchange
 from gateway.core.framing_reply import ReplyHead
+from gateway.relay.connection import Connection
 from gateway.relay.fetch import Fetching
 from gateway.relay.forward import Forwarding
 from gateway.relay.rotation import Rotation
 from gateway.relay.sending import Sending
 from gateway.relay.target import Pool
+from gateway.relay.upgrading import Upgrading
+from gateway.relay.websocket import Handshake
 
 SAFE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))  # RFC 9110 section 9.2.1, as far as they are relayed
 
@@ -167,6 +170,29 @@ class WatchedForwarding(Watched, Forwarding):
     def give_up(self, problem: Problem) -> None:
         self._finish()
         super().give_up(problem)
+
+
+class WatchedUpgrading(WatchedForwarding, Upgrading):
+    """A WebSocket's. The tunnel counts at its target while it lasts, and has no time for the whole."""
+
+    __slots__ = ()
+
+    def __init__(
+        self, exchange: Exchange, rotation: Rotation, target: bytes, key: bytes | None, handshake: Handshake
+    ) -> None:
+        Upgrading.__init__(self, exchange, rotation, target, handshake)
+        self._key = key
+
+    def switched(self, connection: Connection, head: ReplyHead, rest: bytes) -> None:
+        super().switched(connection, head, rest)
+        self._answered(head.status)
+        if self._until:
+            self._until = 0.0
+            self._rotation.network.deadlines.discard(self)
+        if self._exchange.done:
+            self._finish()
+        else:
+            self._exchange.on_close(lambda _exchange: self._finish())
 
 
 class WatchedFetching(Watched, Fetching):

@@ -12,16 +12,19 @@ from typing import Any, Final
 
 from gateway.core.chain import fail, run
 from gateway.core.edge import begin, finish, refused
-from gateway.core.errors import BadRequest, Problem, RequestTimeout
+from gateway.core.errors import BadRequest, Problem, RequestTimeout, Unauthorized
 from gateway.core.exchange import Exchange, Head, Reply, Sink, Wait
 from gateway.core.framing import Framed, HeadReader
 from gateway.core.framing_body import Chunked, Counted, Scanner
 from gateway.core.framing_send import interim_head
 from gateway.core.intake import Intake
+from gateway.core.leaving import Leaving
+from gateway.core.tunnel import End, Tunnel
 from gateway.server.overload import BARE_REFUSAL, REFUSAL
 from gateway.server.protocol_connection import NEVER, Connection
 from gateway.server.protocol_reply import Overrun, ReplyFraming
 from gateway.server.protocol_shared import SERVER, Shared
+from gateway.server.protocol_tunnel import ClientEnd
 
 HELD: Final = 65_536  # bytes of a body nobody wants yet, or of later requests, before reading is paused
 DRAINED: Final = 65_536  # rest of a body that is read and dropped to keep the connection
@@ -129,10 +132,26 @@ class GatewayProtocol(Connection):
             self._take_ahead()
 
     def shutdown(self) -> None:
-        """uvicorn stops: an idle connection closes, the others after their reply."""
+        """uvicorn stops: an idle connection closes, the others after their reply. One without an end is ended."""
         self._closing = True
         if self._phase == HEAD and self._exchange is None:
             self._hang_up()
+        elif (sink := self._sink) is not None:
+            sink.leave(Leaving.DRAINING)
+
+    @property
+    def exchange(self) -> Exchange | None:
+        return self._exchange
+
+    def end_early(self, why: Leaving) -> None:
+        """The identity holds no more: what goes on is ended; a request that waits for its reply will have it."""
+        if self._exchange is None or self._exchange.done:
+            return
+        if self._exchange.started:
+            if (sink := self._sink) is not None:
+                sink.leave(why)
+        elif self._phase == BODY:
+            fail(self._exchange, Unauthorized("The credential stopped being valid while the request was arriving."))
 
     # requests
 
@@ -343,6 +362,15 @@ class GatewayProtocol(Connection):
         if last:
             self._transport.write(last)
         self._finish(exchange)
+
+    def upgrade(self, exchange: Exchange, reply: Reply, tunnel: Tunnel, upstream: End) -> None:
+        assert self._shared is not None
+        self._closing = False  # it does not say so: the connection goes on
+        self._transport.write(self._head(exchange, reply, None))
+        early, self._ahead = self._ahead, b""
+        self._exchange = self._intake = None
+        self._phase = CLOSED
+        ClientEnd(tunnel, self, exchange, self._shared).begin(upstream, early)
 
     def abort(self, exchange: Exchange) -> None:
         if exchange.done:

@@ -38,6 +38,7 @@ from gateway.runtime.registry import Registry
 from gateway.server import collector, launch, upstreams
 from gateway.server.environment import node_environment
 from gateway.server.kinds import BACKEND_KINDS, POLICY_KINDS
+from gateway.server.lasting import watch
 from gateway.server.link import Link, connect
 from gateway.server.listeners import Listeners
 from gateway.server.logs import configure
@@ -53,6 +54,7 @@ from gateway.telemetry.observer import Observer
 log: Final = logging.getLogger("gateway.worker")
 METRICS: Final = 1.0
 RECONNECT: Final = 0.1
+ENDING: Final = 0.5  # seconds of the grace period in which the process itself ends
 
 
 class NothingToServe(Unavailable):
@@ -291,11 +293,14 @@ async def _run_server(worker: Worker, given: launch.Launch, stop: asyncio.Task[A
         log_config=None,
         access_log=False,
     )
-    config.timeout_graceful_shutdown = settings.grace - delay  # type: ignore[assignment]  # parts of a second count, too
+    left = settings.grace - delay
+    own = max(left - ENDING, left / 2)
+    config.timeout_graceful_shutdown = own  # type: ignore[assignment]  # parts of a second count, too
     server = GatewayServer(config, worker.port.acceptor)
     worker.shared.overload.served = lambda: server.served
     running = asyncio.create_task(server.serve())
     worker.port.start()
+    watching = asyncio.create_task(watch(lambda: server.server_state.connections, worker.clock))
     await asyncio.wait([running, stop], return_when=asyncio.FIRST_COMPLETED)
     worker.drain()
     listening = asyncio.create_task(worker.listeners.drain(settings.grace))
@@ -303,6 +308,7 @@ async def _run_server(worker: Worker, given: launch.Launch, stop: asyncio.Task[A
     await worker.port.close()
     server.should_exit = True
     await asyncio.gather(running, listening)
+    watching.cancel()
 
 
 def main() -> None:

@@ -126,6 +126,7 @@ class EndpointSpec(Spec):
     binding: Binding = Binding()
     relay: str = ""
     relay_path: str = ""
+    websocket: bool | None = None
     document: str = ""
     steps: tuple[StepSpec, ...] = ()
     summary: str = ""

@@ -204,7 +204,8 @@ class VersionCompiler:
                 place=place,
             )
             if endpoint.relay:
-                yield base.model_copy(update={"relay": endpoint.relay, "relay_path": endpoint.path or ""})
+                own = {"relay": endpoint.relay, "relay_path": endpoint.path or "", "websocket": endpoint.websocket}
+                yield base.model_copy(update=own)
             elif isinstance(endpoint.call, TopicTarget):
                 yield from self._topic_endpoints(base, endpoint.call.topic)
             elif endpoint.call:

@@ -118,10 +118,10 @@ class Connection:
         assert not self.closed, "closed twice"
         self.closed = True
 
-    def relay(self, _path: str | None, _parameters: Sequence[str]) -> Step:
+    def relay(self, _path: str | None, _parameters: Sequence[str], websocket: bool | None) -> Step:
         def relayed(exchange: Exchange) -> Reply:
             assert not self.closed, "used after it was closed"
-            return Reply(200, [(b"X-Upstream", self.url.encode())])
+            return Reply(200, [(b"X-Upstream", self.url.encode()), (b"X-WebSocket", str(websocket).encode())])
 
         return relayed
 
@@ -144,6 +144,7 @@ class Http(BaseModel):
     timeout: str = ""
     connect_timeout: str = ""
     idle_timeout: str = ""
+    stream_idle: str = ""
     retries: int = 0
     max_connections: int = 0
 

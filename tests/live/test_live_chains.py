@@ -94,6 +94,14 @@ async def test_a_body_beyond_the_limit_is_refused_where_a_step_reads_it() -> Non
     assert (await world.request("POST", "/shop/erp/x", b" " * 100_000)).status == 200
 
 
+@pytest.mark.parametrize(
+    ("written", "told"), [("", b"None"), (", websocket: true", b"True"), (", websocket: false", b"False")]
+)
+async def test_what_a_relay_says_of_websockets_reaches_its_upstream(written: str, told: bytes) -> None:
+    world = await served(component(OPEN).replace("relay: erp", f"relay: erp{written}"))
+    assert (await world.request("GET", "/shop/erp/x")).get(b"x-websocket") == told
+
+
 # conditions
 
 

@@ -12,6 +12,7 @@ import uvicorn
 from gateway.core.chain import start
 from gateway.core.clock import ManualClock
 from gateway.core.exchange import Exchange, Reply, Step, Wait
+from gateway.core.leaving import Leaving
 from gateway.core.live import LiveCell
 from gateway.server.protocol import GatewayProtocol
 from tests.serving import Client, cell, connected, served
@@ -129,6 +130,7 @@ class Full:
     def client_gone(self) -> None: ...
     def pause(self) -> None: ...
     def resume(self) -> None: ...
+    def leave(self, why: Leaving) -> None: ...
 
 
 async def test_a_full_sink_stops_the_client_and_is_no_fault_of_it() -> None:
