@@ -24,7 +24,7 @@ from gateway.frontend.odata.mount import ODataMount
 from gateway.frontend.rest.binding import check
 from gateway.frontend.soap.mount import SoapMount
 from gateway.live.slots import Builder, build_slots
-from gateway.manifest.environment import reveal
+from gateway.manifest.environment import SECRET, reveal
 from gateway.schema.contract import read_operation
 from gateway.schema.json_schema import read_types
 from gateway.schema.types import Operation, Types
@@ -156,13 +156,18 @@ class _Dry:
             kind, pointer = self.backend_kinds[backend.kind], f"/backends/{name}/{backend.kind}"
             config = None if kind.connection is None else self._config(kind.connection, backend.config, pointer)
             if config is not None and kind.check is not None and not isinstance(self.builder.secrets, _Anything):
-                self._check(kind.check, config, pointer)
+                self._check(kind.check, config, pointer, SECRET in str(backend.config.get("targets")))
 
-    def _check(self, check: Callable[[Any, Services], None], config: Any, pointer: str) -> None:
+    def _check(self, check: Callable[[Any, Services], None], config: Any, pointer: str, secret: bool) -> None:
+        """`secret`: where the connection leads to is one, and must not be told."""
         try:
             check(config, self.builder.services)
         except DocumentsRefused as refused:
-            self._adopt(refused, pointer)
+            if secret:
+                message = "the connection is refused once its secrets are filled in: where it leads to, or its TLS"
+                self.refuse(self.place(pointer), "backend", message)
+            else:
+                self._adopt(refused, pointer)
         except WRONG as error:
             self.refuse(self.place(pointer), "backend", _text(error))
 

@@ -161,3 +161,10 @@ def test_certificates_that_are_wrong_are_told_with_their_place_and_without_the_k
     assert "planted" not in str(found)
     assert found.place.path.endswith("/tls/certificate")
     assert findings(text) == []
+
+
+def test_m73_a_forbidden_target_that_is_a_secret_is_refused_without_telling_it() -> None:
+    [found] = findings(secret_in("backend"), {"erp": Secret("169.254.169.254")}, Egress())
+    assert found.code == "backend"
+    assert "169.254" not in str(found)
+    assert findings(secret_in("backend"), {"erp": Secret("erp.example")}, Egress()) == []
