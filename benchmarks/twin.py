@@ -14,6 +14,7 @@ import asyncio
 import cProfile
 import pstats
 import sys
+import socket
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -171,11 +172,12 @@ def _put_keys(worker: Worker) -> None:
 def _launched() -> Iterator[tuple[Launch, Snapshot]]:
     with tempfile.TemporaryDirectory(prefix="twin-") as name:
         folder = Path(name)
-        with servers.store(folder) as socket:
+        with servers.store(folder) as store:
             settings = Settings(processes=("benchmarks.processes",), environment=folder / "environment.json")
             snapshot = _snapshot(folder)
-            given = {"settings": settings, "store_url": f"unix://{socket}", "data": folder, "key_secret": SECRET}
-            given |= {"control_socket": folder / "none", "node": "twin", "gateway_port": 0, "admin_port": 0}
+            given = {"settings": settings, "store_url": f"unix://{store}", "data": folder, "key_secret": SECRET}
+            given |= {"control_socket": folder / "none", "node": "twin", "places": (), "admin_port": 0}
+            given |= {"gateway_fds": ((socket.socket().detach(),),), "tls": (None,)}  # nobody connects to it
             yield Launch(**given), snapshot
 
 

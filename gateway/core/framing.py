@@ -35,6 +35,7 @@ _special = re.compile(
     rb"\r\n(host|content-length|transfer-encoding|connection|expect|upgrade):[ \t]*+([^\r\n]*+)", re.IGNORECASE
 ).findall
 _connection = headers.finder(b"connection")
+_an_underscored = re.compile(rb"\r\n[^:\r\n_]*+_").search
 _underscored = re.compile(rb"\r\n[^:\r\n_]*+_[^:\r\n]*+:[^\r\n]*+").sub
 bare = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|\x00").search
 _request_line = re.compile(rb"([^ ]+) ([^ ]+) (HTTP/[0-9]\.[0-9])").fullmatch
@@ -62,7 +63,7 @@ class Decided:
             raise HeadTooLarge(f"A request head may have {limits.fields} fields.")
         self.tail = tail
         self.http10 = http10
-        self.block = _underscored(b"", raw) if b"_" in raw else raw
+        self.block = _underscored(b"", raw) if _an_underscored(raw) is not None else raw
         self.host, self.length, self.close, self.expects, self.upgrade = _decide(self.block, http10)
         self.memo: dict[object, Any] = {}
 
