@@ -101,9 +101,13 @@ class Acceptor:
         self._steal()
 
     def close(self) -> None:
-        """No new connections; handshakes go on."""
+        """No new connections; handshakes go on. What the kernel has accepted already is taken first, as it would be
+        reset."""
         if not self._open:
             return
+        for source in self.sources:
+            for each in (source.own, *source.others):
+                self._accept(source, each, BACKLOG)
         self._open = False
         for timer in self._timers:
             timer.cancel()

@@ -30,6 +30,7 @@ HELD: Final = 65_536  # bytes of a body nobody wants yet, or of later requests, 
 DRAINED: Final = 65_536  # rest of a body that is read and dropped to keep the connection
 TURN: Final = 16  # pipelined requests that are served before other connections have their turn
 LINGER: Final = 2.0  # seconds that a refused client has to read its refusal
+FIRST: Final = 1.0  # seconds that the first request of a connection has when the worker ends
 LINGERED: Final = 4_194_304  # bytes that are read and dropped meanwhile
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -74,7 +75,8 @@ class GatewayProtocol(Connection):
         self._intake: Intake | None = None
         self._scanner: Scanner | None = None
         self._framing = ReplyFraming()
-        self._taking = self._closing = self._expects = False
+        self._taking = self._closing = False
+        self._expects: bool | None = None  # before the first request
         self._dropped = 0
 
     # asyncio.Protocol and uvicorn
@@ -132,10 +134,14 @@ class GatewayProtocol(Connection):
             self._take_ahead()
 
     def shutdown(self) -> None:
-        """uvicorn stops: an idle connection closes, the others after their reply. One without an end is ended."""
+        """uvicorn stops: an idle connection closes, the others after their reply. One without an end is ended. A new one
+        is not idle: its first request may be on its way, and gets a moment."""
         self._closing = True
         if self._phase == HEAD and self._exchange is None:
-            self._hang_up()
+            if self._expects is None:
+                self._read_by = min(self._read_by, self._in(FIRST))
+            else:
+                self._hang_up()
         elif (sink := self._sink) is not None:
             sink.leave(Leaving.DRAINING)
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from gateway.server.protocol_connection import _peer
+from gateway.server.protocol_peer import peer_of
 from tests.conformance.gateway_node import MAX_BODY, TRUSTED, Gateway, relayed, same
 from tests.conformance.test_conformance_heads import every, table
 
@@ -275,7 +275,7 @@ class _Transport:
 
 @pytest.mark.parametrize("address", ["::ffff:127.0.0.2", "::FFFF:127.0.0.2", "127.0.0.2"])
 def test_h35_an_ipv4_mapped_peer_is_its_ipv4_address(address: str) -> None:
-    assert _peer(_Transport(address)).address == "127.0.0.2"  # type: ignore[arg-type]
+    assert peer_of(_Transport(address)).address == "127.0.0.2"  # type: ignore[arg-type]
 
 
 ELSEWHERE = (
