@@ -134,8 +134,8 @@ class GatewayProtocol(Connection):
             self._take_ahead()
 
     def shutdown(self) -> None:
-        """uvicorn stops: an idle connection closes, the others after their reply. One without an end is ended. A new one
-        is not idle: its first request may be on its way, and gets a moment."""
+        """uvicorn stops: an idle connection closes, the others after their reply. One without an end is ended. A new
+        one is not idle: its first request may be on its way, and gets a moment."""
         self._closing = True
         if self._phase == HEAD and self._exchange is None:
             if self._expects is None:
