@@ -8,7 +8,7 @@ from typing import Any, cast
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.core.errors import Problem
+from gateway.core.errors import BadGateway, Problem
 from gateway.core.framing_reply import ReplyHead
 from gateway.relay.connection import Connection
 from gateway.relay.pool import open_upstream
@@ -93,6 +93,12 @@ class Heard:
     def failed(self, problem: Problem, silent: bool) -> None:
         assert not self.end
         self.end = "failed"
+
+    def switched(self, connection: Connection, head: ReplyHead, rest: bytes) -> None:
+        raise BadGateway("The upstream switched protocols; nobody asked for that.")
+
+    def quiet(self) -> float:
+        return 0.0
 
     def full(self) -> None: ...
     def drained(self) -> None: ...
