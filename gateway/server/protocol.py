@@ -31,6 +31,7 @@ DRAINED: Final = 65_536  # rest of a body that is read and dropped to keep the c
 TURN: Final = 16  # pipelined requests that are served before other connections have their turn
 LINGER: Final = 2.0  # seconds that a refused client has to read its refusal
 FIRST: Final = 1.0  # seconds that the first request of a connection has when the worker ends
+ENDED: Final = 1.0  # seconds that a reply may take to begin, or to go on, for a client that has ended its side
 LINGERED: Final = 4_194_304  # bytes that are read and dropped meanwhile
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -50,6 +51,7 @@ class GatewayProtocol(Connection):
         "_ahead",
         "_closing",
         "_dropped",
+        "_ended",
         "_exchange",
         "_expects",
         "_framing",
@@ -75,7 +77,7 @@ class GatewayProtocol(Connection):
         self._intake: Intake | None = None
         self._scanner: Scanner | None = None
         self._framing = ReplyFraming()
-        self._taking = self._closing = False
+        self._taking = self._closing = self._ended = False
         self._expects: bool | None = None  # before the first request
         self._dropped = 0
 
@@ -103,8 +105,15 @@ class GatewayProtocol(Connection):
             if self._dropped > LINGERED:
                 self._transport.abort()
 
-    def eof_received(self) -> None:
-        """The client sends no more, which is how most of them go away: the connection closes."""
+    def eof_received(self) -> bool:
+        """The client sends no more. What it has sent whole is answered if that begins soon, as a client may end its
+        side and read on (RFC 9112 section 9.6); most that end are gone, and nothing may run on for them. False: the
+        connection closes."""
+        if not self._transport.can_write_eof() or not (self._phase == BUSY or (self._phase == HEAD and self._ahead)):
+            return False
+        self._ended = True
+        self._read_by = self._in(ENDED)
+        return True
 
     def _lost(self) -> None:
         self._phase = CLOSED
@@ -187,7 +196,11 @@ class GatewayProtocol(Connection):
             self._refuse(problem)
         finally:
             self._taking = rest
-        if self._phase == HEAD and not self._write_paused:
+            if self._ended:
+                self._read_by = self._in(ENDED)
+        if self._phase == HEAD and self._ended:
+            self._hang_up()  # no more will come of the head that has begun
+        elif self._phase == HEAD and not self._write_paused:
             self._resume_reading()
 
     def _take_later(self) -> None:
@@ -357,6 +370,8 @@ class GatewayProtocol(Connection):
         if framed:
             exchange.sent += len(data)
             self._transport.write(framed)
+        if self._ended:
+            self._read_by = self._in(ENDED)
 
     def end(self, exchange: Exchange) -> None:
         if exchange.done:
@@ -412,7 +427,7 @@ class GatewayProtocol(Connection):
         finish(self._live, exchange)
         self._exchange = self._intake = None
         self._server_state.total_requests += 1
-        if self._closing:
+        if self._closing or (self._ended and not self._ahead):
             self._hang_up()
         elif self._phase == BODY:
             self._phase = DRAIN
@@ -445,7 +460,9 @@ class GatewayProtocol(Connection):
             self._transport.close()
 
     def _late(self) -> None:
-        if self._phase == BODY and self._exchange is not None:
+        if self._ended and self._write_paused:
+            self._read_by = self._in(ENDED)  # it reads on, slowly: that has its own deadline
+        elif self._phase == BODY and self._exchange is not None:
             self._closing = True
             self._scanner = None
             fail(self._exchange, RequestTimeout("The request's body stopped arriving."))
