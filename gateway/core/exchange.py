@@ -44,7 +44,20 @@ class Head:
     same block share it, so that a client's next request finds what its last one had to work out. Keys are the objects
     of whoever derives."""
 
-    __slots__ = ("_fields", "block", "host", "http10", "length", "memo", "method", "path", "peer", "query", "upgrade")
+    __slots__ = (
+        "_fields",
+        "block",
+        "host",
+        "http10",
+        "length",
+        "lone",
+        "memo",
+        "method",
+        "path",
+        "peer",
+        "query",
+        "upgrade",
+    )
 
     def __init__(
         self,
@@ -69,6 +82,7 @@ class Head:
         self.peer = peer
         self.memo: dict[object, Any] = {} if memo is None else memo
         self.upgrade = upgrade
+        self.lone = False  # the target ends in a `?` with nothing behind it, which goes on as it came
         self._fields: headers.Fields | None = None
 
     @property

@@ -47,6 +47,7 @@ _empty_lines = re.compile(rb"(?:\r\n)++").match
 
 _REFUSED_METHODS = frozenset((b"CONNECT", b"TRACE"))
 _NOBODY: Final = Peer()
+_QUESTION: Final = 0x3F  # ?
 _ALLOW = ((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
 
 
@@ -96,7 +97,9 @@ def frame(data: bytes, limits: Limits, last: Decided | None = None) -> Framed | 
     tail = data[match.end(2) : end]
     decided = last if last is not None and last.tail == tail else Decided(tail, raw, minor == b"0", limits)
     path, query = targets.split(target, decided.host)
-    return Framed(_made(method, path, query, decided), decided, end)
+    head = _made(method, path, query, decided)
+    head.lone = not query and target.endswith(b"?")
+    return Framed(head, decided, end)
 
 
 def _again(data: bytes, limits: Limits, last: Decided) -> Framed | None:
@@ -107,10 +110,10 @@ def _again(data: bytes, limits: Limits, last: Decided) -> Framed | None:
     match = _usual(data, 0, at)
     if match is None or at + len(last.tail) > limits.head:
         return None
-    method, path, query = match.groups()
-    if method in _REFUSED_METHODS:
+    method, path, query = match.groups(b"")
+    if method in _REFUSED_METHODS or (not query and data[at - 1] == _QUESTION):
         return None
-    return Framed(_made(method, path, query or b"", last), last, at + len(last.tail))
+    return Framed(_made(method, path, query, last), last, at + len(last.tail))
 
 
 def _made(method: bytes, path: bytes, query: bytes, decided: Decided) -> Head:

@@ -142,8 +142,8 @@ def _target(exchange: Exchange, path_of: Callable[[Exchange], bytes]) -> bytes:
     """The request target for the upstream."""
     if exchange.edited is not None:
         return _edited_target(exchange, exchange.edited, path_of)
-    path, query = path_of(exchange), exchange.head.query
-    return path + b"?" + query if query else path
+    head, path = exchange.head, path_of(exchange)
+    return path + b"?" + head.query if head.query or head.lone else path
 
 
 def _edited_target(exchange: Exchange, edits: Edits, path_of: Callable[[Exchange], bytes]) -> bytes:
@@ -158,7 +158,7 @@ def _edited_target(exchange: Exchange, edits: Edits, path_of: Callable[[Exchange
         query = edits.query
         if _QUERY.fullmatch(query) is None:
             raise BadRequest("A step wrote a query that must be percent-encoded.")
-    return path + b"?" + query if query else path
+    return path + b"?" + query if query or (exchange.head.lone and edits.query is None) else path
 
 
 def compile_template(template: str | None, parameters: tuple[str, ...]) -> Callable[[Exchange], bytes]:
