@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.loop_watch import LoopWatch, excuse
 
 # How long a machine takes tells nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
+
+_watch = LoopWatch()
+
+
+def pytest_configure() -> None:
+    _watch.install()
+
+
+def pytest_unconfigure() -> None:
+    _watch.remove()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """A test in which one callback blocked the loop fails (CASES A67)."""
+    excused = excuse(item)
+    _watch.reset()
+    result = yield
+    if excused is None and (complaint := _watch.complaint()):
+        pytest.fail(complaint, pytrace=False)
+    return result
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
