@@ -7,6 +7,7 @@ from collections.abc import Generator
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import soak
 from tests.loop_watch import LoopWatch, excuse
 
 # How long a machine takes tells nothing about the code.
@@ -42,3 +43,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture
 def update_golden(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest) -> soak.Record:
+    """Notes a figure of a soak test in `benchmarks/soak.md`: `record("failed requests", "0 of 30000")`."""
+    assert request.node.get_closest_marker("soak"), "figures of wall-clock time belong to tests marked soak"
+    return soak.recorder(request.node.name)
