@@ -1,0 +1,138 @@
+"""Clients that keep their connections and ask all the time, and that are told nothing of what happens to the node.
+
+A client reconnects when a reply said `Connection: close`, and when its connection was closed while it was not in use.
+Whatever else goes wrong, and every status but 200, is a failed request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import threading
+from dataclasses import dataclass, field
+from itertools import cycle
+from typing import Final, Self
+
+from tests.server.nodes import WAIT, until
+
+PATIENCE: Final = 60.0  # seconds for a reply; a request that waits for a worker to start is late, not lost
+
+
+class Broken(Exception):
+    """The request has no proper reply."""
+
+
+@dataclass
+class Tally:
+    """What all clients got. `failed` has a text for each request that was not answered with 200."""
+
+    answered: int = 0
+    told: int = 0  # replies that said that the connection closes
+    found: int = 0  # connections that were closed while they were not in use
+    failed: list[str] = field(default_factory=list)
+
+
+class Clients:
+    """`count` clients in threads of their own, from `with` to its end; each sends the `requests` in turn."""
+
+    def __init__(self, url: str, requests: list[bytes], count: int = 8) -> None:
+        host, port = url.removeprefix("http://").split(":")
+        self.address = host, int(port)
+        self.tally = Tally()
+        self._requests = requests
+        self._stop = threading.Event()
+        self._lock = threading.Lock()
+        self._threads = [threading.Thread(target=self._run, args=(index,), daemon=True) for index in range(count)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        self.answered(10 * len(self._threads))
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(WAIT)
+            assert not thread.is_alive(), "a client waits for ever"
+
+    def answered(self, more: int, total: int = 0) -> None:
+        """Waits until so many further requests have been answered, and `total` in all."""
+        wanted = max(self.tally.answered + more, total)
+        until(lambda: self.tally.answered >= wanted or self.tally.failed, f"{wanted} requests were answered")
+
+    def _run(self, index: int) -> None:
+        requests = cycle(self._requests[index % len(self._requests) :] + self._requests[: index % len(self._requests)])
+        connection: socket.socket | None = None
+        try:
+            while not self._stop.is_set():
+                if connection is not None and _ended(connection):
+                    connection.close()
+                    connection = None
+                    self._count(found=1)
+                connection = self._ask(connection, next(requests))
+        finally:
+            if connection is not None:
+                connection.close()
+
+    def _ask(self, connection: socket.socket | None, request: bytes) -> socket.socket | None:
+        """One request; the connection, if it goes on."""
+        fresh = connection is None
+        try:
+            if connection is None:
+                connection = socket.create_connection(self.address, PATIENCE)
+            connection.sendall(request)
+            head = _reply(connection)
+        except (OSError, Broken) as error:
+            where = "a new connection" if fresh else "a kept connection"
+            self._count(failed=f"{request.split(b' HTTP')[0].decode()} on {where}: {error!r}")
+            return None
+        if not head.startswith(b"HTTP/1.1 200 "):
+            self._count(failed=f"{request.split(b' HTTP')[0].decode()}: {head.decode(errors='replace')}")
+        closes = b"\r\nconnection: close" in head.lower()
+        self._count(answered=1, told=int(closes))
+        if closes:
+            connection.close()
+            return None
+        return connection
+
+    def _count(self, answered: int = 0, told: int = 0, found: int = 0, failed: str = "") -> None:
+        with self._lock:
+            self.tally.answered += answered
+            self.tally.told += told
+            self.tally.found += found
+            if failed:
+                self.tally.failed.append(failed)
+
+
+def _ended(connection: socket.socket) -> bool:
+    """The other side closed it while it was not in use. Whatever stands there to be read is the end, or nonsense."""
+    waiting = select.poll()
+    waiting.register(connection, select.POLLIN)
+    if not waiting.poll(0):
+        return False
+    with contextlib.suppress(OSError):
+        assert connection.recv(1) == b"", "bytes that nobody asked for"
+    return True
+
+
+def _reply(connection: socket.socket) -> bytes:
+    """The head of a reply that came whole, framed by its Content-Length."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += _more(connection, data)
+    head, _, body = data.partition(b"\r\n\r\n")
+    (length,) = (line[15:] for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+    while len(body) < int(length):
+        body += _more(connection, data)
+    if len(body) > int(length):
+        raise Broken("more than its reply")
+    return head
+
+
+def _more(connection: socket.socket, before: bytes) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise Broken("closed within a reply" if before else "closed without a reply")
+    return data
