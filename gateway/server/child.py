@@ -56,19 +56,21 @@ class Child:
         while not self._stopping.is_set():
             started = loop.time()
             try:
-                ended = f"pid {await self._run()}"
+                pid, code = await self._run()
+                ended = f"pid {pid}, exit code {code}"
             except OSError as error:
-                ended = f"not started: {error}"
+                code, ended = -1, f"not started: {error}"
             if self._stopping.is_set():
                 return
-            pause = BACKOFF if loop.time() - started > STEADY else pause
+            if not code or loop.time() - started > STEADY:  # told to end, or it was well for a while
+                pause = BACKOFF
             log.warning("%s ended (%s); starting another", self.name, ended)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
             pause = min(pause * 2, LONGEST)
 
-    async def _run(self) -> str:
-        """From its start to its end; `PID, exit code N`."""
+    async def _run(self) -> tuple[int, int]:
+        """From its start to its end: process id and exit code."""
         loop = asyncio.get_running_loop()
         reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         loop.add_reader(reading, self._heard, reading)
@@ -78,7 +80,7 @@ class Child:
             if self._stopping.is_set():
                 self.signal(signal.SIGTERM)
             await self._listen(process)
-            return f"{process.pid}, exit code {await process.wait()}"
+            return process.pid, await process.wait()
         finally:
             loop.remove_reader(reading)
             os.close(reading)

@@ -33,6 +33,7 @@ LINGER: Final = 2.0  # seconds that a refused client has to read its refusal
 FIRST: Final = 1.0  # seconds that the first request of a connection has when the worker ends
 ENDED: Final = 1.0  # seconds that a reply may take to begin, or to go on, for a client that has ended its side
 LINGERED: Final = 4_194_304  # bytes that are read and dropped meanwhile
+UNUSED: Final = 1.0  # seconds for which a connection has not been used when it closes because the worker ends
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 # What a connection's bytes mean now; plain numbers, as they are compared for every read.
@@ -56,6 +57,7 @@ class GatewayProtocol(Connection):
         "_expects",
         "_framing",
         "_intake",
+        "_leaving",
         "_live",
         "_phase",
         "_reader",
@@ -77,7 +79,7 @@ class GatewayProtocol(Connection):
         self._intake: Intake | None = None
         self._scanner: Scanner | None = None
         self._framing = ReplyFraming()
-        self._taking = self._closing = self._ended = False
+        self._taking = self._closing = self._ended = self._leaving = False
         self._expects: bool | None = None  # before the first request
         self._dropped = 0
 
@@ -143,14 +145,15 @@ class GatewayProtocol(Connection):
             self._take_ahead()
 
     def shutdown(self) -> None:
-        """uvicorn stops: an idle connection closes, the others after their reply. One without an end is ended. A new
-        one is not idle: its first request may be on its way, and gets a moment."""
+        """uvicorn stops: the next reply closes the connection. One whose client asks again and again is not closed
+        before that, as its next request may be under way, nor is a new one; one that is not used closes. What has no
+        end is ended."""
         self._closing = True
-        if self._phase == HEAD and self._exchange is None:
-            if self._expects is None:
-                self._read_by = min(self._read_by, self._in(FIRST))
-            else:
-                self._hang_up()
+        if self._phase == HEAD and not (self._taking or self._ahead or self._reader.partial):
+            used = self._read_by - self._live.limits.keep_alive
+            self._read_by = min(self._read_by, self._in(FIRST) if self._expects is None else used + UNUSED)
+            self._leaving = True
+            self.check(self._in(0.0))
         elif (sink := self._sink) is not None:
             sink.leave(Leaving.DRAINING)
 
@@ -216,7 +219,8 @@ class GatewayProtocol(Connection):
     def _await_head(self) -> None:
         """The deadline of a head counts from its first byte and is not moved by later ones."""
         limit = self._in(self._live.limits.head_timeout)
-        if self._reader.partial and self._read_by > limit:
+        if self._reader.partial and (self._leaving or self._read_by > limit):
+            self._leaving = False
             self._read_by = limit
 
     def _begin(self, framed: Framed, data: bytes) -> None:
@@ -447,11 +451,13 @@ class GatewayProtocol(Connection):
 
     def _hang_up(self) -> None:
         """Closes. A client that still sends would take the close for a reset and lose the reply: it is read for a
-        while, unheard (RFC 9112 section 9.6)."""
-        self._write_by = self._in(LINGER)
+        while, unheard (RFC 9112 section 9.6). One that reads slowly still gets all of its reply."""
+        self._unsent = self._transport.get_write_buffer_size()
+        self._write_by = self._in(self._patience if self._unsent else LINGER)
         self._read_by = NEVER
+        sends = self._phase == BODY or self._ahead or self._unread()
         self._ahead = b""
-        if self._phase == BODY and self._transport.can_write_eof():
+        if sends and self._transport.can_write_eof():
             self._phase = LINGERING
             self._resume_reading()
             self._transport.write_eof()
@@ -468,8 +474,10 @@ class GatewayProtocol(Connection):
             fail(self._exchange, RequestTimeout("The request's body stopped arriving."))
         elif self._phase == HEAD and self._reader.partial:
             self._refuse(RequestTimeout("The request's head did not arrive in time."))
-        elif self._transport.get_write_buffer_size():
+        elif self._transport.get_write_buffer_size() and not self._leaving:
             self._transport.abort()
+        elif self._phase == HEAD and self._unread():
+            self._read_by = self._in(self._live.limits.head_timeout)
         else:
             self._hang_up()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 import socket
 import struct
 from abc import abstractmethod
@@ -155,12 +156,21 @@ class Connection(asyncio.Protocol):
         unsent = self._transport.get_write_buffer_size()
         assert self._shared is not None
         least = max(1, int(self._shared.live.limits.rate * self._patience))
-        if self._write_paused and 0 < unsent <= self._unsent - least:
+        if 0 < unsent <= self._unsent - least:
             self._unsent = unsent
             self._write_by = now + self._patience
             return
         self._write_by = NEVER
         self._transport.abort()
+
+    def _unread(self) -> bool:
+        """Bytes have arrived that the loop has not read yet: a close now would answer them with a reset."""
+        sock = self._transport.get_extra_info("socket")
+        if sock is None or sock.fileno() < 0:
+            return False
+        waiting = select.poll()
+        waiting.register(sock.fileno(), select.POLLIN)
+        return bool(waiting.poll(0))
 
     def _reset(self) -> None:
         """Ends the connection by a reset, as its plain end would look like the reply's end."""

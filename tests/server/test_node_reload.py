@@ -135,5 +135,8 @@ def test_20_publishes_and_20_worker_restarts_fail_none_of_30000_requests(front: 
         clients.answered(0, total=30_000)
     tally = clients.tally
     record("failed requests", f"{len(tally.failed)} of {tally.answered + len(tally.failed)}")
-    record("connections that a reply said would close, and that were closed between requests", f"{tally.told}, {tally.found}")
+    record(
+        "connections that a reply said would close, and that were closed between requests",
+        f"{tally.told}, {tally.found}",
+    )
     assert tally.failed == []
