@@ -24,6 +24,7 @@ log: Final = logging.getLogger("gateway.store")
 Answer = Callable[[Any], None]  # a script's reply; None: no decision
 Moved = Callable[[str, bytes, Answer, Script | None], None]  # what a cluster's server told, and the call
 MAX_PENDING: Final = 50_000
+QUIET: Final = 10.0  # seconds between two lines of the log that say the same
 
 
 def pack(*parts: bytes) -> bytes:
@@ -44,9 +45,16 @@ class _Link(asyncio.Protocol):
     """One life of the connection: its pending calls, in order, and its reader. Everything that is written goes through
     `send`, so that answers meet their calls: what is written stands in the order of `pending`."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, lost: Callable[[_Link], None], moved: Moved | None) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        lost: Callable[[_Link], None],
+        moved: Moved | None,
+        refused: Callable[[str], None],
+    ) -> None:
         self._loop = loop
         self._lost = lost
+        self._told = refused
         self._moved = moved
         self._out: list[bytes] = []
         self._reader = hiredis.Reader()
@@ -90,7 +98,7 @@ class _Link(asyncio.Protocol):
         elif self._moved is not None and not redirected and told.startswith(("MOVED ", "ASK ")):
             self._moved(told, command, answer, script)
         else:
-            log.warning("the store refused a command: %s", told)
+            self._told(told)
             deliver(answer, None)
             if told.startswith("READONLY"):
                 self.cut()  # a demoted primary: the name or address may lead to the new one by now
@@ -149,6 +157,9 @@ class HotConnection:
         self._sweep_due = 0.0
         self._connecting: asyncio.Task[None] | None = None
         self._closed = False
+        self._since = 0.0  # when the link was made
+        self._pause = backoff[0]  # before the next one, when this one does not last
+        self._said: dict[str, float] = {}  # until when a refusal of that kind is not told again
 
     @property
     def up(self) -> bool:
@@ -191,18 +202,31 @@ class HotConnection:
             return
         self._sweep_later(loop)
 
+    def _refused(self, told: str) -> None:
+        """Every request may be refused alike: a log of that would be the next outage."""
+        kind, now = told.partition(" ")[0], asyncio.get_running_loop().time()
+        if now >= self._said.get(kind, 0.0):
+            self._said[kind] = now + QUIET
+            log.warning("the store refused a command: %s", told)
+
     def _lost(self, link: _Link) -> None:
-        if link is self._link:
+        """One that did not last is not replaced at once: a demoted primary lets everybody in and refuses the first
+        call."""
+        if link is self._link and self._loop is not None:
             self._link = None
-            self._reconnect()
+            first, longest = self._backoff
+            lasted = self._loop.time() - self._since > longest
+            self._pause = first if lasted else min(longest, self._pause * 2)
+            self._reconnect(0.0 if lasted else self._pause)
 
-    def _reconnect(self) -> None:
+    def _reconnect(self, after: float = 0.0) -> None:
         if not self._closed and self._loop is not None and self._connecting is None:
-            self._connecting = self._loop.create_task(self._try_again())
+            self._connecting = self._loop.create_task(self._try_again(after))
 
-    async def _try_again(self) -> None:
+    async def _try_again(self, after: float) -> None:
         pause, longest = self._backoff
         try:
+            await asyncio.sleep(after)
             while not self._closed and not await self._try():
                 await asyncio.sleep(pause)
                 pause = min(longest, pause * 2)
@@ -211,7 +235,8 @@ class HotConnection:
 
     async def _try(self) -> bool:
         """Connects, signs in and asks for a PONG: a frozen server accepts connections, too."""
-        link = _Link(asyncio.get_running_loop(), self._lost, self._moved)
+        loop = asyncio.get_running_loop()
+        link = _Link(loop, self._lost, self._moved, self._refused)
         try:
             async with asyncio.timeout(max(0.5, self._timeout * 2)):
                 await self._open(link)
@@ -220,13 +245,17 @@ class HotConnection:
         except (OSError, ValueError):
             link.cut()
             return False
+        except Exception:  # whatever it is, nobody else would try again
+            log.exception("the store at %s cannot be connected", self._where)
+            link.cut()
+            return False
         except BaseException:
             link.cut()
             raise
         if self._closed or link.transport is None or link.transport.is_closing():
             link.cut()
             return False
-        self._link = link
+        self._link, self._since = link, loop.time()
         return True
 
     async def _open(self, link: _Link) -> None:

@@ -30,7 +30,7 @@ class Recorder:
 def connected() -> tuple[HotConnection, _Link, Recorder]:
     loop = asyncio.get_running_loop()
     connection = HotConnection("redis://127.0.0.1:1")
-    link = _Link(loop, connection._lost, None)
+    link = _Link(loop, connection._lost, None, connection._refused)
     recorder = Recorder()
     link.connection_made(cast(asyncio.Transport, recorder))
     connection._loop, connection._link = loop, link
