@@ -39,6 +39,11 @@ class Store:
     def thaw(self) -> None:
         self._server.thaw()
 
+    def tell(self, *command: str) -> None:
+        """A command of an operator."""
+        with redis.Redis.from_url(self.url) as client:
+            client.execute_command(*command)
+
 
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
@@ -126,6 +131,46 @@ def test_a_frozen_store_is_no_different_from_a_stopped_one(shop: tuple[Node, str
         store.thaw()
     is_whole_again(node, key, "frozen")
     assert sorted(node.pids()) == sorted(before)
+
+
+@pytest.mark.parametrize(
+    ("fault", "cure"),
+    [
+        (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+        (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+    ],
+    ids=["full", "read-only"],
+)
+def test_a_store_that_takes_no_writes_still_tells_what_it_has(
+    shop: tuple[Node, str], store: Store, fault: tuple[str, ...], cure: tuple[str, ...]
+) -> None:
+    """Limits cannot count; keys and routes go on; changes and messages are refused, and nothing of them is kept."""
+    node, key = shop
+    before = node.pids()
+    store.tell(*fault)
+    try:
+        until(lambda: statuses(node, key, "closed") == {503}, "the closed limit refuses")
+        refused = node.get("/shop/v1/closed", key)
+        assert (refused.headers["content-type"], refused.headers["retry-after"]) == ("application/problem+json", "1")
+        assert statuses(node, key, "who") == {200}
+        assert statuses(node, key, "open") == {200}
+        assert statuses(node, "pk_unknown", "who") == {401}
+        assert node.order(key, 3).status_code == 503
+        assert node.apply(rules("never")).status_code == 503
+        assert node.admin("GET", "/versions").status_code == 200
+    finally:
+        store.tell(*cure)
+    is_whole_again(node, key, f"after-{fault[0].lower()}")
+    assert sorted(node.pids()) == sorted(before)
+
+
+def test_connections_that_the_store_resets_again_and_again_are_made_again(shop: tuple[Node, str], store: Store) -> None:
+    node, key = shop
+    for _ in range(10):
+        store.tell("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        assert statuses(node, key, "closed", 4) <= {200, 503}
+        assert statuses(node, key, "open", 4) == {200}
+    is_whole_again(node, key, "reset")
 
 
 def test_a_restart_without_the_store_serves_the_last_known_good(store: Store, tmp_path: Path) -> None:
