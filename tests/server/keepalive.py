@@ -1,7 +1,7 @@
 """Clients that keep their connections and ask all the time, and that are told nothing of what happens to the node.
 
 A client reconnects when a reply said `Connection: close`, and when its connection was closed while it was not in use.
-Whatever else goes wrong, and every status but 200, is a failed request.
+Whatever else goes wrong, and every status that is not expected, is a failed request.
 """
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ import contextlib
 import select
 import socket
 import threading
+import time
+from collections import Counter
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from itertools import cycle
 from typing import Final, Self
@@ -25,22 +28,31 @@ class Broken(Exception):
 
 @dataclass
 class Tally:
-    """What all clients got. `failed` has a text for each request that was not answered with 200."""
+    """What all clients got. `failed` has a text for each request that was not answered as it may be."""
 
     answered: int = 0
     told: int = 0  # replies that said that the connection closes
     found: int = 0  # connections that were closed while they were not in use
+    seconds: list[float] = field(default_factory=list)  # from each request to its reply
+    statuses: Counter[tuple[str, int]] = field(default_factory=Counter)  # by the request's line
     failed: list[str] = field(default_factory=list)
+
+    def percentile(self, share: float) -> float:
+        """Seconds within which that share of the replies came."""
+        ordered = sorted(self.seconds)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 class Clients:
-    """`count` clients in threads of their own, from `with` to its end; each sends the `requests` in turn."""
+    """`count` clients in threads of their own, from `with` to its end; each sends the `requests` in turn, and expects
+    one of their statuses. `expected` may be changed meanwhile."""
 
-    def __init__(self, url: str, requests: list[bytes], count: int = 8) -> None:
+    def __init__(self, url: str, expected: Mapping[bytes, Collection[int]], count: int = 8) -> None:
         host, port = url.removeprefix("http://").split(":")
         self.address = host, int(port)
         self.tally = Tally()
-        self._requests = requests
+        self.expected = dict(expected)
+        self._requests = list(expected)
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._run, args=(index,), daemon=True) for index in range(count)]
@@ -78,7 +90,8 @@ class Clients:
 
     def _ask(self, connection: socket.socket | None, request: bytes) -> socket.socket | None:
         """One request; the connection, if it goes on."""
-        fresh = connection is None
+        line = request.split(b" HTTP")[0].decode()
+        fresh, began = connection is None, time.monotonic()
         try:
             if connection is None:
                 connection = socket.create_connection(self.address, PATIENCE)
@@ -86,16 +99,23 @@ class Clients:
             head = _reply(connection)
         except (OSError, Broken) as error:
             where = "a new connection" if fresh else "a kept connection"
-            self._count(failed=f"{request.split(b' HTTP')[0].decode()} on {where}: {error!r}")
+            self._count(failed=f"{line} on {where}: {error!r}")
             return None
-        if not head.startswith(b"HTTP/1.1 200 "):
-            self._count(failed=f"{request.split(b' HTTP')[0].decode()}: {head.decode(errors='replace')}")
+        status = int(head[9:12])
+        self._answered(line, status, time.monotonic() - began)
+        if status not in self.expected[request]:
+            self._count(failed=f"{line}: {head.decode(errors='replace')}")
         closes = b"\r\nconnection: close" in head.lower()
         self._count(answered=1, told=int(closes))
         if closes:
             connection.close()
             return None
         return connection
+
+    def _answered(self, line: str, status: int, seconds: float) -> None:
+        with self._lock:
+            self.tally.seconds.append(seconds)
+            self.tally.statuses[line, status] += 1
 
     def _count(self, answered: int = 0, told: int = 0, found: int = 0, failed: str = "") -> None:
         with self._lock:

@@ -77,11 +77,11 @@ class Front:
         assert found.status_code == 200, found.text
         key = node.key()
         fields = f"Host: shop\r\nX-API-KEY: {key}\r\n"
-        self.requests = [
-            f"GET /shop/v1/who HTTP/1.1\r\n{fields}\r\n".encode(),
-            f"GET /shop/v1/up/things HTTP/1.1\r\n{fields}\r\n".encode(),
-            f"POST /shop/v1/up/things HTTP/1.1\r\n{fields}Content-Length: 5\r\n\r\nthing".encode(),
-        ]
+        self.requests = {
+            f"GET /shop/v1/who HTTP/1.1\r\n{fields}\r\n".encode(): {200},
+            f"GET /shop/v1/up/things HTTP/1.1\r\n{fields}\r\n".encode(): {200},
+            f"POST /shop/v1/up/things HTTP/1.1\r\n{fields}Content-Length: 5\r\n\r\nthing".encode(): {200},
+        }
         self.key = key
         until(lambda: {node.get("/shop/v1/who", key).status_code for _ in range(6)} == {200}, "workers know the key")
 
