@@ -85,6 +85,7 @@ class Control:
         self._again = 0.0
         self._marked = 0.0
         self._proposals: dict[str, Value] = {}
+        self._met: dict[str, float] = {}  # when this node heard of a proposal, on its own monotonic clock
         self._candidates: dict[str, str] = {}  # proposal: hash of what was prepared for it
         self._dropped: set[str] = set()  # hashes of proposals that are gone
         self._following = asyncio.Lock()
@@ -356,12 +357,14 @@ class Control:
         await self.store.beat(self.name, self.heartbeat(), TTL)
 
     async def _sweep(self) -> None:
-        """Takes away proposals of publishers that died: those of this node's earlier runs, and old ones of others."""
-        now = self.clock.time()
+        """Takes away proposals of publishers that died: those of this node's earlier runs, and old ones of others. How
+        old they are is counted here: the clocks of nodes differ, and jump."""
+        now = self.clock.monotonic()
+        self._met = {id: self._met.get(id, now) for id in self._proposals}
         dead = [
             id
             for id, proposal in self._proposals.items()
-            if now - float(proposal["at"]) > STALE or (proposal["node"] == self.name and proposal["run"] != self.run)
+            if now - self._met[id] > STALE or (proposal["node"] == self.name and proposal["run"] != self.run)
         ]
         if dead:
             await self.store.commit([Write(PROPOSALS, id, None) for id in dead])

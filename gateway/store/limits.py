@@ -75,12 +75,19 @@ def look(limit: Limit, state: State | None, cost: int, micros: int) -> Look:
 
 
 def _fixed(limit: Limit, state: State | None, cost: int, now: int) -> Look:
-    number = now // limit.window
+    number = numbered(limit, state, now)
     count = state.level if state is not None and state.since == number else 0
     reset = (number + 1) * limit.window - now
     allowed = count + cost <= limit.limit
     after = count + cost if allowed else count
     return Look(allowed, State(after, number), max(0, limit.limit - after), 0 if allowed else reset, reset, reset)
+
+
+def numbered(limit: Limit, state: State | None, now: int) -> int:
+    """The window in which is counted at tick `now`. A clock that went back into the window before goes on with the
+    later one, so that no quota is given twice; one that went back further begins anew, so that nobody is locked out."""
+    number = now // limit.window
+    return state.since if state is not None and state.since == number + 1 else number
 
 
 def _gcra(limit: Limit, state: State | None, cost: int, now: int) -> Look:
@@ -107,7 +114,8 @@ def given(limit: Limit, state: State, cost: int, micros: int) -> State:
     """The state after `cost` was given back."""
     now = micros // limit.tick
     if limit.fixed:
-        return State(max(0, state.level - cost), state.since) if state.since == now // limit.window else state
+        counts = state.since == numbered(limit, state, now)
+        return State(max(0, state.level - cost), state.since) if counts else state
     return State(max(0, drained(limit, state, now) - cost * limit.window), max(now, state.since))
 
 

@@ -30,6 +30,11 @@ local function read(field)
   local level, since = string.match(found, '^(%d+):(%d+)$')
   return tonumber(level), tonumber(since)
 end
+local function numbered(now, window, since)
+  local number = math.floor(now / window)
+  if since == number + 1 then return since end
+  return number
+end
 """
 
 # ARGV: cost, then for each rule: kind, window, limit, burst, tick, field. Times come back in microseconds.
@@ -45,7 +50,7 @@ for i = 2, #ARGV, 6 do
   local level, since = read(field)
   local allowed, remaining, retry, reset
   if ARGV[i] == 'f' then
-    local number = math.floor(now / window)
+    local number = numbered(now, window, since)
     if since ~= number then level = 0 end
     reset = (number + 1) * window - now
     allowed = level + cost <= limit
@@ -91,7 +96,7 @@ for i = 2, #ARGV, 6 do
   local now = math.floor(micros / tonumber(ARGV[i + 4]))
   local level, since = read(field)
   if level and ARGV[i] == 'f' then
-    if since == math.floor(now / window) then
+    if since == numbered(now, window, since) then
       redis.call('HSET', key, field, text(math.max(0, level - cost)) .. ':' .. text(since))
     end
   elseif level then

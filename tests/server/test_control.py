@@ -225,18 +225,38 @@ async def test_a_new_control_process_answers_the_proposals_that_wait(bench: Benc
         assert await worker.until("forget")
 
 
+def proposed(bench: Bench, by: float = 0.0, node: str = "there", run: str = "r") -> dict[str, Any]:
+    """A publisher whose clock differs by so many seconds."""
+    return {"writes": [], "at": bench.clock.time() + by, "node": node, "run": run}
+
+
+async def swept(bench: Bench, control: Control) -> list[str]:
+    """The proposals that are left."""
+    await control._sweep()
+    await control.follow()
+    return list(control.heartbeat()["prepared"])
+
+
 async def test_proposals_of_dead_publishers_are_swept(bench: Bench) -> None:
-    now = bench.clock.time()
-    proposals = {
-        "of an earlier run": {"writes": [], "at": now, "node": "here", "run": "dead"},
-        "too old": {"writes": [], "at": now - STALE - 1, "node": "there", "run": "r"},
-        "of a living node": {"writes": [], "at": now, "node": "there", "run": "r"},
-    }
-    await bench.store.commit([Write(PROPOSALS, key, value) for key, value in proposals.items()])
+    await bench.store.commit([Write(PROPOSALS, "of an earlier run", proposed(bench, node="here", run="dead"))])
+    await bench.store.commit([Write(PROPOSALS, "left behind", proposed(bench))])
     async with bench.control() as (control, _):
-        await bench.store.wait(1, 30.0)
+        assert await swept(bench, control) == ["left behind"]
+        bench.clock.advance(STALE - 1)
+        await bench.store.commit([Write(PROPOSALS, "of a living node", proposed(bench))])
         await control.follow()
-        assert list(control.heartbeat()["prepared"]) == ["of a living node"]
+        assert await swept(bench, control) == ["left behind", "of a living node"]
+        bench.clock.advance(2)
+        assert await swept(bench, control) == ["of a living node"]
+
+
+@pytest.mark.parametrize("by", [-3600.0, 3600.0])
+async def test_a_proposal_of_a_node_whose_clock_differs_is_not_swept(bench: Bench, by: float) -> None:
+    """CASES A64."""
+    async with bench.control() as (control, _):
+        await bench.store.commit([Write(PROPOSALS, "p", proposed(bench, by))])
+        await control.follow()
+        assert await swept(bench, control) == ["p"]
 
 
 async def test_what_the_store_interrupted_is_served_later(bench: Bench) -> None:
