@@ -103,6 +103,13 @@ def _gcra(limit: Limit, state: State | None, cost: int, now: int) -> Look:
     return Look(allowed, State(after, now), max(0, room - after) // limit.window, retry, reset, reset)
 
 
+def mended(limit: Limit, state: State, micros: int) -> State:
+    """What a refusal leaves: the state as it was, but for a bucket last seen at a time that is to come again. It drains
+    from now on, as its subject would be locked out until then."""
+    now = micros // limit.tick
+    return State(state.level, now) if not limit.fixed and state.since > now else state
+
+
 def drained(limit: Limit, state: State | None, now: int) -> int:
     """A bucket's level at tick `now`; a clock that went back drains nothing."""
     if state is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from gateway.core.clock import Clock, SystemClock
 from gateway.store.counters import Counter, Deliver, Keyed, Rule
-from gateway.store.limits import Limit, State, compile_rules, given, look, verdict
+from gateway.store.limits import Limit, State, compile_rules, given, look, mended, verdict
 
 _SWEEP_EVERY = 10_000  # takes
 
@@ -31,8 +31,15 @@ class MemoryCounters:
             for limit, one in zip(limits, looks, strict=True):
                 states[limit.field] = one.state
                 self._ends[key] = max(self._ends.get(key, 0), micros + one.keep * limit.tick)
+        else:
+            self._mend(states, limits, micros)
         self._sweep(micros)
         deliver(verdict(limits, looks))
+
+    def _mend(self, states: dict[str, State], limits: tuple[Limit, ...], micros: int) -> None:
+        for limit in limits:
+            if (state := states.get(limit.field)) is not None:
+                states[limit.field] = mended(limit, state, micros)
 
     def give(self, key: str, rules: tuple[Rule, ...], cost: int) -> None:
         micros = self._now()

@@ -42,7 +42,7 @@ TAKE: Final = Script(
     _LOOK
     + """
 local refused, chosen, longest, least, keep = false, nil, -1, nil, 0
-local writes = {}
+local writes, mends = {}, {}
 for i = 2, #ARGV, 6 do
   local window, limit, burst = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
   local tick, field = tonumber(ARGV[i + 4]), ARGV[i + 5]
@@ -59,6 +59,10 @@ for i = 2, #ARGV, 6 do
     retry = allowed and 0 or reset
     since = number
   else
+    if level and since > now then
+      mends[#mends + 1] = field
+      mends[#mends + 1] = text(level) .. ':' .. text(now)
+    end
     level = level and math.max(0, level - math.max(0, now - since) * limit) or 0
     local room, poured, rate = burst * window, level + cost * window, math.max(1, limit)
     allowed = limit > 0 and poured <= room
@@ -83,6 +87,7 @@ if not refused then
   redis.call('HSET', key, unpack(writes))
   local millis = math.ceil(keep / 1000) + 1
   if redis.call('PTTL', key) < millis then redis.call('PEXPIRE', key, text(millis)) end
+elseif #mends > 0 then redis.call('HSET', key, unpack(mends))
 end
 return {refused and 0 or 1, chosen[1], chosen[2], chosen[3], chosen[4]}
 """
