@@ -11,6 +11,7 @@ from gateway.core.clock import Clock
 log: Final = logging.getLogger("gateway")
 
 PERIOD: Final = 0.1  # seconds
+QUIET: Final = 10.0  # seconds between two lines of the log about deadlines that fail
 
 
 class Timed(Protocol):
@@ -26,6 +27,7 @@ class Deadlines:
         self.clock = clock
         self._timed: set[Timed] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._quiet_until = 0.0
         self.now = clock.monotonic()  # seconds, as of the last sweep
 
     def add(self, timed: Timed) -> None:
@@ -46,5 +48,11 @@ class Deadlines:
         for timed in tuple(self._timed):
             try:
                 timed.check(now)
-            except Exception:  # the others are late all the same
-                log.exception("a deadline could not be kept")
+            except Exception:  # the deadlines of all others hang on this loop
+                self._failed(now)
+
+    def _failed(self, now: float) -> None:
+        """It is swept again and again: one line for a while tells enough."""
+        if now >= self._quiet_until:
+            self._quiet_until = now + QUIET
+            log.exception("a deadline could not be acted on")

@@ -8,6 +8,7 @@ exchange that runs talks back through the `Wire` methods. Bytes of later request
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any, Final
 
 from gateway.core.chain import fail, run
@@ -26,6 +27,7 @@ from gateway.server.protocol_reply import Overrun, ReplyFraming
 from gateway.server.protocol_shared import SERVER, Shared
 from gateway.server.protocol_tunnel import ClientEnd
 
+log: Final = logging.getLogger("gateway")
 HELD: Final = 65_536  # bytes of a body nobody wants yet, or of later requests, before reading is paused
 DRAINED: Final = 65_536  # rest of a body that is read and dropped to keep the connection
 TURN: Final = 16  # pipelined requests that are served before other connections have their turn
@@ -197,6 +199,9 @@ class GatewayProtocol(Connection):
                 data, self._ahead = self._ahead, b""
         except Problem as problem:
             self._refuse(problem)
+        except Exception:  # a mistake of ours, perhaps met on another connection's turn: nobody must wait for ever
+            log.exception("a connection is given up")
+            self._hang_up()
         finally:
             self._taking = rest
             if self._ended:

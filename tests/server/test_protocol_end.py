@@ -10,11 +10,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.core.chain import Chain
 from gateway.core.clock import ManualClock
-from gateway.core.exchange import Exchange, Reply
+from gateway.core.exchange import Exchange, Head, Reply
+from gateway.core.ids import id_source
 from gateway.core.live import LiveCell
 from gateway.server.protocol import GatewayProtocol
-from tests.serving import Client, cell, chain, connected, served
+from tests.serving import Client, Observed, Routes, cell, chain, connected, served, talking
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -175,3 +177,30 @@ async def _narrow(gateway: Ending) -> AsyncIterator[Client]:
         yield client
     finally:
         await client.close()
+
+
+async def test_a_mistake_in_routing_leaves_no_client_waiting() -> None:
+    """The second request is routed while the first one's reply is sent, on the turn of whoever sends that."""
+
+    class Broken(Routes):
+        def find(self, head: Head) -> tuple[Chain, tuple[bytes, ...]]:
+            if head.path == b"/broken":
+                raise KeyError("a mistake")
+            return super().find(head)
+
+    go, entered = asyncio.Event(), asyncio.Event()
+
+    async def slow(_exchange: Exchange) -> Reply:
+        entered.set()
+        await go.wait()
+        return Reply(200, body=b"ok")
+
+    live = LiveCell(Broken(any=chain(slow)), ids=id_source("id"), observe=Observed())
+    async with talking(live) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /broken HTTP/1.1\r\nHost: a\r\n\r\n")
+        await entered.wait()
+        go.set()
+        await client.rest()  # ends: the connection is closed, whatever arrived before
+    async with talking(live) as client:
+        client.send(b"GET /broken HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert await client.rest() == b""
