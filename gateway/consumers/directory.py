@@ -17,7 +17,10 @@ from gateway.core.identity import Holds, Identity
 from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS, Change, Gap, Store
 
 TABLES: Final = (APPLICATIONS, SUBSCRIPTIONS, KEYS)
-_FORM: Final = 1
+SLICE: Final = 1000  # records; a few milliseconds
+_FORM: Final = 2
+_HEAD: Final = frozenset(("form", "sequence", "as_of", "slices"))
+_KEY: Final = ("digest", "application", "api", "plan", "starts", "ends", "revoked")
 
 
 class Application:
@@ -196,29 +199,51 @@ class Directory:
         return found
 
     def dump(self) -> bytes:
-        """Everything, for the last known good on disk: hashed keys only."""
+        """Everything, for workers and for the last known good on disk: hashed keys only. A line of JSON for so many
+        records, so that it can be read in slices."""
         ties = [[tie.application, tie.api, tie.plan] for tie in self._subscriptions.values() if tie.recorded]
-        owners = {name: owner.about for name, owner in self._applications.items() if owner.about is not None}
+        owners = [[name, owner.about] for name, owner in self._applications.items() if owner.about is not None]
         keys = [key.dump() for key in self._keys.values()]
-        content = {"applications": owners, "subscriptions": ties, "keys": keys}
-        return orjson.dumps({"form": _FORM, "sequence": self.sequence, "as_of": self.as_of, **content})
+        tables: dict[str, list[list[Any]]] = {APPLICATIONS: owners, SUBSCRIPTIONS: ties, KEYS: keys}
+        slices = [
+            [table, rows[start : start + SLICE]]
+            for table, rows in tables.items()
+            for start in range(0, len(rows), SLICE)
+        ]
+        head = {"form": _FORM, "sequence": self.sequence, "as_of": self.as_of, "slices": len(slices)}
+        return b"\n".join(map(orjson.dumps, [head, *slices]))
 
     @classmethod
     def load(cls, dumped: bytes) -> Directory:
         """The inverse of `dump`. ValueError for what is no such dump."""
-        found = orjson.loads(dumped)
-        if not isinstance(found, dict) or found.get("form") != _FORM:
-            raise ValueError("this is no directory of this release; delete the file and connect to the store")
         directory = cls()
-        directory.sequence, directory.as_of = found["sequence"], found["as_of"]
-        for name, value in found["applications"].items():
-            directory.put(APPLICATIONS, name, value)
-        for application, api, plan in found["subscriptions"]:
-            directory.put(SUBSCRIPTIONS, f"{application}/{api}", {"plan": plan})
-        names = ("digest", "application", "api", "plan", "starts", "ends", "revoked")
-        for id, *fields in found["keys"]:
-            directory.put(KEYS, id, dict(zip(names, fields, strict=True)))
+        for _ in directory.take_in(dumped):
+            pass
         return directory
+
+    def take_in(self, dumped: bytes) -> Iterator[None]:
+        """A dump, into an empty directory, slice by slice: a loop with 100,000 keys to read must turn meanwhile.
+        ValueError for what is no such dump."""
+        first, *slices = dumped.split(b"\n")
+        head = orjson.loads(first)
+        known = isinstance(head, dict) and head.get("form") == _FORM and head.keys() >= _HEAD
+        if not known or head["slices"] != len(slices):
+            raise ValueError("this is no directory of this release; delete the file and connect to the store")
+        self.sequence, self.as_of = head["sequence"], head["as_of"]
+        for line in slices:
+            table, rows = orjson.loads(line)
+            for row in rows:
+                self.put(table, *_record(table, row))
+            yield
+
+
+def _record(table: str, row: list[Any]) -> tuple[str, Mapping[str, Any]]:
+    """A record of a dump: its key and value."""
+    if table == APPLICATIONS:
+        return row[0], row[1]
+    if table == SUBSCRIPTIONS:
+        return f"{row[0]}/{row[1]}", {"plan": row[2]}
+    return row[0], dict(zip(_KEY, row[1:], strict=True))
 
 
 async def load_directory(store: Store, clock: Clock) -> Directory:

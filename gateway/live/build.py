@@ -19,6 +19,7 @@ from gateway.frontend.rest.problems import render
 from gateway.frontend.soap.mount import SoapMount
 from gateway.live.chains import Ending, Frame, call, common, endpoint_chain, mount_chain, mounted_chain
 from gateway.live.lifecycle import admit, announce
+from gateway.live.router import Trie
 from gateway.live.slots import Builder, Slot, build_slots
 from gateway.manifest.environment import reveal
 from gateway.query.evaluated import Evaluated
@@ -46,6 +47,7 @@ class LiveVersion:
     mounts: dict[str, Chain] = field(default_factory=dict)
     preflights: dict[str, Preflight] = field(default_factory=dict)  # by endpoint key; a mount's by its protocol
     connections: Mapping[str, Any] = field(default_factory=dict)
+    trie: Trie | None = None  # of its templates; the same in every router that holds it
     holders: int = 0
 
     async def close(self) -> None:

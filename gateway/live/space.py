@@ -33,9 +33,12 @@ class _Offer:
 def build_router(versions: Iterable[LiveVersion]) -> LiveRouter:
     live = sorted(versions, key=lambda each: each.spec.name)
     router = LiveRouter(_refusing("no route", _no_route))
+    components: dict[str, list[VersionSpec]] = {}
     for version in live:
-        trie = _trie(version)
-        siblings = [other.spec for other in live if other.spec.component == version.spec.component]
+        components.setdefault(version.spec.component, []).append(version.spec)
+    for version in live:
+        trie = trie_of(version)
+        siblings = components[version.spec.component]
         for root, selector in roots(version.spec):
             base = router.base(segments_of(root))
             if selector == "path":
@@ -75,6 +78,13 @@ def _by_header(base: Base, siblings: list[VersionSpec], version: VersionSpec) ->
             unknown=_refusing(f"{version.component} unknown version", _unknown_version(sharing)),
         )
     return base.by_header
+
+
+def trie_of(version: LiveVersion) -> Trie:
+    """Made once: a version that did not change is routed as before, whatever else is published."""
+    if version.trie is None:
+        version.trie = _trie(version)
+    return version.trie
 
 
 def _trie(version: LiveVersion) -> Trie:

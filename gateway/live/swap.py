@@ -14,7 +14,7 @@ from typing import Final
 from gateway.core.live import LiveCell
 from gateway.live.build import LiveVersion, Settings, build_version
 from gateway.live.router import LiveRouter
-from gateway.live.space import build_router
+from gateway.live.space import build_router, trie_of
 from gateway.snapshot.spec import Snapshot
 
 log: Final = logging.getLogger("gateway")
@@ -48,13 +48,15 @@ class Swapper:
     async def prepare(self, snapshot: Snapshot) -> LiveSnapshot:
         """Builds what differs from the running one, yielding between versions. A failure leaves nothing open."""
         versions: dict[str, LiveVersion] = {}
+        running = self._running(snapshot)
         try:
             for spec in snapshot.versions:
-                version = self._running(snapshot, spec.name) or await build_version(
-                    spec, snapshot.plans, self._settings
-                )
+                version = running.get(spec.name)
+                if version is None or (version.spec is not spec and version.spec != spec):
+                    version = await build_version(spec, snapshot.plans, self._settings)
                 version.holders += 1
                 versions[spec.name] = version
+                trie_of(version)
                 await asyncio.sleep(0)
             router = build_router(versions.values())
         except BaseException:
@@ -62,12 +64,10 @@ class Swapper:
             raise
         return LiveSnapshot(snapshot, router, versions)
 
-    def _running(self, snapshot: Snapshot, name: str) -> LiveVersion | None:
-        if self.current is None or self.current.snapshot.plans != snapshot.plans:
-            return None
-        version = self.current.versions.get(name)
-        wanted = next(spec for spec in snapshot.versions if spec.name == name)
-        return version if version is not None and version.spec == wanted else None
+    def _running(self, snapshot: Snapshot) -> dict[str, LiveVersion]:
+        """The versions that may go on as they run: plans are part of every chain."""
+        current = self.current
+        return current.versions if current is not None and current.snapshot.plans == snapshot.plans else {}
 
     def swap(self, prepared: LiveSnapshot) -> None:
         """One assignment; the old one drains and is then closed."""

@@ -29,6 +29,7 @@ from gateway.core.secrets import KeyHasher
 from gateway.events.topics import Topics
 from gateway.live.build import Settings as BuildSettings
 from gateway.live.health import own_paths, place_health
+from gateway.live.reading import SnapshotReader
 from gateway.live.slots import Builder
 from gateway.live.space import refusing_router
 from gateway.live.swap import LiveSnapshot, Swapper
@@ -46,7 +47,6 @@ from gateway.server.open_files import ceilings, open_files
 from gateway.server.port import GatewayServer, open_port
 from gateway.server.protocol import GatewayProtocol
 from gateway.server.protocol_shared import SHARED, Shared
-from gateway.snapshot.spec import load
 from gateway.store.connect import OwnedCounters, connect_counters, open_streams
 from gateway.store.store import Change
 from gateway.telemetry.observer import Observer
@@ -117,6 +117,7 @@ class Worker:
         build = BuildSettings(builder, BACKEND_KINDS, settings.max_body)
         self.swapper = Swapper(self.cell, build, self._swapped)
         self.prepared: dict[str, LiveSnapshot] = {}
+        self._reader = SnapshotReader()
         self._active = ""
         self._link: Link | None = None
 
@@ -156,7 +157,7 @@ class Worker:
         async for message in link.messages():
             do = message["do"]
             if do == "directory":
-                self.directory.current = Directory.load(_read(message["path"]))
+                self.directory.current = await _load_directory(message["path"])
             elif do == "change":
                 change = Change(message["sequence"], message["table"], message["key"], message["value"])
                 self.directory.current.apply(change)
@@ -193,7 +194,7 @@ class Worker:
             return
         for old in list(self.prepared):
             await self._forget(old)
-        self.prepared[hash] = await self.swapper.prepare(load(_read(path)))
+        self.prepared[hash] = await self.swapper.prepare(await self._reader.read(_read(path)))
 
     async def _forget(self, hash: str) -> None:
         prepared = self.prepared.pop(hash, None)
@@ -206,7 +207,7 @@ class Worker:
     async def _activate(self, hash: str, path: str) -> None:
         if self._active == hash:
             return
-        prepared = self.prepared.pop(hash, None) or await self.swapper.prepare(load(_read(path)))
+        prepared = self.prepared.pop(hash, None) or await self.swapper.prepare(await self._reader.read(_read(path)))
         self.swapper.swap(prepared)
         self._active = hash
 
@@ -243,6 +244,14 @@ class Worker:
 def _read(path: str) -> bytes:
     """A file that the control process wrote on this machine."""
     return Path(path).read_bytes()
+
+
+async def _load_directory(path: str) -> Directory:
+    """Requests go on meanwhile, by the one before."""
+    directory = Directory()
+    for _ in directory.take_in(_read(path)):
+        await asyncio.sleep(0)
+    return directory
 
 
 def _application(cell: LiveCell, shared: Shared) -> Starlette:

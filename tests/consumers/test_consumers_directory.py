@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 
 import pytest
 
@@ -38,7 +39,27 @@ def test_a_dump_is_loaded_as_it_was(directory: Directory) -> None:
     assert loaded.dump() == directory.dump()
 
 
-@pytest.mark.parametrize("dumped", [b"", b"{}", b"[]", b"\0", b'{"form": 2}'])
+def test_a_large_dump_is_taken_in_by_slices_and_is_whole_only_then(directory: Directory) -> None:
+    """A worker's loop turns between two slices (CASES A67)."""
+    for number in range(2500):
+        directory.put(APPLICATIONS, f"application-{number}", {})
+    taken = Directory()
+    counts = [len(list(taken._applications)) for _ in taken.take_in(directory.dump())]
+    assert len(counts) > 3
+    assert max(b - a for a, b in pairwise([0, *counts])) <= 1000
+    assert taken.dump() == directory.dump()
+
+
+@pytest.mark.parametrize("cut", [1, 3])
+def test_a_dump_that_lost_its_end_is_refused(directory: Directory, cut: int) -> None:
+    lines = directory.dump().split(b"\n")
+    with pytest.raises(ValueError, match="no directory"):
+        Directory.load(b"\n".join(lines[:-cut]))
+
+
+@pytest.mark.parametrize(
+    "dumped", [b"", b"{}", b"[]", b"\0", b'{"form": 1}', b'{"form": 2}', b'{"form": 2, "slices": 0}']
+)
 def test_what_is_no_dump_is_refused(dumped: bytes) -> None:
     with pytest.raises(ValueError):
         Directory.load(dumped)
