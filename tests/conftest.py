@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import asyncio
+from collections.abc import Callable, Generator
 
 import pytest
+import uvloop
 from hypothesis import HealthCheck, settings
 
 from tests import soak
@@ -17,8 +19,10 @@ settings.load_profile("untimed")
 _watch = LoopWatch()
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     _watch.install()
+    if config.getoption("--uvloop"):
+        config.pluginmanager.register(OnUvloop())
 
 
 def pytest_unconfigure() -> None:
@@ -38,6 +42,15 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="rewrite what the golden pairs expect, then look")
+    parser.addoption("--uvloop", action="store_true", help="run asynchronous tests on the loop that workers run on")
+
+
+class OnUvloop:
+    """The loop that workers run on: its transports raise where those of asyncio forgive, so what is closed must not be
+    written to."""
+
+    def pytest_asyncio_loop_factories(self) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+        return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from gateway.core.clock import ManualClock
 from gateway.core.exchange import Exchange, Head, Reply
 from gateway.core.ids import id_source
 from gateway.core.live import LiveCell
-from gateway.server.protocol import GatewayProtocol
+from gateway.server.protocol import TURN, GatewayProtocol
 from tests.serving import Client, Observed, Routes, cell, chain, connected, served, talking
 
 GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -129,16 +129,24 @@ def _write_now(client: Client, data: bytes) -> None:
 
 
 async def test_requests_that_were_pipelined_are_all_answered_or_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """More of them than one turn serves: the last reply says that it is the last."""
+    """More of them than one turn serves; the worker ends between two turns. The last reply says that it is the last."""
     async with ending(monkeypatch) as (gateway, client):
-        _write_now(client, GET * 40)
-        for _ in range(3):
-            await asyncio.sleep(0)
-        gateway.shutdown()
+        served_before = 0
+
+        def ends_behind_the_turn(_exchange: Exchange) -> Reply:
+            nonlocal served_before
+            served_before += 1
+            if served_before == TURN:
+                asyncio.get_running_loop().call_soon(gateway.shutdown)
+            return Reply(200, body=b"ok")
+
+        gateway.live.current.any = chain(ends_behind_the_turn)  # type: ignore[attr-defined]
+        client.send(GET * 40)
         replies = await client.rest()
-        last = replies.rindex(b"HTTP/1.1 200 ")
-        assert b"Connection: close" in replies[last:]
-        assert b"Connection: close" not in replies[:last]
+    assert replies.count(b"HTTP/1.1 200 ") == TURN + 1
+    last = replies.rindex(b"HTTP/1.1 200 ")
+    assert b"Connection: close" in replies[last:]
+    assert b"Connection: close" not in replies[:last]
 
 
 async def turns() -> None:
