@@ -246,6 +246,11 @@ class Connection(asyncio.Protocol):
             self._pool.forget(self)
             self._transport.abort()
 
+    def eof_received(self) -> None:
+        """An unused one serves nobody any more: that it is lost is told a turn of the loop later."""
+        if self._receiver is None:
+            self._pool.forget(self)
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._pool.forget(self)
         receiver, self._receiver = self._receiver, None
