@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,4 +140,41 @@ def test_20_publishes_and_20_worker_restarts_fail_none_of_30000_requests(front: 
         "connections that a reply said would close, and that were closed between requests",
         f"{tally.told}, {tally.found}",
     )
+    assert tally.failed == []
+
+
+MANY: Final = 300
+OTHER: Final = """
+kind: ApiComponent
+name: other-{number}
+title: "{title}"
+version: v1
+base_path: /other-{number}
+operations: {{who: {{python: who}}}}
+policies: [{{use: api-key}}]
+rest: {{{routes}}}
+"""
+
+
+def other(number: int, title: str = "") -> str:
+    routes = ", ".join(f"GET /r{route}: who" for route in range(10))
+    return OTHER.format(number=number, title=title, routes=routes)
+
+
+@pytest.mark.soak
+def test_publishing_one_version_among_300_keeps_no_request_waiting(front: Front, record: soak.Record) -> None:
+    """PERFORMANCE: publish. How long a reply may take is recorded; the machine compiles meanwhile."""
+    done = front.node.apply(*(other(number) for number in range(MANY)))
+    assert done.status_code == 200, done.text
+    seconds = []
+    with Clients(front.node.url, front.requests, 2) as clients:
+        for number in range(5):
+            began = time.monotonic()
+            done = front.node.apply(other(number, f"changed {number}"))
+            assert done.status_code == 200, done.text
+            seconds.append(time.monotonic() - began)
+            clients.answered(20)
+    tally = clients.tally
+    record("slowest reply, p99", f"{max(tally.seconds) * 1000:.0f} ms, {tally.percentile(0.99) * 1000:.1f} ms")
+    record("publish takes", f"{min(seconds):.1f} to {max(seconds):.1f} s")
     assert tally.failed == []
