@@ -14,6 +14,7 @@ import pytest
 from gateway.core.exchange import Exchange
 from gateway.core.live import LiveCell
 from gateway.relay.pool import HttpUpstream, open_upstream
+from tests import soak
 from tests.relay.test_relay_websocket import AGREED, SHAKE, until
 from tests.serving import Client, cell, connected, served
 from tests.upstreams import Conversation, RecordingUpstream, upstream
@@ -176,10 +177,10 @@ async def test_no_cancel_gives_a_request_the_answer_to_another() -> None:
 
 
 @pytest.mark.soak
-async def test_ten_thousand_cancels_give_no_request_the_answer_to_another() -> None:
+async def test_ten_thousand_cancels_give_no_request_the_answer_to_another(record: soak.Record) -> None:
     """CASES A63"""
     async with running() as it:
         answered, wrong = await cancels(it, 10_000, 630)
-        print(f"\nA63: 10,000 requests, {answered} answered, {10_000 - answered} cancelled, {wrong} wrong answers")
+        record("answered, cancelled, wrong answers", f"{answered}, {10_000 - answered}, {wrong}")
         assert wrong == 0
         await it.clean()

@@ -15,6 +15,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from tests import soak
 from tests.server.nodes import Node, until
 from tests.server.streaming_upstream import StreamingUpstream, streaming_upstream
 
@@ -123,7 +124,7 @@ def test_what_lasts_ends_with_its_key_and_with_the_node(tmp_path: Path) -> None:
 
 
 @pytest.mark.soak
-def test_a_revocation_takes_effect_within_a_second(tmp_path: Path) -> None:
+def test_a_revocation_takes_effect_within_a_second(tmp_path: Path, record: soak.Record) -> None:
     with streaming(tmp_path) as (node, _):
         times = []
         for number in range(10):
@@ -137,12 +138,14 @@ def test_a_revocation_takes_effect_within_a_second(tmp_path: Path) -> None:
                 assert closed_with(client) == 1008
                 assert rest(stream, b"0\r\n\r\n") == b"0\r\n\r\n"
                 times.append(time.monotonic() - began)
-        print(f"\nrevocation: {min(times):.2f} to {max(times):.2f} s from the call of the admin REST")
+        record("from the call of the admin REST", f"{min(times):.2f} to {max(times):.2f} s")
         assert max(times) < 1.0
 
 
 @pytest.mark.soak
-def test_a_node_drains_within_its_grace_with_a_slow_request_a_stream_and_a_websocket(tmp_path: Path) -> None:
+def test_a_node_drains_within_its_grace_with_a_slow_request_a_stream_and_a_websocket(
+    tmp_path: Path, record: soak.Record
+) -> None:
     """CASES A66"""
     with streaming(tmp_path, PENSTOCK_GRACE=str(GRACE)) as (node, upstream):
         key = known_key(node, "partner")
@@ -167,10 +170,8 @@ def test_a_node_drains_within_its_grace_with_a_slow_request_a_stream_and_a_webso
             assert node.ended() == 0
             ended = time.monotonic() - began
         stuck.close()
-        print(
-            f"\nA66: stream and WebSocket ended after {polite:.2f} s, the request was answered after {answered:.2f} s, "
-        )
-        print(f"the node ended after {ended:.2f} s of a grace of {GRACE} s")
+        record("stream and WebSocket ended, the request was answered", f"after {polite:.2f} s, {answered:.2f} s")
+        record("the node ended", f"after {ended:.2f} s of a grace of {GRACE} s")
         assert codes == [1001]
         assert 9 < answered < 12
         assert ended < GRACE + 1

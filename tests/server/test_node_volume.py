@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
+from tests import soak
 from tests.server.nodes import Node
 from tests.server.streaming_upstream import BLOCK, StreamingUpstream, block, digest, streaming_upstream
 from tests.server.test_node_streams import LIVE, ask, known_key
@@ -75,21 +76,23 @@ def received(sock: socket.socket, megabytes: int, slowly: Callable[[], None] = l
     return sha.hexdigest()
 
 
-def told(what: str, watched: Watched, began: float) -> None:
+def told(record: soak.Record, what: str, watched: Watched, began: float) -> None:
     grown = watched.grown()
-    print(f"\n{what}: {time.monotonic() - began:.1f} s, memory of the worker {watched.before} kB + {grown} kB")
+    record(
+        f"{what}: seconds, memory of the worker", f"{time.monotonic() - began:.1f} s, {watched.before} kB + {grown} kB"
+    )
     assert grown < FLAT
 
 
 @pytest.mark.soak
-def test_a_gigabyte_goes_down_and_up_in_flat_memory(tmp_path: Path) -> None:
+def test_a_gigabyte_goes_down_and_up_in_flat_memory(tmp_path: Path, record: soak.Record) -> None:
     with volume(tmp_path) as (node, _, key):
         (worker,) = node.workers_pids()
         expected = digest(MEGABYTES)
         watched, began = Watched(worker), time.monotonic()
         with closing(ask(node, f"/bytes/{MEGABYTES}", key)) as sock:
             assert received(sock, MEGABYTES) == expected
-        told("1 GB down", watched, began)
+        told(record, "1 GB down", watched, began)
 
         address = urlsplit(node.url)
         watched, began = Watched(worker), time.monotonic()
@@ -102,11 +105,13 @@ def test_a_gigabyte_goes_down_and_up_in_flat_memory(tmp_path: Path) -> None:
             while len(answer.partition(b"\r\n\r\n")[2]) < 64:
                 answer += sock.recv(65_536)
         assert answer.endswith(expected.encode())
-        told("1 GB up", watched, began)
+        told(record, "1 GB up", watched, began)
 
 
 @pytest.mark.soak
-def test_a_client_that_reads_slowly_and_an_upstream_that_does_cost_no_memory(tmp_path: Path) -> None:
+def test_a_client_that_reads_slowly_and_an_upstream_that_does_cost_no_memory(
+    tmp_path: Path, record: soak.Record
+) -> None:
     with volume(tmp_path) as (node, _, key):
         (worker,) = node.workers_pids()
         watched, began = Watched(worker), time.monotonic()
@@ -115,11 +120,11 @@ def test_a_client_that_reads_slowly_and_an_upstream_that_does_cost_no_memory(tmp
         for sock in socks:
             with closing(sock):
                 assert received(sock, 64) == digest(64)
-        told("10 x 64 MB to clients that wait 3 s", watched, began)
+        told(record, "10 x 64 MB to clients that wait 3 s", watched, began)
 
 
 @pytest.mark.soak
-async def test_a_gigabyte_is_echoed_through_a_websocket_in_flat_memory(tmp_path: Path) -> None:
+async def test_a_gigabyte_is_echoed_through_a_websocket_in_flat_memory(tmp_path: Path, record: soak.Record) -> None:
     async def send(client: ClientConnection) -> None:
         for number in range(MEGABYTES):
             await client.send(block(number))
@@ -133,4 +138,4 @@ async def test_a_gigabyte_is_echoed_through_a_websocket_in_flat_memory(tmp_path:
             for number in range(MEGABYTES):
                 assert await client.recv() == block(number)
             await sending
-            told("1 GB echoed through a WebSocket in messages of 1 MB", watched, began)
+            told(record, "1 GB echoed through a WebSocket in messages of 1 MB", watched, began)

@@ -1,5 +1,5 @@
 """Wall-clock promises about clients that are too many or too slow (CASES: overload, slow clients; A57). Run by
-`make soak`; what they measure is printed."""
+`make soak`; what they measure is recorded."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gateway.core.listening import split
+from tests import soak
 from tests.server.busy_processes import TAKES
 from tests.server.nodes import Node
 
@@ -101,7 +102,7 @@ async def capacity(address: tuple[str, int]) -> float:
     return len(kept) / 3
 
 
-def test_at_three_times_its_capacity_a_worker_serves_what_it_can_in_time(tmp_path: Path) -> None:
+def test_at_three_times_its_capacity_a_worker_serves_what_it_can_in_time(tmp_path: Path, record: soak.Record) -> None:
     """Promised: 503 and Retry-After, memory at most 1.5 times, p99 of what is admitted at most 3 times."""
 
     async def run(of: Node) -> None:
@@ -113,12 +114,13 @@ def test_at_three_times_its_capacity_a_worker_serves_what_it_can_in_time(tmp_pat
         after = memory(of)
         counts = Counter(status for status, _ in over)
         noticed = over[len(over) // 8 :]  # it takes a moment until the overload is
-        print(
-            f"\ncapacity {most:.0f}/s at {TAKES * 1000:g} ms each; p99 at 0.8 of it {p99(steady) * 1000:.0f} ms; "
-            f"at 3 times: {dict(counts)}, p99 of 200 {p99(over) * 1000:.0f} ms, "
-            f"after a second {p99(noticed) * 1000:.0f} ms, of 503 {p99(noticed, 503) * 1000:.0f} ms, "
-            f"of health {p99(health) * 1000:.0f} ms; memory {before} and {after} kB"
+        record(f"capacity at {TAKES * 1000:g} ms each; p99 at 0.8 of it", f"{most:.0f}/s; {p99(steady) * 1000:.0f} ms")
+        record("at 3 times: 200, 503", f"{counts[200]}, {counts[503]}")
+        record(
+            "at 3 times: p99 of 200, after a second, of 503, of health",
+            ", ".join(f"{each * 1000:.0f} ms" for each in (p99(over), p99(noticed), p99(noticed, 503), p99(health))),
         )
+        record("memory before and after", f"{before}, {after} kB")
         assert set(counts) == {200, 503}
         assert counts[200] > most * SECONDS * 0.5
         assert p99(noticed) <= 3 * max(p99(steady), 0.03)
@@ -166,7 +168,7 @@ SLOW = {
 }
 
 
-def test_a_thousand_slow_clients_are_closed_in_time_and_slow_nobody_else(tmp_path: Path) -> None:
+def test_a_thousand_slow_clients_are_closed_in_time_and_slow_nobody_else(tmp_path: Path, record: soak.Record) -> None:
     """CASES A57. Promised: heads within 10 s; others' p99 below twice what it was."""
 
     async def run(of: Node) -> None:
@@ -180,10 +182,9 @@ def test_a_thousand_slow_clients_are_closed_in_time_and_slow_nobody_else(tmp_pat
             ends = [(name, task.result() if task.done() else 99.0) for name, task in clients]
         longest = {name: max(seconds for found, seconds in ends if found == name) for name in SLOW}
         ends_after = {name: round(seconds, 1) for name, seconds in longest.items()}
-        print(
-            f"\nhealthy p99 {p99(kept) * 1000:.1f} ms before, {p99(during) * 1000:.1f} ms beside 1,000 slow clients; "
-            f"the longest lasted {ends_after} s; memory {before}, {most} kB"
-        )
+        record("healthy p99 before, beside them", f"{p99(kept) * 1000:.1f} ms, {p99(during) * 1000:.1f} ms")
+        record("the longest lasted", f"{ends_after} s")
+        record("memory before, at most", f"{before}, {most} kB")
         assert {status for status, _ in during} == {200}
         assert p99(during) < 2 * max(p99(kept), 0.02)
         assert all(longest[name] < 12 for name in SLOW if name != "a body that trickles")
@@ -193,7 +194,7 @@ def test_a_thousand_slow_clients_are_closed_in_time_and_slow_nobody_else(tmp_pat
         asyncio.run(run(started))
 
 
-def test_more_connections_than_the_bound_keep_memory_flat(tmp_path: Path) -> None:
+def test_more_connections_than_the_bound_keep_memory_flat(tmp_path: Path, record: soak.Record) -> None:
     async def run(of: Node) -> None:
         address = place(of)
         held = [socket.create_connection(address) for _ in range(264)]
@@ -201,7 +202,8 @@ def test_more_connections_than_the_bound_keep_memory_flat(tmp_path: Path) -> Non
         kept = await offered(address, GET, 300)
         after = memory(of)
         counts = Counter(status for status, _ in kept)
-        print(f"\n{len(kept)} connections above the bound: {dict(counts)}; memory {before}, {after} kB")
+        record("connections above the bound, of them 503", f"{len(kept)}, {counts[503]}")
+        record("memory before and after", f"{before}, {after} kB")
         assert set(counts) == {503}
         assert after < before + 8_000
         for each in held:
