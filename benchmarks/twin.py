@@ -13,8 +13,8 @@ import argparse
 import asyncio
 import cProfile
 import pstats
-import sys
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence

@@ -209,37 +209,36 @@ async def test_uvicorn_drives_the_protocol_through_its_whole_life() -> None:
 
 async def test_a_client_that_has_ended_its_side_is_answered_all_that_it_asked() -> None:
     """CASES A58: RFC 9112 section 9.6 lets a client end its side and read on"""
-    waits: list[Wait] = []
+    waits: asyncio.Queue[Wait] = asyncio.Queue()
 
     def wait_once(exchange: Exchange) -> Wait:
-        waits.append(Wait(exchange, lambda *_: Reply(200, body=b"late")))
-        return waits[-1]
+        wait = Wait(exchange, lambda *_: Reply(200, body=b"late"))
+        waits.put_nowait(wait)
+        return wait
 
     async with clocked(wait_once) as (client, _, _):
         client.send(GET * 2)
         client.writer.write_eof()
-        for number in range(2):
-            while len(waits) <= number:
-                await asyncio.sleep(0)
+        for _ in range(2):
+            wait = await waits.get()
             await _settled(client)
-            waits[number].deliver(None)
+            wait.deliver(None)
         assert (await client.rest()).count(b"late") == 2
 
 
 async def test_nothing_runs_on_for_a_client_that_has_ended_its_side_and_is_gone() -> None:
-    seen: list[Exchange] = []
+    exchanges: asyncio.Queue[Exchange] = asyncio.Queue()
 
     def never(exchange: Exchange) -> Wait:
-        seen.append(exchange)
+        exchanges.put_nowait(exchange)
         return Wait(exchange, lambda *_: None)
 
     async with clocked(never) as (client, clock, _):
         client.send(GET)
         client.writer.write_eof()
-        while not seen:
-            await asyncio.sleep(0)
+        exchange = await exchanges.get()
         await _settled(client)
-        assert not seen[0].done
+        assert not exchange.done
         clock.advance(1.1)
         assert await client.rest() == b""
-        assert (seen[0].done, seen[0].status) == (True, 499)
+        assert (exchange.done, exchange.status) == (True, 499)
