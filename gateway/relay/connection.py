@@ -4,6 +4,7 @@ connection can serve another."""
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from gateway.core.errors import BadGateway, GatewayTimeout, Problem
@@ -13,6 +14,7 @@ from gateway.core.framing_reply import ReplyHead, frame_reply
 if TYPE_CHECKING:
     from gateway.relay.target import Pool
 
+log: Final = logging.getLogger("gateway.relay")
 WRITE_BUFFER: Final = 262_144
 _NEVER: Final = float("inf")
 
@@ -172,8 +174,18 @@ class Connection(asyncio.Protocol):
             else:
                 self.deadline = self._pool.now + self._pool.settings.idle_timeout
                 self._body(receiver, self._scanner, data)
-        except BadGateway as problem:
-            self._fail(problem, silent=False)
+        except Exception as error:
+            self._broke(receiver, error)
+
+    def _broke(self, receiver: Receiver, error: Exception) -> None:
+        """The upstream's mistake, or ours while its response was handed on: who waits for that must hear, also when the
+        connection already serves another."""
+        if self._receiver is receiver:
+            self.drop()
+        if not isinstance(error, BadGateway):
+            log.error("a response could not be handed on", exc_info=error)
+            error = BadGateway("The upstream's response could not be handed on.")
+        receiver.failed(error, False)
 
     def _head(self, receiver: Receiver, data: bytes) -> None:
         self._heard = True

@@ -1,4 +1,4 @@
-"""A pooled connection that the upstream closes takes no request with it (CASES A58)."""
+"""What ends at a bad moment, or goes wrong here, takes no request with it (CASES A58)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import asyncio
 
 import pytest
 
+from gateway.core.framing_reply import ReplyHead
 from gateway.relay.connection import Connection
 from gateway.relay.pool import open_upstream
-from tests.upstreams import OK, once, upstream
+from tests.serving import cell, talking
+from tests.upstreams import OK, always, once, upstream
 
 
 async def test_a_post_in_the_turn_in_which_the_upstream_closes_goes_over_another_connection(
@@ -38,4 +40,23 @@ async def test_a_post_in_the_turn_in_which_the_upstream_closes_goes_over_another
         assert (await backend.fetch(b"GET", b"/a")).status == 200
         assert await asyncio.wait_for(posted, 20) == 200
         assert [each.target for each in recording.received] == [b"/a", b"/b"]
+        await backend.close()
+
+
+@pytest.mark.parametrize("response", [OK, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n"])
+async def test_a_mistake_of_ours_while_a_response_is_handed_on_leaves_no_client_waiting(
+    monkeypatch: pytest.MonkeyPatch, response: bytes
+) -> None:
+    """Whole responses have given their connection back by then, streamed ones have not."""
+
+    def mistaken(_head: ReplyHead) -> bytes:
+        raise KeyError("a mistake")
+
+    monkeypatch.setattr("gateway.relay.hygiene.reply_block", mistaken)
+    async with upstream(always(response)) as recording:
+        backend = open_upstream([recording.url])
+        async with talking(cell(backend.relay(None, ()))) as client:
+            for _ in range(2):
+                client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+                assert (await client.answer())[0] == 502
         await backend.close()
