@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import select
+import fcntl
 import socket
 import struct
+import termios
 from abc import abstractmethod
 from typing import Any, Final, cast
 
@@ -164,13 +165,13 @@ class Connection(asyncio.Protocol):
         self._transport.abort()
 
     def _unread(self) -> bool:
-        """Bytes have arrived that the loop has not read yet: a close now would answer them with a reset."""
+        """Bytes have arrived that the loop has not read yet: a close now would answer them with a reset. A client's end
+        is no such byte."""
         sock = self._transport.get_extra_info("socket")
         if sock is None or sock.fileno() < 0:
             return False
-        waiting = select.poll()
-        waiting.register(sock.fileno(), select.POLLIN)
-        return bool(waiting.poll(0))
+        (count,) = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.FIONREAD, bytes(4)))
+        return int(count) > 0
 
     def _reset(self) -> None:
         """Ends the connection by a reset, as its plain end would look like the reply's end."""
