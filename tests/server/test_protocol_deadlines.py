@@ -238,7 +238,10 @@ async def test_nothing_runs_on_for_a_client_that_has_ended_its_side_and_is_gone(
         client.writer.write_eof()
         exchange = await exchanges.get()
         await _settled(client)
+        closed = asyncio.Event()
+        exchange.on_close(lambda _exchange: closed.set())
         assert not exchange.done
         clock.advance(1.1)
         assert await client.rest() == b""
-        assert (exchange.done, exchange.status) == (True, 499)
+        await closed.wait()
+        assert exchange.status == 499
