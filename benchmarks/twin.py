@@ -201,6 +201,8 @@ async def _with_worker(
         return await use(Twin(worker, loop, connections))
     finally:
         await worker.close()
+        for source in worker.port.acceptor.sources:
+            source.own.close()
 
 
 async def cost(twin: Twin, message: Message, batches: int, turns: int) -> Cost:
