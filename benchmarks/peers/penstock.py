@@ -17,6 +17,7 @@ from benchmarks import certificate, machine, servers
 from benchmarks.messages import key_list
 from benchmarks.peers.peer import ACT, LOAD, Peer, Running, Site
 from gateway import __version__
+from gateway.consumers.directory import key_id
 from gateway.core.secrets import KeyHasher, Secret
 from gateway.core.settings import Settings
 from gateway.demo.database import make
@@ -42,8 +43,8 @@ def keys(count: int, apis: Sequence[str]) -> Iterator[Write]:
         application, api = f"application-{number}", apis[number % len(apis)]
         yield Write("applications", application, {})
         yield Write("subscriptions", f"{application}/{api}", {})
-        digest = hasher.digest(key.encode()).hex()
-        yield Write("keys", f"key-{number}", {"digest": digest, "application": application, "api": api})
+        digest = hasher.digest(key.encode())
+        yield Write("keys", key_id(digest), {"digest": digest.hex(), "application": application, "api": api})
 
 
 async def _put(url: str, writes: Iterable[Write]) -> None:

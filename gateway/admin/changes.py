@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -251,11 +252,16 @@ async def _components(
         reflect=resolver.reflect,
         values=resolver.values,
     )
-    findings = [finding for bundle in bundles for finding in check(bundle)]
+    findings = await asyncio.to_thread(_checked, bundles)
     if findings:
         raise DocumentsRefused(findings)
     for bundle in bundles:
         _bundle(bundle, state, changes, now, actor, activate)
+        await asyncio.sleep(0)  # what else runs has its turn, however many there are
+
+
+def _checked(bundles: Sequence[Bundle]) -> list[Finding]:
+    return [finding for bundle in bundles for finding in check(bundle)]
 
 
 def _bundle(bundle: Bundle, state: State, changes: ChangeSet, now: float, actor: str, activate: bool) -> None:

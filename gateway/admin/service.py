@@ -75,7 +75,8 @@ class Service:
 
     async def apply_body(self, body: bytes, media_type: str, label: str, actor: str, **options: Any) -> dict[str, Any]:
         """Documents as YAML or JSON text, several in one; or packed, each key with its place."""
-        return await self.apply(read_documents(body, media_type, label), actor, **options)
+        loaded = await asyncio.to_thread(read_documents, body, media_type, label)
+        return await self.apply(loaded, actor, **options)
 
     async def put(
         self,
@@ -90,7 +91,7 @@ class Service:
         dry_run: bool = False,
     ) -> dict[str, Any]:
         """One document under its own name. `expect` is the version that must be there, 0 for none."""
-        loaded = read_documents(body, media_type, "body")
+        loaded = await asyncio.to_thread(read_documents, body, media_type, "body")
         if [(each.kind, each.name) for each in loaded] != [(kind, name)]:
             there = ", ".join(f"{each.kind} {each.name}" for each in loaded)
             raise InvalidInput(f"Send one document, {kind} {name}; this is {there}.", target="name")
@@ -162,10 +163,16 @@ class Service:
 
     async def _compiled(self, before: State, writes: Sequence[Write]) -> Snapshot:
         """What would be served after the writes. DocumentsRefused with every finding, those of building too."""
+        return await asyncio.to_thread(self._rehearsed, before, writes)
+
+    def _rehearsed(self, before: State, writes: Sequence[Write]) -> Snapshot:
         after = before.candidate(writes)
         snapshot = self.node.compile(after)
-        places = {bundle.name: bundle.places for bundle in after.source().bundles}
-        if findings := await asyncio.to_thread(self.rehearse, self._changed(before, snapshot), places):
+        changed = self._changed(before, snapshot)
+        names = {each.name for each in changed.versions}
+        bundles = after.source().bundles if names else ()
+        places = {bundle.name: bundle.places for bundle in bundles if bundle.name in names}
+        if findings := self.rehearse(changed, places):
             raise DocumentsRefused(findings)
         return snapshot
 

@@ -7,9 +7,9 @@ refused change leaves no trace.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import TypeAdapter
 
@@ -17,6 +17,7 @@ from gateway.core.kinds import BackendKinds, Kinds
 from gateway.manifest.bundle import Bundle
 from gateway.manifest.documents import Plan, Steps, Topic
 from gateway.snapshot.compile import Source, compile
+from gateway.snapshot.memo import Memo
 from gateway.snapshot.order import NamedPolicy
 from gateway.snapshot.spec import Snapshot
 from gateway.store.store import ACTIVE, PLANS, POLICIES, REVISIONS, TOPICS, Change, Gap, Record, Store, Write
@@ -26,6 +27,7 @@ FOLLOWED: Final = (ACTIVE, POLICIES, PLANS, TOPICS)
 """Tables that a snapshot is made of; revisions are fetched when an active pointer names them."""
 
 Values = Mapping[str, str | int | float | bool]
+T = TypeVar("T")
 
 
 @dataclass
@@ -35,13 +37,15 @@ class State:
     sequence: int = 0
     tables: dict[str, dict[str, Record]] = field(default_factory=lambda: {name: {} for name in FOLLOWED})
     revisions: dict[str, Bundle] = field(default_factory=dict)
+    _read: dict[tuple[str, str], tuple[Record, Any]] = field(default_factory=dict, compare=False)
 
     def rows(self, table: str) -> dict[str, Record]:
         return self.tables[table]
 
     def candidate(self, writes: Iterable[Write]) -> State:
         """The state after these writes; this one stays as it is."""
-        other = State(self.sequence, {name: dict(rows) for name, rows in self.tables.items()}, dict(self.revisions))
+        tables = {name: dict(rows) for name, rows in self.tables.items()}
+        other = State(self.sequence, tables, dict(self.revisions), self._read)
         for write in writes:
             other.put(write.table, write.key, write.value, 0)
         return other
@@ -49,12 +53,26 @@ class State:
     def put(self, table: str, key: str, value: Mapping[str, Any] | None, version: int) -> None:
         if table == REVISIONS:
             if value is not None:
-                self.revisions[key] = read_bundle(value)
+                self.revisions[key] = self._bundle(key, value)
         elif table in self.tables:
             if value is None:
                 self.tables[table].pop(key, None)
             else:
                 self.tables[table][key] = Record(copy.deepcopy(dict(value)), version)
+
+    def _bundle(self, revision: str, value: Mapping[str, Any]) -> Bundle:
+        """Read once, though a proposal, its commit and a candidate each bring it."""
+        known = self._read.get((REVISIONS, revision))
+        if known is None or known[0].value != value:
+            known = self._read[REVISIONS, revision] = Record(value, 0), read_bundle(value)
+        bundle: Bundle = known[1]
+        return bundle
+
+    def read_ahead(self, changes: Iterable[Change]) -> None:
+        """Reads what `apply` would take long to read. May run in a thread."""
+        for change in changes:
+            if change.table == REVISIONS and change.value is not None:
+                self._bundle(change.key, change.value)
 
     def apply(self, change: Change) -> None:
         self.put(change.table, change.key, change.value, change.sequence)
@@ -69,20 +87,33 @@ class State:
         """What no active pointer names is read again when somebody asks for it."""
         wanted = {str(record.value["revision"]) for record in self.rows(ACTIVE).values()}
         self.revisions = {key: bundle for key, bundle in self.revisions.items() if key in wanted}
+        for table, key in list(self._read):
+            if table == REVISIONS and key not in wanted:
+                self._read.pop((table, key), None)
 
     def source(self) -> Source:
         active = self.rows(ACTIVE)
         return Source(
             bundles=[self.revisions[str(record.value["revision"])] for record in active.values()],
-            policies={name: read_policy(name, record.value) for name, record in self.rows(POLICIES).items()},
-            plans={name: Plan.model_validate(record.value) for name, record in self.rows(PLANS).items()},
-            topics={name: Topic.model_validate(record.value) for name, record in self.rows(TOPICS).items()},
+            policies=self._parsed(POLICIES, read_policy),
+            plans=self._parsed(PLANS, lambda _name, value: Plan.model_validate(value)),
+            topics=self._parsed(TOPICS, lambda _name, value: Topic.model_validate(value)),
             pins={name: dict(record.value["pins"]) for name, record in active.items() if record.value.get("pins")},
         )
 
-    def compile(self, values: Values, kinds: Kinds, backend_kinds: BackendKinds) -> Snapshot:
+    def _parsed(self, table: str, read: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
+        """Each record is read once, whatever the number of candidates that hold it."""
+        found: dict[str, T] = {}
+        for name, record in self.rows(table).items():
+            known = self._read.get((table, name))
+            if known is None or known[0] is not record:
+                known = self._read[table, name] = record, read(name, record.value)
+            found[name] = known[1]
+        return found
+
+    def compile(self, values: Values, kinds: Kinds, backend_kinds: BackendKinds, memo: Memo | None = None) -> Snapshot:
         """DocumentsRefused with every finding."""
-        return compile(self.source(), values, kinds, backend_kinds)
+        return compile(self.source(), values, kinds, backend_kinds, memo)
 
 
 async def load(store: Store) -> State:

@@ -18,8 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from gateway.core.call import Backend, Call
 from gateway.core.durations import seconds
-from gateway.core.errors import BadGateway, BadRequest, GatewayTimeout, NotImplementedHere, Problem, Unavailable
-from gateway.core.kinds import BackendKind, Services
+from gateway.core.errors import BadGateway, BadRequest, GatewayTimeout, Problem, Unavailable
 from gateway.manifest.documents import SqlBackend
 from gateway.query import columns
 from gateway.query.columns import Dialect
@@ -130,20 +129,6 @@ class EntitySet:
         """The pool belongs to the connection."""
 
 
-def _open(config: SqlBackend, _services: Services) -> Connection:
+def open_connection(config: SqlBackend) -> Connection:
     engine, dialect = connect(config.url, config.pool_size)
     return Connection(engine, dialect, seconds(config.timeout))
-
-
-def _bind(_config: Any, _connection: Any, operation: Any, _types: Any, _services: Services) -> Backend:
-    raise NotImplementedHere(f"The operation {operation.name}: a sql backend serves entity sets, not operations.")
-
-
-KIND: Final = BackendKind(
-    name="sql",
-    connection=SqlBackend,
-    operation=None,
-    open=_open,
-    bind=_bind,
-    summary="tables of a database as entity sets",
-)

@@ -7,30 +7,67 @@ subscription share its object, so that a change of plan is one assignment, whate
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import orjson
 
+from gateway.consumers.prefixes import LENGTH, Prefixes
 from gateway.core.clock import Clock
 from gateway.core.identity import Holds, Identity
 from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS, Change, Gap, Store
 
+T = TypeVar("T")
+Own = tuple[str | None, float | None, float | None, float | None]  # plan, starts, ends, revoked
 TABLES: Final = (APPLICATIONS, SUBSCRIPTIONS, KEYS)
-SLICE: Final = 1000  # records; a few milliseconds
 _FORM: Final = 2
-_HEAD: Final = frozenset(("form", "sequence", "as_of", "slices"))
-_KEY: Final = ("digest", "application", "api", "plan", "starts", "ends", "revoked")
+_LINE: Final = 250  # records in one line of a dump: what is read and written in one go
+_PLAIN: Final[Own] = (None, None, None, None)  # of a key without a plan and dates of its own
+
+
+def key_id(digest: bytes) -> str:
+    """It begins the digest, so it can be shown and logged, and need not be kept beside it."""
+    return f"k-{digest.hex()[: 2 * LENGTH]}"
+
+
+def _prefix(id: str) -> bytes | None:
+    """The beginning of the digest that an id tells; None when it tells none."""
+    try:
+        prefix = bytes.fromhex(id[2:]) if id.startswith("k-") else b""
+    except ValueError:
+        return None
+    return prefix if len(prefix) == LENGTH else None
 
 
 class Application:
-    """`about` is its record; None while there is none, which closes its subscriptions."""
+    """`about` is its record as JSON; None while there is none, which closes its subscriptions. One of so many has a
+    single tie that it needs no dictionary for it."""
 
-    __slots__ = ("about", "name")
+    __slots__ = ("_ties", "about", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self.about: Mapping[str, Any] | None = None
+        self.about: bytes | None = None
+        self._ties: Subscription | dict[str, Subscription] | None = None
+
+    def tie(self, api: str) -> Subscription | None:
+        ties = self._ties
+        if isinstance(ties, dict):
+            return ties.get(api)
+        return ties if ties is not None and ties.api == api else None
+
+    def add(self, tie: Subscription) -> None:
+        ties = self._ties
+        if ties is None:
+            self._ties = tie
+        elif isinstance(ties, dict):
+            ties[tie.api] = tie
+        else:
+            self._ties = {ties.api: ties, tie.api: tie}
+
+    def ties(self) -> Iterable[Subscription]:
+        ties = self._ties
+        return () if ties is None else ties.values() if isinstance(ties, dict) else (ties,)
 
 
 class Subscription:
@@ -56,17 +93,20 @@ class Subscription:
 class Key:
     """A credential's record. Times are seconds since 1970, None for no bound; `revoked` is when that happened."""
 
-    __slots__ = ("_identity", "_plan", "digest", "ends", "id", "revoked", "starts", "subscription")
+    __slots__ = ("_identity", "_own", "digest", "subscription")
 
-    def __init__(self, id: str, digest: bytes, subscription: Subscription, value: Mapping[str, Any]) -> None:
-        self.id = id
+    def __init__(self, digest: bytes, subscription: Subscription, value: Mapping[str, Any]) -> None:
         self.digest = digest
         self.subscription = subscription
-        self._plan: str | None = value.get("plan")
-        self.starts: float | None = value.get("starts")
-        self.ends: float | None = value.get("ends")
-        self.revoked: float | None = value.get("revoked")
+        plan: str | None = value.get("plan")
+        own = (plan and sys.intern(plan), value.get("starts"), value.get("ends"), value.get("revoked"))
+        self._own: Own = _PLAIN if own == _PLAIN else own
         self._identity: Identity | None = None
+
+    @property
+    def id(self) -> str:
+        """What stands in records and logs: the beginning of the digest."""
+        return key_id(self.digest)
 
     @property
     def application(self) -> str:
@@ -79,7 +119,19 @@ class Key:
     @property
     def plan(self) -> str | None:
         """The key's own plan, or its subscription's."""
-        return self._plan or self.subscription.plan
+        return self._own[0] or self.subscription.plan
+
+    @property
+    def starts(self) -> float | None:
+        return self._own[1]
+
+    @property
+    def ends(self) -> float | None:
+        return self._own[2]
+
+    @property
+    def revoked(self) -> float | None:
+        return self._own[3]
 
     def identify(self, holds: Holds) -> Identity:
         """Who calls with it; made once for as long as its plan stays. `holds` asks the directory as it is then."""
@@ -94,18 +146,34 @@ class Key:
     def refusal(self, now: float) -> str | None:
         """Why the key opens nothing at `now` (`revoked`, `expired`, `not yet valid`, `no subscription`); None if it
         does. It is valid from `starts` on, until just before `ends`."""
-        if self.revoked is not None:
-            return "revoked"
-        if self.ends is not None and now >= self.ends:
-            return "expired"
-        if self.starts is not None and now < self.starts:
-            return "not yet valid"
+        if self._own is not _PLAIN:
+            _, starts, ends, revoked = self._own
+            if revoked is not None:
+                return "revoked"
+            if ends is not None and now >= ends:
+                return "expired"
+            if starts is not None and now < starts:
+                return "not yet valid"
         return None if self.subscription.active else "no subscription"
 
     def dump(self) -> list[Any]:
         subscription = self.subscription
         tie = [subscription.application, subscription.api]
-        return [self.id, self.digest.hex(), *tie, self._plan, self.starts, self.ends, self.revoked]
+        return [self.id, self.digest.hex(), *tie, *self._own]
+
+
+class NamedKey(Key):
+    """One that was stored under another id."""
+
+    __slots__ = ("_id",)
+
+    def __init__(self, id: str, digest: bytes, subscription: Subscription, value: Mapping[str, Any]) -> None:
+        super().__init__(digest, subscription, value)
+        self._id = id
+
+    @property
+    def id(self) -> str:
+        return self._id
 
 
 class Directory:
@@ -116,9 +184,9 @@ class Directory:
         self.sequence = 0
         self.as_of = 0.0
         self._applications: dict[str, Application] = {}
-        self._subscriptions: dict[tuple[str, str], Subscription] = {}
         self._keys: dict[bytes, Key] = {}
-        self._digests: dict[str, bytes] = {}
+        self._prefixes = Prefixes()  # of those whose digest tells their id
+        self._named: dict[str, NamedKey] = {}  # the others, by id
 
     def __len__(self) -> int:
         """How many keys."""
@@ -130,21 +198,24 @@ class Directory:
 
     def find_id(self, id: str) -> Key | None:
         """The key of an id, as it is now."""
-        digest = self._digests.get(id)
-        return None if digest is None else self._keys.get(digest)
+        named = self._named.get(id)
+        prefix = _prefix(id) if named is None else None
+        key: Key | None = named if prefix is None else self._prefixes.find(prefix)
+        return key
 
     def application(self, name: str) -> Mapping[str, Any] | None:
         """An application's record."""
         found = self._applications.get(name)
-        return None if found is None else found.about
+        return None if found is None or found.about is None else orjson.loads(found.about)
 
     def subscription(self, application: str, api: str) -> Subscription | None:
         """The active subscription of an application to an API."""
-        found = self._subscriptions.get((application, api))
+        owner = self._applications.get(application)
+        found = None if owner is None else owner.tie(api)
         return found if found is not None and found.active else None
 
     def subscriptions(self) -> Iterator[Subscription]:
-        return (found for found in self._subscriptions.values() if found.active)
+        return (tie for owner in self._applications.values() for tie in owner.ties() if tie.active)
 
     def keys(self) -> Iterator[Key]:
         return iter(self._keys.values())
@@ -167,29 +238,45 @@ class Directory:
         elif table == SUBSCRIPTIONS:
             self._put_subscription(key, value)
         elif table == APPLICATIONS:
-            self._owner(key).about = value
+            self._owner(key).about = None if value is None else orjson.dumps(value) if value else _NOTHING
 
     def _put_key(self, id: str, value: Mapping[str, Any] | None) -> None:
-        old = self._digests.pop(id, None)
+        old = self.find_id(id)
         if old is not None:
-            self._keys.pop(old, None)
-        if value is not None:
-            digest = bytes.fromhex(value["digest"])
-            self._keys[digest] = Key(id, digest, self._tie(value["application"], value["api"]), value)
-            self._digests[id] = digest
+            self._drop(old)
+        if value is None:
+            return
+        digest = bytes.fromhex(value["digest"])
+        tie = self._tie(value["application"], value["api"])
+        if id == key_id(digest):
+            key = Key(digest, tie, value)
+            self._prefixes.add(key)
+        else:
+            key = self._named[id] = NamedKey(id, digest, tie, value)
+        self._keys[digest] = key
+
+    def _drop(self, key: Key) -> None:
+        if self._keys.get(key.digest) is key:
+            del self._keys[key.digest]
+        if isinstance(key, NamedKey):
+            del self._named[key.id]
+        else:
+            self._prefixes.remove(key.digest[:LENGTH])
 
     def _put_subscription(self, key: str, value: Mapping[str, Any] | None) -> None:
         application, _, api = key.partition("/")
         tie = self._tie(application, api)
         tie.recorded = value is not None
-        tie.plan = None if value is None else value.get("plan")
+        plan = None if value is None else value.get("plan")
+        tie.plan = plan and sys.intern(plan)
 
     def _tie(self, application: str, api: str) -> Subscription:
         """The shared object; inactive until its record is seen, as keys may be read first."""
-        found = self._subscriptions.get((application, api))
+        owner = self._owner(application)
+        found = owner.tie(api)
         if found is None:
-            found = Subscription(self._owner(application), sys.intern(api))
-            self._subscriptions[found.application, found.api] = found
+            found = Subscription(owner, sys.intern(api))
+            owner.add(found)
         return found
 
     def _owner(self, name: str) -> Application:
@@ -198,46 +285,79 @@ class Directory:
             found = self._applications[name] = Application(name)
         return found
 
+    def lines(self) -> Iterator[bytes]:
+        """A dump, a line at a time: a head, then lists of records, `[table, records]`, whose number the head tells.
+        What changes while it is read is in it or not; who reads it applies what came after `sequence`."""
+        owners, keys = list(self._applications.values()), list(self._keys.values())
+        count = 2 * len(list(_slices(owners))) + len(list(_slices(keys)))
+        yield orjson.dumps({"form": _FORM, "sequence": self.sequence, "as_of": self.as_of, "slices": count})
+        for some in _slices(owners):
+            yield _line([APPLICATIONS, [[e.name, orjson.Fragment(e.about)] for e in some if e.about is not None]])
+            ties = [[tie.application, tie.api, tie.plan] for each in some for tie in each.ties() if tie.recorded]
+            yield _line([SUBSCRIPTIONS, ties])
+        for part in _slices(keys):
+            yield _line([KEYS, [key.dump() for key in part]])
+
     def dump(self) -> bytes:
-        """Everything, for workers and for the last known good on disk: hashed keys only. A line of JSON for so many
-        records, so that it can be read in slices."""
-        ties = [[tie.application, tie.api, tie.plan] for tie in self._subscriptions.values() if tie.recorded]
-        owners = [[name, owner.about] for name, owner in self._applications.items() if owner.about is not None]
-        keys = [key.dump() for key in self._keys.values()]
-        tables: dict[str, list[list[Any]]] = {APPLICATIONS: owners, SUBSCRIPTIONS: ties, KEYS: keys}
-        slices = [
-            [table, rows[start : start + SLICE]]
-            for table, rows in tables.items()
-            for start in range(0, len(rows), SLICE)
-        ]
-        head = {"form": _FORM, "sequence": self.sequence, "as_of": self.as_of, "slices": len(slices)}
-        return b"\n".join(map(orjson.dumps, [head, *slices]))
+        """Everything, for the last known good on disk: hashed keys only."""
+        return b"".join(self.lines())
 
     @classmethod
     def load(cls, dumped: bytes) -> Directory:
         """The inverse of `dump`. ValueError for what is no such dump."""
         directory = cls()
-        for _ in directory.take_in(dumped):
+        for _ in directory.take_in(dumped.split(b"\n")):
             pass
         return directory
 
-    def take_in(self, dumped: bytes) -> Iterator[None]:
-        """A dump, into an empty directory, slice by slice: a loop with 100,000 keys to read must turn meanwhile.
+    def take_in(self, lines: Iterable[bytes]) -> Iterator[None]:
+        """A dump's lines, into an empty directory, one by one: a loop with 100,000 keys to read must turn meanwhile,
+        and none of it has to be in memory as a whole. Reads what the release before wrote, too: all in one line.
         ValueError for what is no such dump."""
-        first, *slices = dumped.split(b"\n")
-        head = orjson.loads(first)
-        known = isinstance(head, dict) and head.get("form") == _FORM and head.keys() >= _HEAD
-        if not known or head["slices"] != len(slices):
-            raise ValueError("this is no directory of this release; delete the file and connect to the store")
+        given = iter(lines)
+        head = orjson.loads(next(given))
+        if not isinstance(head, dict) or head.get("form") not in _HEADS or not head.keys() >= _HEADS[head["form"]]:
+            raise _unknown()
         self.sequence, self.as_of = head["sequence"], head["as_of"]
-        for line in slices:
-            table, rows = orjson.loads(line)
-            for row in rows:
-                self.put(table, *_record(table, row))
+        if head["form"] == 1:
+            self._put_all(APPLICATIONS, head["applications"].items())
+            self._put_all(SUBSCRIPTIONS, head["subscriptions"])
+            self._put_all(KEYS, head["keys"])
+            return
+        count = 0
+        for line in given:
+            count += 1
+            self._put_all(*orjson.loads(line))
             yield
+        if count != head["slices"]:
+            raise _unknown()
+
+    def _put_all(self, table: str, records: Iterable[Sequence[Any]]) -> None:
+        for record in records:
+            self.put(table, *_record(table, record))
 
 
-def _record(table: str, row: list[Any]) -> tuple[str, Mapping[str, Any]]:
+_NOTHING: Final = b"{}"
+_KEY: Final = ("digest", "application", "api", "plan", "starts", "ends", "revoked")
+_HEADS: Final = {
+    1: {"sequence", "as_of", APPLICATIONS, SUBSCRIPTIONS, KEYS},
+    _FORM: {"sequence", "as_of", "slices"},
+}
+
+
+def _unknown() -> ValueError:
+    return ValueError("this is no directory of this release; delete the file and connect to the store")
+
+
+def _line(content: Any) -> bytes:
+    return b"\n" + orjson.dumps(content)
+
+
+def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    return (items[at : at + _LINE] for at in range(0, len(items), _LINE))
+
+
+def _record(table: str, row: Sequence[Any]) -> tuple[str, Mapping[str, Any]]:
     """A record of a dump: its key and value."""
     if table == APPLICATIONS:
         return row[0], row[1]

@@ -14,6 +14,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from gateway.consumers.directory import key_id
 from gateway.core.clock import Clock
 from gateway.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from gateway.core.secrets import KeyHasher, new_credential
@@ -29,10 +30,6 @@ def _named(what: str, name: str) -> str:
             f"{name!r} is no name of an {what}: a small letter, then up to 62 of a-z, 0-9, _ and -.", target=what
         )
     return name
-
-
-def key_id(digest: bytes) -> str:
-    return f"k-{digest.hex()[:16]}"
 
 
 def _entry(actor: str, action: str, subject: str, **more: Any) -> Value:

@@ -11,18 +11,15 @@ from gateway.core.chain import Chain
 from gateway.core.exchange import Exchange, Head, Reply
 from gateway.core.kinds import BackendKinds
 from gateway.frontend.frontend import Document, Mount
-from gateway.frontend.odata.mount import ODataMount
 from gateway.frontend.rest.document import json_document
 from gateway.frontend.rest.endpoint import rest_endpoint
 from gateway.frontend.rest.openapi import openapi
 from gateway.frontend.rest.problems import render
-from gateway.frontend.soap.mount import SoapMount
 from gateway.live.chains import Ending, Frame, call, common, endpoint_chain, mount_chain, mounted_chain
 from gateway.live.lifecycle import admit, announce
 from gateway.live.router import Trie
-from gateway.live.slots import Builder, Slot, build_slots
+from gateway.live.slots import Builder, Shared, Slot, build_slots
 from gateway.manifest.environment import reveal
-from gateway.query.evaluated import Evaluated
 from gateway.schema.contract import read_operation
 from gateway.schema.json_schema import read_types
 from gateway.schema.types import Operation, Record, Types
@@ -47,8 +44,15 @@ class LiveVersion:
     mounts: dict[str, Chain] = field(default_factory=dict)
     preflights: dict[str, Preflight] = field(default_factory=dict)  # by endpoint key; a mount's by its protocol
     connections: Mapping[str, Any] = field(default_factory=dict)
-    trie: Trie | None = None  # of its templates; the same in every router that holds it
+    trie: Trie | None = None  # of its URLs below its base path
+    digest: str = ""  # of the whole spec
     holders: int = 0
+
+    def slim(self) -> None:
+        """Lets go of what only building needs; the trie holds the chains."""
+        built: dict[str, Any] = {name: {} for name in ("types", "backends", "operations")}
+        mounted = {"endpoints": (), "soap": None, "odata": None, "description": ""}
+        self.spec = self.spec.model_copy(update=built | mounted)
 
     async def close(self) -> None:
         for backend in self.backends.values():
@@ -109,6 +113,8 @@ def _entity_set_backend(live: LiveVersion, each: EntitySetSpec) -> Backend:
     if each.table is not None:
         backend: Backend = live.connections[each.backend].entity_set(each, record, live.types)
         return backend
+    from gateway.query.evaluated import Evaluated
+
     return Evaluated(live.backends[each.operation], record, live.types, each.max_rows)
 
 
@@ -120,6 +126,7 @@ class _ChainBuilder:
         self.spec = live.spec
         self.plans = plans
         self.settings = settings
+        self.shared = Shared()
         self.frame = Frame(admit(live.spec), announce(live.spec), settings.body_limit)
 
     def build(self) -> None:
@@ -175,9 +182,13 @@ class _ChainBuilder:
     def _mounts(self) -> Iterator[tuple[str, Mount]]:
         spec, live = self.spec, self.live
         if spec.soap:
+            from gateway.frontend.soap.mount import SoapMount  # loaded by `libraries`, and only where it is used
+
             chosen = {name: live.operations[name] for name in spec.soap.operations}
             yield "soap", SoapMount(spec.component, spec.version, spec.soap, chosen, live.types, _address)
         if spec.odata:
+            from gateway.frontend.odata.mount import ODataMount
+
             chosen = {name: live.operations[name] for name in spec.odata.operations}
             yield "odata", ODataMount(spec.component, spec.version, spec.odata, chosen, live.types, _odata_root)
 
@@ -278,7 +289,8 @@ class _ChainBuilder:
         if plan is not None:
             replaced, appended = overlay(steps, self.plans[plan])
             steps = (*replaced, *appended)
-        return build_slots(steps, self.spec.component, self.spec.version, endpoint.key, self.settings.builder)
+        spec = self.spec
+        return build_slots(steps, spec.component, spec.version, endpoint.key, self.settings.builder, self.shared)
 
     def _facts(self, endpoint: str, protocol: str, lane: str) -> dict[str, str]:
         return {

@@ -58,7 +58,7 @@ class _Line:
         index = len(self.steps)
         self.step(slot.run, slot.built.after)
         self.collects = self.collects or slot.reply_stage > Stage.HEAD
-        self.conceals |= slot.built.conceals
+        self.conceals = self.conceals | slot.built.conceals if self.conceals else slot.built.conceals
         for tap, taps in ((slot.built.request_tap, self.request_taps), (slot.built.response_tap, self.response_taps)):
             if tap is not None:
                 taps.append(_unless_skipped(tap, index) if slot.spec.when is not None else tap)

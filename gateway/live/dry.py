@@ -23,7 +23,7 @@ from gateway.core.secrets import KeyHasher, Secret
 from gateway.frontend.odata.mount import ODataMount
 from gateway.frontend.rest.binding import check
 from gateway.frontend.soap.mount import SoapMount
-from gateway.live.slots import Builder, build_slots
+from gateway.live.slots import Builder, Shared, build_slots
 from gateway.manifest.environment import SECRET, reveal
 from gateway.schema.contract import read_operation
 from gateway.schema.json_schema import read_types
@@ -99,6 +99,7 @@ class _Dry:
     builder: Builder
     backend_kinds: BackendKinds
     findings: list[Finding] = field(default_factory=list)
+    shared: Shared = field(default_factory=Shared)
 
     def build(self) -> None:
         types = self._types()
@@ -210,7 +211,7 @@ class _Dry:
     def steps(self, steps: tuple[StepSpec, ...], endpoint: str = "") -> None:
         for step in steps:
             try:
-                build_slots((step,), self.spec.component, self.spec.version, endpoint, self.builder)
+                build_slots((step,), self.spec.component, self.spec.version, endpoint, self.builder, self.shared)
             except ValidationError:  # its text may hold a secret
                 message = f"the step {step.id} does not fit once its secrets are filled in"
                 self.refuse(place_of(step.place), "invalid_setting", message)

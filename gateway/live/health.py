@@ -10,7 +10,7 @@ from gateway.core.chain import Chain
 from gateway.core.errors import MethodNotAllowed
 from gateway.core.exchange import Exchange, Reply
 from gateway.frontend.rest.problems import render
-from gateway.live.router import LiveRouter, Methods, Trie
+from gateway.live.router import LiveRouter, Made, Methods, Trie
 from gateway.live.slots import refuse_with
 from gateway.snapshot.routes import segments_of
 
@@ -48,9 +48,5 @@ def _methods(name: str, step: Callable[[Exchange], Reply]) -> Methods:
     def chain(step: Callable[[Exchange], Reply]) -> Chain:
         return Chain(name, (step,), render, facts=facts)
 
-    return Methods(
-        chains={b"GET": chain(step)},
-        any=None,
-        other=Chain(name, (not_allowed,), render, facts=facts),
-        options=chain(lambda _exchange: Reply(204, [_ALLOW])),
-    )
+    refusing = Chain(name, (not_allowed,), render, facts=facts)
+    return Methods({b"GET": chain(step)}, None, Made(refusing, chain(lambda _exchange: Reply(204, [_ALLOW]))))

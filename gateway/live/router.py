@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from functools import lru_cache
+from typing import Final, Protocol
 
 from gateway.core.chain import Chain
 from gateway.core.exchange import Head
@@ -20,14 +21,39 @@ KNOWN_LENGTH: Final = 256  # bytes of the longest of them
 Found = tuple[Chain, tuple[bytes, ...]]
 
 
+class Rest(Protocol):
+    """Made when they are asked for, as few URLs ever are."""
+
+    def other(self) -> Chain:
+        """Refuses with 405 and its Allow."""
+        ...
+
+    def options(self) -> Chain:
+        """Answers OPTIONS."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """Of few URLs that are always there."""
+
+    refusing: Chain
+    answering: Chain
+
+    def other(self) -> Chain:
+        return self.refusing
+
+    def options(self) -> Chain:
+        return self.answering
+
+
 @dataclass(slots=True)
 class Methods:
-    """The chains of one URL in one version. `other` refuses with 405 and its Allow, `options` answers OPTIONS."""
+    """The chains of one URL in one version, and what answers there besides."""
 
     chains: dict[bytes, Chain]
     any: Chain | None
-    other: Chain
-    options: Chain
+    rest: Rest
     preflights: Mapping[bytes, Chain] = field(default_factory=dict)  # requested method: the chain that answers
 
     def find(self, head: Head) -> Chain:
@@ -39,7 +65,7 @@ class Methods:
             return self.chains[b"GET"]
         if method == b"OPTIONS":
             return self._options(head)
-        return self.any or self.other
+        return self.any or self.rest.other()
 
     def _options(self, head: Head) -> Chain:
         """A CORS preflight (Fetch, section 3.2.2) is answered by routing, before authentication."""
@@ -47,20 +73,29 @@ class Methods:
             preflight = self.preflights.get(wanted) or self.preflights.get(b"")
             if preflight is not None:
                 return preflight
-        return self.any or self.options
+        return self.any or self.rest.options()
+
+
+_NOTHING: Final[dict[bytes, Node]] = {}  # of all leaves; never filled
 
 
 class Node:
     __slots__ = ("leaf", "parameter", "rest", "static")
 
     def __init__(self) -> None:
-        self.static: dict[bytes, Node] = {}
+        self.static = _NOTHING
         self.parameter: Node | None = None
         self.rest: Methods | None = None
         self.leaf: Methods | None = None
 
 
 Match = tuple[Methods, tuple[bytes, ...]]
+
+
+@lru_cache(maxsize=4096)
+def _encoded(segment: str) -> bytes:
+    """The same object for the same word, as the versions of a component share most of theirs."""
+    return segment.encode()
 
 
 class Trie:
@@ -79,7 +114,9 @@ class Trie:
                 node.parameter = node.parameter or Node()
                 node = node.parameter
             else:
-                node = node.static.setdefault(segment.encode(), Node())
+                if node.static is _NOTHING:
+                    node.static = {}
+                node = node.static.setdefault(_encoded(segment), Node())
         node.leaf = methods
 
     def find(self, parts: list[bytes], at: int) -> Match | None:
@@ -144,7 +181,8 @@ class Base:
 
     trie: Trie | None = None
     by_header: ByHeader | None = None
-    known: set[bytes] = field(default_factory=set)
+    known: frozenset[bytes] = frozenset()
+    owner: str = ""  # the component whose versions `unknown` tells
     unknown: Chain | None = None  # versions stand in the next segment, and it is none of the known ones
 
 

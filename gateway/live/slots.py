@@ -38,23 +38,63 @@ class Builder:
     secrets: Mapping[str, Secret]
 
 
+class Shared:
+    """The slots of one version. A step that stands before many endpoints is built once for all of them, unless its
+    kind asks for the endpoint: a thousand routes under one list of policies hold one of each."""
+
+    def __init__(self) -> None:
+        self._slots: dict[tuple[str, str], list[Slot]] = {}
+
+    def find(self, step: StepSpec) -> Slot | None:
+        return next((each for each in self._slots.get((step.scope, step.id), ()) if each.spec == step), None)
+
+    def keep(self, slot: Slot) -> None:
+        self._slots.setdefault((slot.spec.scope, slot.spec.id), []).append(slot)
+
+
+class _Place(Site):
+    """Notes whether the endpoint was asked for while the step was built; afterwards it must not be."""
+
+    __slots__ = ("_at", "asked", "built")
+    _at: str
+    asked: bool
+    built: bool
+
+    @property
+    def endpoint(self) -> str:
+        if self.built and not self.asked:
+            raise RuntimeError("a kind asks for the endpoint of its site in `build`, not later")
+        object.__setattr__(self, "asked", True)
+        return self._at
+
+    @endpoint.setter
+    def endpoint(self, value: str) -> None:
+        """At construction."""
+        for name, content in (("_at", value), ("asked", False), ("built", False)):
+            object.__setattr__(self, name, content)
+
+
 def build_slots(
-    steps: Iterable[StepSpec], component: str, version: str, endpoint: str, builder: Builder
+    steps: Iterable[StepSpec], component: str, version: str, endpoint: str, builder: Builder, shared: Shared
 ) -> tuple[Slot, ...]:
     """Slots in written order, cut by stage: those that need the head only, then the body, then the call."""
-    slots = [_slot(step, component, version, endpoint, builder) for step in steps]
+    slots = [shared.find(step) or _slot(step, component, version, endpoint, builder, shared) for step in steps]
     return tuple(sorted(slots, key=lambda slot: slot.stage))
 
 
-def _slot(step: StepSpec, component: str, version: str, endpoint: str, builder: Builder) -> Slot:
+def _slot(step: StepSpec, component: str, version: str, endpoint: str, builder: Builder, shared: Shared) -> Slot:
     kind = builder.kinds[step.use]
     config = kind.config.model_validate(reveal(step.config, builder.secrets))
-    site = Site(component, version, endpoint, step.scope, step.id, builder.services)
+    site = _Place(component, version, endpoint, step.scope, step.id, builder.services)
     built = kind.build(config, site)
+    object.__setattr__(site, "built", True)
     run = built.step or passes
     if step.when is not None:
         run = _guarded(run, step, kind.protects, built.otherwise or passes)
-    return Slot(step, kind.stage, kind.reply_stage, built, run)
+    slot = Slot(step, kind.stage, kind.reply_stage, built, run)
+    if not site.asked:
+        shared.keep(slot)
+    return slot
 
 
 def passes(_exchange: Exchange) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -17,6 +18,7 @@ from gateway.live.slots import refuse_with
 from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, roots, segments_of, shape
 from gateway.snapshot.spec import VersionSpec
 
+_NO_PREFLIGHTS: Final[Mapping[bytes, Chain]] = {}
 _ANY: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"))
 
 
@@ -31,22 +33,38 @@ class _Offer:
 
 
 def build_router(versions: Iterable[LiveVersion]) -> LiveRouter:
-    live = sorted(versions, key=lambda each: each.spec.name)
     router = LiveRouter(_refusing("no route", _no_route))
-    components: dict[str, list[VersionSpec]] = {}
-    for version in live:
-        components.setdefault(version.spec.component, []).append(version.spec)
-    for version in live:
-        trie = trie_of(version)
-        siblings = components[version.spec.component]
-        for root, selector in roots(version.spec):
-            base = router.base(segments_of(root))
-            if selector == "path":
-                base.trie = trie
-            else:
-                _by_header(base, siblings, version.spec).tries[version.spec.version.encode()] = trie
-        _place_of_versions(router, siblings, version.spec)
+    for _ in place(router, versions):
+        pass
     return router
+
+
+async def build_router_in_slices(versions: Iterable[LiveVersion]) -> LiveRouter:
+    """The same, while requests go on; what is running is shared, as each version brings its trie."""
+    router = LiveRouter(_refusing("no route", _no_route))
+    for _ in place(router, versions):
+        await asyncio.sleep(0)
+    return router
+
+
+def place(router: LiveRouter, versions: Iterable[LiveVersion]) -> Iterator[None]:
+    """Puts each version in its place in the router, component by component."""
+    components: dict[str, list[LiveVersion]] = {}
+    for version in sorted(versions, key=lambda each: each.spec.name):
+        components.setdefault(version.spec.component, []).append(version)
+    for live in components.values():
+        siblings = [each.spec for each in live]
+        for version in live:
+            trie = version.trie or trie_of(version)
+            for root, selector in roots(version.spec):
+                base = router.base(segments_of(root))
+                if selector == "path":
+                    base.trie = trie
+                else:
+                    _by_header(base, siblings, version.spec).tries[version.spec.version.encode()] = trie
+        for spec in siblings:
+            _place_of_versions(router, siblings, spec)
+        yield
 
 
 def refusing_router(name: str, problem: Callable[[Exchange], Problem]) -> LiveRouter:
@@ -60,8 +78,10 @@ def _place_of_versions(router: LiveRouter, siblings: list[VersionSpec], version:
     if "path" not in version.select_by or "{version}" not in segments:
         return
     base = router.base(segments[: segments.index("{version}")])
-    base.known.update(each.version.encode() for each in siblings)
-    base.unknown = _refusing(f"{version.component} unknown version", _unknown_version(siblings))
+    if base.owner != version.component:
+        base.known |= {each.version.encode() for each in siblings}
+        base.unknown = _refusing(f"{version.component} unknown version", _unknown_version(siblings))
+        base.owner = version.component
 
 
 def _by_header(base: Base, siblings: list[VersionSpec], version: VersionSpec) -> ByHeader:
@@ -81,13 +101,7 @@ def _by_header(base: Base, siblings: list[VersionSpec], version: VersionSpec) ->
 
 
 def trie_of(version: LiveVersion) -> Trie:
-    """Made once: a version that did not change is routed as before, whatever else is published."""
-    if version.trie is None:
-        version.trie = _trie(version)
-    return version.trie
-
-
-def _trie(version: LiveVersion) -> Trie:
+    """The templates of one version; every router that holds the version shares it."""
     by_shape: dict[tuple[str, ...], list[_Offer]] = {}
     for offer in _offers(version):
         by_shape.setdefault(shape(offer.path), []).append(offer)
@@ -113,23 +127,38 @@ def _offers(version: LiveVersion) -> Iterable[_Offer]:
 def _methods(version: VersionSpec, offers: list[_Offer]) -> Methods:
     chains = {offer.method.encode(): offer.chain for offer in offers if offer.method}
     any_chain = next((offer.chain for offer in offers if not offer.method), None)
-    allowed = set(chains) | ({b"HEAD"} if b"GET" in chains else set()) | {b"OPTIONS"}
-    allow = b", ".join(sorted(allowed))
-    name = f"{version.name} {offers[0].path}"
-    facts = dict(offers[0].chain.facts) | {"endpoint": offers[0].path}
     methods = frozenset(chains) | (_ANY if any_chain is not None else frozenset())
+    rest = _Rest(version.name, offers[0].path, chains, offers[0].chain.facts)
     preflights = {
-        offer.method.encode(): _chain(f"{name} preflight", _preflight(offer.preflight, methods), facts)
+        offer.method.encode(): rest.chain("preflight", _preflight(offer.preflight, methods))
         for offer in offers
         if offer.preflight is not None
     }
-    return Methods(
-        chains=chains,
-        any=any_chain,
-        other=_chain(f"{name} 405", refuse_with(_not_allowed(allow)), facts),
-        options=_chain(f"{name} OPTIONS", _options(allow), facts),
-        preflights=preflights,
-    )
+    return Methods(chains, any_chain, rest, preflights or _NO_PREFLIGHTS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rest:
+    """What answers at a URL besides its endpoints."""
+
+    version: str
+    path: str
+    chains: Mapping[bytes, Chain]
+    facts: Mapping[str, str]
+
+    @property
+    def allow(self) -> bytes:
+        head = {b"HEAD"} if b"GET" in self.chains else set()
+        return b", ".join(sorted({*self.chains, *head, b"OPTIONS"}))
+
+    def chain(self, name: str, step: Step) -> Chain:
+        return _chain(f"{self.version} {self.path} {name}", step, dict(self.facts) | {"endpoint": self.path})
+
+    def other(self) -> Chain:
+        return self.chain("405", refuse_with(_not_allowed(self.allow)))
+
+    def options(self) -> Chain:
+        return self.chain("OPTIONS", _options(self.allow))
 
 
 def _preflight(answer: Preflight, methods: frozenset[bytes]) -> Step:

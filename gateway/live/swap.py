@@ -12,21 +12,27 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.live import LiveCell
+from gateway.live import libraries
 from gateway.live.build import LiveVersion, Settings, build_version
 from gateway.live.router import LiveRouter
-from gateway.live.space import build_router, trie_of
-from gateway.snapshot.spec import Snapshot
+from gateway.live.space import build_router_in_slices, trie_of
+from gateway.snapshot.spec import Outline, Snapshot, VersionSpec
 
 log: Final = logging.getLogger("gateway")
 
 
+Read = Callable[[str], VersionSpec]
+"""The version of a digest, from where the outline came."""
+
+
 @dataclass(eq=False)
 class LiveSnapshot:
-    """A snapshot, built: its versions are held until `release`."""
+    """A snapshot, built: its versions are held until `release`. `fresh` counts those that were built for it."""
 
-    snapshot: Snapshot
+    outline: Outline
     router: LiveRouter
     versions: dict[str, LiveVersion]
+    fresh: int = 0
 
     async def release(self) -> None:
         for version in self.versions.values():
@@ -46,28 +52,45 @@ class Swapper:
         self.current: LiveSnapshot | None = None
 
     async def prepare(self, snapshot: Snapshot) -> LiveSnapshot:
-        """Builds what differs from the running one, yielding between versions. A failure leaves nothing open."""
-        versions: dict[str, LiveVersion] = {}
-        running = self._running(snapshot)
-        try:
-            for spec in snapshot.versions:
-                version = running.get(spec.name)
-                if version is None or (version.spec is not spec and version.spec != spec):
-                    version = await build_version(spec, snapshot.plans, self._settings)
-                version.holders += 1
-                versions[spec.name] = version
-                trie_of(version)
-                await asyncio.sleep(0)
-            router = build_router(versions.values())
-        except BaseException:
-            await LiveSnapshot(snapshot, None, versions).release()  # type: ignore[arg-type]  # it was never routed
-            raise
-        return LiveSnapshot(snapshot, router, versions)
+        """Of a snapshot that is here as a whole."""
+        by_digest = {each.digest: each for each in snapshot.versions}
+        return await self.prepare_outline(snapshot.outline, by_digest.__getitem__)
 
-    def _running(self, snapshot: Snapshot) -> dict[str, LiveVersion]:
-        """The versions that may go on as they run: plans are part of every chain."""
-        current = self.current
-        return current.versions if current is not None and current.snapshot.plans == snapshot.plans else {}
+    async def prepare_outline(
+        self, outline: Outline, read: Read, step: Callable[[], None] = lambda: None
+    ) -> LiveSnapshot:
+        """Reads and builds what differs from the running one, yielding between versions; `step` hears of each. A
+        failure leaves nothing open."""
+        found = LiveSnapshot(outline, None, {})  # type: ignore[arg-type]  # it is not routed yet
+        try:
+            for name, digest in outline.versions.items():
+                version = self._running(outline, name, digest)
+                if version is None:
+                    version = await self._built(read(digest), digest, outline)
+                    found.fresh += 1
+                    step()
+                    await asyncio.sleep(0)
+                version.holders += 1
+                found.versions[name] = version
+            found.router = await build_router_in_slices(found.versions.values())
+        except BaseException:
+            await found.release()
+            raise
+        return found
+
+    async def _built(self, spec: VersionSpec, digest: str, outline: Outline) -> LiveVersion:
+        await libraries.load(spec)
+        version = await build_version(spec, outline.plans, self._settings)
+        version.trie, version.digest = trie_of(version), digest
+        version.slim()
+        return version
+
+    def _running(self, outline: Outline, name: str, digest: str) -> LiveVersion | None:
+        if self.current is None:
+            return None
+        version = self.current.versions.get(name)
+        same = version is not None and version.digest == digest and self.current.outline.plans == outline.plans
+        return version if same else None
 
     def swap(self, prepared: LiveSnapshot) -> None:
         """One assignment; the old one drains and is then closed."""

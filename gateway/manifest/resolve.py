@@ -5,6 +5,7 @@ A version is resolved after the one that it extends, whether that one is among t
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,7 @@ async def resolve(
         resolving.waiting[_id(loaded)] = loaded
     for loaded in components:
         await resolving.version(_id(loaded), ())
+        await asyncio.sleep(0)  # what else runs has its turn, however many there are
     if resolving.findings:
         raise DocumentsRefused(resolving.findings)
     return [bundle for loaded in components if (bundle := resolving.done[_id(loaded)]) is not None]

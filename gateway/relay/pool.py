@@ -6,6 +6,7 @@ import contextlib
 import re
 import ssl
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from gateway.core import target as targets_
@@ -74,8 +75,16 @@ class HttpUpstream:
         self._checks = checks
         self._owned = owned
         self._fetch_key = fetch_key(rotation.balancing.hashing)
+        self._relays: dict[tuple[str | None, tuple[str, ...], bool | None], Step] = {}
 
     def relay(self, template: str | None, parameters: tuple[str, ...], websocket: bool | None = None) -> Step:
+        """One for all routes that go to the same path."""
+        how = template, parameters, websocket
+        if how not in self._relays:
+            self._relays[how] = self._relay(*how)
+        return self._relays[how]
+
+    def _relay(self, template: str | None, parameters: tuple[str, ...], websocket: bool | None) -> Step:
         path_of = compile_template(template, parameters)
         rotation = self._rotation
         if rotation.watched:
@@ -161,6 +170,7 @@ def _edited_target(exchange: Exchange, edits: Edits, path_of: Callable[[Exchange
     return path + b"?" + query if query or (exchange.head.lone and edits.query is None) else path
 
 
+@lru_cache(maxsize=4096)
 def compile_template(template: str | None, parameters: tuple[str, ...]) -> Callable[[Exchange], bytes]:
     """A function from an exchange to the path that its upstream gets. A path made of parts is checked as a received
     one is, as parts that are harmless alone may not be so together (CASES P30), unless all parts stay the whole

@@ -24,6 +24,7 @@ from gateway.core.findings import DocumentsRefused
 from gateway.core.kinds import BackendKinds, Kinds
 from gateway.server.crew import Crew
 from gateway.server.last_known_good import Shelf
+from gateway.snapshot.memo import Memo
 from gateway.snapshot.spec import Snapshot, VersionSpec
 from gateway.store.store import PROPOSALS, Change, Gap, Store, Value, Write
 
@@ -32,6 +33,7 @@ BEAT: Final = 1.0  # seconds between heartbeats
 TTL: Final = 5.0  # seconds after which a silent node is forgotten
 RETRY: Final = 0.5
 AGAIN: Final = 5.0  # seconds until what could not be served is tried again
+LISTED: Final = 50  # versions that a line of the log names
 MARK: Final = 10.0  # seconds between two notes on disk of when the store was heard
 
 
@@ -79,6 +81,7 @@ class Control:
         self.served = Served()
         self.store_up = False
         self._loaded = False
+        self._memo = Memo()
         self._known = False  # the directory is worth telling
         self._unwritten = False  # the directory has changes that are not on disk
         self._unserved = False  # the state has changes that are not served, or could not be
@@ -89,6 +92,7 @@ class Control:
         self._candidates: dict[str, str] = {}  # proposal: hash of what was prepared for it
         self._dropped: set[str] = set()  # hashes of proposals that are gone
         self._following = asyncio.Lock()
+        self._writing = asyncio.Lock()  # of the directory
         self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -99,7 +103,7 @@ class Control:
                 await self._settle()
         except StoreUnavailable as error:
             log.warning("%s Serving the last known good.", error)
-            self._restore_directory()
+            await self._restore_directory()
         if not self.served.hash:
             await self._restore_snapshot()
         if not self.served.hash:
@@ -112,7 +116,7 @@ class Control:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(OSError):
-            self._keep(now=True)
+            await self._keep(now=True)
         with contextlib.suppress(StoreUnavailable):
             await self.store.beat(self.name, {}, 0.001)
 
@@ -131,28 +135,43 @@ class Control:
         for id in set(self._proposals) - set(proposals):
             self._withdrawn(id)
         self.state, self.directory, self._proposals = state, directory, proposals
-        self.store_up = self._known = self._loaded = self._unserved = True
-        self.crew.directory(self.write_directory())
+        self.store_up = self._known = self._loaded = self._unserved = self._unwritten = True
+        self.crew.directory(await self.write_directory())
 
-    def current_directory(self) -> Path | None:
-        """For a worker that connects; None while nothing is known, so that the last known good stays untouched."""
-        return self.write_directory() if self._known else None
+    async def current_directory(self) -> Path | None:
+        """For a worker that connects; None while nothing is known, so that the last known good stays untouched. The
+        file holds every change that was told until this returns."""
+        return await self.write_directory() if self._known else None
 
-    def write_directory(self) -> Path:
-        """The directory as it is now, on disk: for a worker that connects, and as the last known good."""
-        path = self.shelf.put_directory(self.directory.dump())
-        self._unwritten = False
-        return path
+    async def write_directory(self) -> Path:
+        """The directory as it is now, on disk: for a worker that connects, and as the last known good. Written in
+        slices; a change meanwhile has it written again."""
+        async with self._writing:
+            while self._unwritten:
+                self._unwritten = False
+                try:
+                    await self._write_directory()
+                except BaseException:
+                    self._unwritten = True
+                    raise
+        return self.shelf.directory_path
 
-    def _restore_directory(self) -> None:
-        kept = self.shelf.read()
+    async def _write_directory(self) -> None:
+        lines = []
+        for line in self.directory.lines():
+            lines.append(line)
+            await asyncio.sleep(0)
+        await asyncio.to_thread(self.shelf.put_directory, b"".join(lines))
+
+    async def _restore_directory(self) -> None:
+        kept = await asyncio.to_thread(self.shelf.read)
         if kept is not None and kept.directory is not None:
             self.directory = kept.directory
-            self._known = True
-            self.crew.directory(self.write_directory())
+            self._known = self._unwritten = True
+            self.crew.directory(await self.write_directory())
 
     async def _restore_snapshot(self) -> None:
-        kept = self.shelf.read()
+        kept = await asyncio.to_thread(self.shelf.read)
         if kept is None:
             log.warning("This node has no last known good: it serves nothing until it can follow its store.")
             return
@@ -208,6 +227,8 @@ class Control:
         if not self.store_up:
             log.info("the store is back")
         self.store_up = True
+        if changes:
+            await asyncio.to_thread(self.state.read_ahead, changes)
         now = self.clock.time()
         self.directory.as_of = now
         self.crew.heard(now)
@@ -260,10 +281,10 @@ class Control:
         """Builds what a proposal would make of this node, and says whether it could serve it."""
         try:
             writes = [Write(table, key, value) for table, key, value in proposal["writes"]]
-            candidate = self.state.candidate(writes)
+            candidate = await asyncio.to_thread(self.state.candidate, writes)
             await fetch_revisions(self.store, candidate)
-            snapshot = self.compile(candidate)
-            hash, path = self.shelf.put(snapshot)
+            snapshot = await asyncio.to_thread(self.compile, candidate)
+            hash, path = await asyncio.to_thread(self.shelf.put, snapshot)
             self._candidates[id] = hash
             await self.crew.prepare(hash, path)
             self.served.prepared[id] = "ok"
@@ -276,12 +297,12 @@ class Control:
             self.served.prepared[id] = f"{type(error).__name__}: {error}"
 
     def compile(self, state: State) -> Snapshot:
-        """What this node would serve of a state. DocumentsRefused with every finding."""
-        return state.compile(self.values, self.kinds, self.backend_kinds)
+        """What this node would serve of a state. DocumentsRefused with every finding. May run in a thread."""
+        return state.compile(self.values, self.kinds, self.backend_kinds, self._memo)
 
     async def _serve(self, sequence: int) -> None:
         try:
-            snapshot = self.compile(self.state)
+            snapshot = await asyncio.to_thread(self.compile, self.state)
         except Exception as error:
             self._cannot(error, sequence)
             return
@@ -289,15 +310,17 @@ class Control:
 
     async def _activate(self, snapshot: Snapshot, sequence: int, at: float) -> None:
         try:
-            hash, path = self.shelf.put(snapshot)
-            if hash != self.served.hash:
+            hash, path = await asyncio.to_thread(self.shelf.put, snapshot)
+            changed = hash != self.served.hash
+            if changed:
                 await self._put_in_place(snapshot, hash, path)
                 self.served.snapshot, self.served.hash = snapshot, hash
-                names = ", ".join(each.name for each in snapshot.versions)
-                log.info("snapshot %s serves: %s", hash, names or "nothing")
+                log.info("snapshot %s serves: %s", hash, _names(snapshot))
             if self._unwritten:
-                self.write_directory()  # a mark says that all of the shelf is current
+                await self.write_directory()  # a mark says that all of the shelf is current
             self.shelf.mark(hash, sequence, at)
+            if changed:
+                await asyncio.to_thread(self.shelf.sweep, hash)
         except Exception as error:
             self._cannot(error, sequence)
             return
@@ -335,7 +358,7 @@ class Control:
     async def _beat_forever(self) -> None:
         while True:
             try:
-                self._keep()
+                await self._keep()
                 await self._beat()
                 await self._sweep()
             except StoreUnavailable:
@@ -344,10 +367,10 @@ class Control:
                 log.exception("this node's heartbeat failed; trying again")
             await asyncio.sleep(BEAT)
 
-    def _keep(self, *, now: bool = False) -> None:
+    async def _keep(self, *, now: bool = False) -> None:
         """The last known good: the directory when it changed, and now and then how fresh all of it is."""
-        if self._unwritten:
-            self.write_directory()
+        if self._unwritten and self._known:
+            await self.write_directory()
         heard, mark = self.directory.as_of, self.clock.monotonic()
         if self._known and self.served.hash and self.store_up and (now or mark - self._marked > MARK):
             self.shelf.mark(self.served.hash, self.served.sequence, heard)
@@ -380,3 +403,9 @@ class Control:
             "workers": self.crew.size,
             "at": self.clock.time(),
         }
+
+
+def _names(snapshot: Snapshot) -> str:
+    """For the log: all of few, the number of many."""
+    names = [each.name for each in snapshot.versions]
+    return ", ".join(names) or "nothing" if len(names) <= LISTED else f"{len(names)} versions"

@@ -112,8 +112,8 @@ class ControlProcess:
     def admin_url(self) -> str:
         return f"http://{self.given.settings.admin_host}:{self.given.admin_port}"
 
-    def _directory(self) -> Path | None:
-        return self.control.current_directory()
+    async def _directory(self) -> Path | None:
+        return await self.control.current_directory()
 
     async def _probe(self, versions: Sequence[VersionSpec]) -> None:
         settings, given = self.given.settings, self.given
@@ -155,7 +155,7 @@ class ControlProcess:
         if not paths or not self.given.first:
             return None
         try:
-            await self.service.apply(gather(paths), "serve", force=True)
+            await self.service.apply(await asyncio.to_thread(gather, paths), "serve", force=True)
         except DocumentsRefused as error:
             return str(error)
         except StoreUnavailable:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,6 +33,7 @@ class _Worker:
         self.pid = pid
         self.metrics: dict[str, Any] = {}
         self.draining = False
+        self.steps = 0  # of long work that it has told of
         self.asked: dict[int, asyncio.Future[str | None]] = {}
 
     def answer(self, number: int, error: str | None) -> None:
@@ -45,8 +46,11 @@ class Crew:
     """Serves the node's control socket. A worker that connects gets the directory and the current snapshot first.
     `run` is this node's: a worker that outlived another supervisor is turned away."""
 
-    def __init__(self, path: Path, directory: Callable[[], Path | None], run: str = "", timeout: float = 20.0) -> None:
-        """`directory` writes the directory to a file, as it is now, for a worker that connects."""
+    def __init__(
+        self, path: Path, directory: Callable[[], Awaitable[Path | None]], run: str = "", timeout: float = 20.0
+    ) -> None:
+        """`directory` writes the directory to a file, as it is when it returns, for a worker that connects. `timeout`:
+        seconds of silence after which a worker that was asked counts as stuck."""
         self._path = path
         self._directory = directory
         self._run = run
@@ -94,17 +98,18 @@ class Crew:
                 elif message["say"] != "hello" or message["run"] != self._run:
                     break
                 else:
+                    path = await self._directory()
                     worker = _Worker(link, int(message["pid"]))
-                    self._welcome(worker)
+                    self._welcome(worker, path)
         finally:
             if worker is not None:
                 self._left(worker)
             with contextlib.suppress(OSError):
                 await link.close()
 
-    def _welcome(self, worker: _Worker) -> None:
+    def _welcome(self, worker: _Worker, path: Path | None) -> None:
+        """In one go with the end of writing the directory: no change falls between."""
         self._workers.add(worker)
-        path = self._directory()
         if path is not None:
             worker.link.send({"do": "directory", "path": str(path)})
         if self._current is not None:
@@ -125,6 +130,8 @@ class Crew:
     def _heard(self, worker: _Worker, message: dict[str, Any]) -> None:
         if message["say"] == "metrics":
             worker.metrics = message["metrics"]
+        elif message["say"] == "busy":
+            worker.steps += 1
         elif message["say"] == "draining":
             worker.draining = True
         elif message["say"] == "done":
@@ -198,17 +205,29 @@ class Crew:
         if not answers:
             return 0
         try:
-            done, late = await asyncio.wait(answers, timeout=self._timeout)
+            late = await self._silent(asked, answers)
         finally:
             for worker in asked:
                 worker.asked.pop(number, None)
         if late:
-            raise NotServed(f"{len(late)} of {len(answers)} workers did not answer within {self._timeout:g} s.")
-        said = [future.result() for future in done]
+            raise NotServed(f"{late} of {len(answers)} workers did not answer within {self._timeout:g} s.")
+        said = [answer.result() for answer in answers]
         errors = sorted({error for error in said if error})
         if errors:
             raise NotServed(" ".join(errors))
         return said.count(None)
+
+    async def _silent(self, asked: Sequence[_Worker], answers: Sequence[asyncio.Future[str | None]]) -> int:
+        """How many have not answered when all that have not were silent for too long."""
+        while True:
+            before = self.steps(asked)
+            _, late = await asyncio.wait(answers, timeout=self._timeout)
+            if not late or self.steps(asked) == before:
+                return len(late)
+
+    def steps(self, workers: Iterable[_Worker] | None = None) -> int:
+        """Of long work, that workers have told of: what grows goes on."""
+        return sum(worker.steps for worker in (self._workers if workers is None else workers))
 
     def problems(self) -> list[str]:
         """What the workers cannot do as they are set up, though they serve: certificates that do not hold."""

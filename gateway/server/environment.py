@@ -5,7 +5,6 @@ from __future__ import annotations
 from gateway.core.settings import Settings
 from gateway.manifest.bundle import Table
 from gateway.manifest.environment import EnvironmentValues, read_environment, reveal
-from gateway.manifest.reflect import reflect
 from gateway.manifest.tables import Reflect
 
 
@@ -18,6 +17,8 @@ def reflecting(environment: EnvironmentValues) -> Reflect:
     """Reads tables; a secret in a database's URL is revealed for that moment only."""
 
     async def read(url: str, table: str) -> Table:
+        from gateway.manifest.reflect import reflect  # with the libraries for databases
+
         return await reflect(str(reveal(url, environment.secrets)), table)
 
     return read

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from gateway.backend import fixed, process, sql, topic
+from gateway.backend import fixed, process, sql_kind, topic
 from gateway.backend.http import http_kind
 from gateway.core.kinds import BackendKinds, Kinds
 from gateway.policy import anonymous, api_key, cors, headers, rate_limit, respond
@@ -15,5 +15,5 @@ POLICY_KINDS: Final[Kinds] = {
 }
 
 BACKEND_KINDS: Final[BackendKinds] = {
-    kind.name: kind for kind in (process.KIND, http_kind(open_upstream), sql.KIND, fixed.KIND, topic.KIND)
+    kind.name: kind for kind in (process.KIND, http_kind(open_upstream), sql_kind.KIND, fixed.KIND, topic.KIND)
 }

@@ -1,13 +1,15 @@
 """What a node writes to disk so that it can start without its store: the snapshot and the directory (hashed keys only).
 
-`snapshot/HASH.json` holds a snapshot, `snapshot/current.json` says which one served last and when the store was last
-heard. Every file is written beside its place and renamed, so that a reader never sees half of one.
+`snapshot/HASH.json` holds a snapshot's outline and `snapshot/versions/` its versions (`server.parts`),
+`snapshot/current.json` says which one served last and when the store was last heard. Every file is written beside its
+place and renamed, so that a reader never sees half of one; an outline after all that it names.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +17,8 @@ from typing import Any, Final
 import orjson
 
 from gateway.consumers.directory import Directory
-from gateway.snapshot.spec import Snapshot, load
+from gateway.server.parts import read_outline, read_snapshot, version_path, versions_folder
+from gateway.snapshot.spec import Snapshot
 
 log: Final = logging.getLogger("gateway.control")
 KEPT: Final = 5  # snapshots that stay on disk
@@ -35,7 +38,8 @@ class Shelf:
     def __init__(self, data: Path) -> None:
         self.folder = data / "snapshot"
         self.folder.mkdir(parents=True, exist_ok=True)
-        for torn in self.folder.glob(".*"):
+        versions_folder(self.path("")).mkdir(exist_ok=True)
+        for torn in (*self.folder.glob(".*"), *versions_folder(self.path("")).glob(".*")):
             torn.unlink(missing_ok=True)
 
     def path(self, hash: str) -> Path:
@@ -46,22 +50,25 @@ class Shelf:
         return self.folder / "directory.bin"
 
     def put(self, snapshot: Snapshot) -> tuple[str, Path]:
-        """Writes it, when it is not there yet; its hash and file."""
-        data = snapshot.dump()
+        """Writes what is not there yet; its hash and file. May run in a thread, one at a time."""
         hash = snapshot.hash
         path = self.path(hash)
+        for version in snapshot.versions:
+            part = version_path(path, version.digest)
+            if not part.exists():
+                write(part, version.dump())
         if path.exists():
             os.utime(path)  # the oldest are swept
         else:
-            write(path, data)
+            write(path, snapshot.outline.dump())
         return hash, path
 
     def mark(self, hash: str, sequence: int, at: float) -> None:
         """This snapshot serves now, and what is on the shelf was current at that time."""
         write(self.folder / "current.json", orjson.dumps({"hash": hash, "sequence": sequence, "at": at}))
-        self._sweep(hash)
 
     def put_directory(self, data: bytes) -> Path:
+        """May run in a thread, one at a time."""
         write(self.directory_path, data)
         return self.directory_path
 
@@ -69,14 +76,21 @@ class Shelf:
         """None when this node has never served anything, or another release wrote what is there."""
         try:
             current: dict[str, Any] = orjson.loads((self.folder / "current.json").read_bytes())
-            snapshot = load(self.path(current["hash"]).read_bytes())
-            sequence, at = int(current["sequence"]), float(current["at"])
         except FileNotFoundError:
             return None
-        except (ValueError, KeyError, TypeError) as error:
-            log.error("the last known good in %s cannot be read: %s", self.folder, error)
+        except ValueError as error:
+            self._unreadable(error)
+            return None
+        try:
+            snapshot = read_snapshot(self.path(current["hash"]))
+            sequence, at = int(current["sequence"]), float(current["at"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._unreadable(error)
             return None
         return LastKnownGood(snapshot, sequence, at, self._directory(at))
+
+    def _unreadable(self, error: Exception) -> None:
+        log.error("the last known good in %s cannot be read: %s", self.folder, error)
 
     def _directory(self, at: float) -> Directory | None:
         try:
@@ -89,10 +103,24 @@ class Shelf:
         directory.as_of = max(directory.as_of, at)
         return directory
 
-    def _sweep(self, hash: str) -> None:
+    def sweep(self, hash: str) -> None:
+        """Takes the oldest snapshots away, and versions that none of those that stay names. Never while one is put."""
         others = [path for path in self.folder.glob("*.json") if path.stem not in {hash, "current"}]
-        for path in sorted(others, key=lambda each: each.stat().st_mtime)[:-KEPT]:
+        others.sort(key=lambda each: each.stat().st_mtime)
+        for path in others[:-KEPT]:
             path.unlink(missing_ok=True)
+        named = {digest for path in (self.path(hash), *others[-KEPT:]) for digest in _named(path)}
+        for path in versions_folder(self.path(hash)).glob("*.json"):
+            if path.stem not in named:
+                path.unlink(missing_ok=True)
+
+
+def _named(path: Path) -> Collection[str]:
+    """The digests of an outline's versions; none of what an earlier release wrote."""
+    try:
+        return read_outline(path).versions.values()
+    except (OSError, ValueError):
+        return ()
 
 
 def write(path: Path, data: bytes, mode: int = 0o600) -> None:

@@ -14,9 +14,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from cryptography import x509
-from cryptography.x509.oid import ExtensionOID
-
 from gateway.core.listening import Listener, Tls
 from gateway.core.secrets import Secret
 
@@ -133,6 +130,8 @@ def _context(listener: Listener, material: Material, index: int) -> tuple[ssl.SS
 
 def ends(listener: Listener, material: Material) -> dict[str, datetime]:
     """When each certificate expires, by its place."""
+    from cryptography import x509  # a node without TLS does not load it
+
     found = {}
     for index, (files, pair) in enumerate(zip(_tls(listener).certificates, material.pairs, strict=True)):
         certificate = x509.load_pem_x509_certificates(pair.certificate.encode("latin-1"))[0]
@@ -143,6 +142,9 @@ def ends(listener: Listener, material: Material) -> dict[str, datetime]:
 
 def _names(pem: str, place: str) -> list[str]:
     """The server names that the first certificate of a chain is for."""
+    from cryptography import x509
+    from cryptography.x509.oid import ExtensionOID
+
     try:
         certificate = x509.load_pem_x509_certificates(pem.encode("latin-1"))[0]
         extension = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)

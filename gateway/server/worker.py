@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,7 +30,6 @@ from gateway.core.secrets import KeyHasher
 from gateway.events.topics import Topics
 from gateway.live.build import Settings as BuildSettings
 from gateway.live.health import own_paths, place_health
-from gateway.live.reading import SnapshotReader
 from gateway.live.slots import Builder
 from gateway.live.space import refusing_router
 from gateway.live.swap import LiveSnapshot, Swapper
@@ -44,6 +44,7 @@ from gateway.server.link import Link, connect
 from gateway.server.listeners import Listeners
 from gateway.server.logs import configure
 from gateway.server.open_files import ceilings, open_files
+from gateway.server.parts import read_outline, read_version
 from gateway.server.port import GatewayServer, open_port
 from gateway.server.protocol import GatewayProtocol
 from gateway.server.protocol_shared import SHARED, Shared
@@ -54,6 +55,7 @@ from gateway.telemetry.observer import Observer
 log: Final = logging.getLogger("gateway.worker")
 METRICS: Final = 1.0
 RECONNECT: Final = 0.1
+STEP: Final = 1.0  # seconds between two signs that a long build goes on
 ENDING: Final = 0.5  # seconds of the grace period in which the process itself ends
 
 
@@ -117,8 +119,8 @@ class Worker:
         build = BuildSettings(builder, BACKEND_KINDS, settings.max_body)
         self.swapper = Swapper(self.cell, build, self._swapped)
         self.prepared: dict[str, LiveSnapshot] = {}
-        self._reader = SnapshotReader()
         self._active = ""
+        self._stepped = 0.0
         self._link: Link | None = None
 
     def _is_ready(self) -> bool:
@@ -126,7 +128,7 @@ class Worker:
 
     def _swapped(self, live: LiveSnapshot) -> None:
         place_health(live.router, self.given.settings.health_path, self._is_ready)
-        self.topics.specs = live.snapshot.topics
+        self.topics.specs = live.outline.topics
         self.listeners.serve(live)
 
     # the link
@@ -157,7 +159,7 @@ class Worker:
         async for message in link.messages():
             do = message["do"]
             if do == "directory":
-                self.directory.current = await _load_directory(message["path"])
+                self.directory.current = await _directory(message["path"])
             elif do == "change":
                 change = Change(message["sequence"], message["table"], message["key"], message["value"])
                 self.directory.current.apply(change)
@@ -194,7 +196,19 @@ class Worker:
             return
         for old in list(self.prepared):
             await self._forget(old)
-        self.prepared[hash] = await self.swapper.prepare(await self._reader.read(_read(path)))
+        self.prepared[hash] = await self._read(path)
+
+    async def _read(self, path: str) -> LiveSnapshot:
+        """Only what is not running yet is read and built; the control process hears that this goes on."""
+        outline = Path(path)
+
+        def step() -> None:
+            now = self.clock.monotonic()
+            if now - self._stepped > STEP and self._link is not None:
+                self._stepped = now
+                self._link.send({"say": "busy"})
+
+        return await self.swapper.prepare_outline(read_outline(outline), partial(read_version, outline), step)
 
     async def _forget(self, hash: str) -> None:
         prepared = self.prepared.pop(hash, None)
@@ -207,8 +221,10 @@ class Worker:
     async def _activate(self, hash: str, path: str) -> None:
         if self._active == hash:
             return
-        prepared = self.prepared.pop(hash, None) or await self.swapper.prepare(await self._reader.read(_read(path)))
+        prepared = self.prepared.pop(hash, None) or await self._read(path)
         self.swapper.swap(prepared)
+        if prepared.fresh > len(prepared.versions) // 2:
+            collector.settle()
         self._active = hash
 
     async def _tell_metrics(self, link: Link) -> None:
@@ -241,16 +257,12 @@ class Worker:
         self.observer.close()
 
 
-def _read(path: str) -> bytes:
-    """A file that the control process wrote on this machine."""
-    return Path(path).read_bytes()
-
-
-async def _load_directory(path: str) -> Directory:
-    """Requests go on meanwhile, by the one before."""
+async def _directory(path: str) -> Directory:
+    """Of the file that the control process wrote on this machine. Requests go on meanwhile, by the one before."""
     directory = Directory()
-    for _ in directory.take_in(_read(path)):
-        await asyncio.sleep(0)
+    with Path(path).open("rb") as file:  # noqa: ASYNC230 - on this machine, and read a line at a time
+        for _ in directory.take_in(file):
+            await asyncio.sleep(0)
     return directory
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from gateway.core.findings import DocumentsRefused, Finding, Place
 from gateway.core.kinds import BackendKinds, Kinds
@@ -14,10 +15,11 @@ from gateway.manifest.bundle import Bundle
 from gateway.manifest.documents import Plan, Topic
 from gateway.manifest.environment import fill
 from gateway.snapshot.configs import check_steps, place_of
+from gateway.snapshot.memo import Ground, Memo, Watched
 from gateway.snapshot.order import GATEWAY, NamedPolicy, Ordering, effective, expand_policy
 from gateway.snapshot.plans import check_plan_names, check_plans
 from gateway.snapshot.spec import Snapshot, StepSpec, TopicSpec, VersionSpec
-from gateway.snapshot.urls import check_urls
+from gateway.snapshot.urls import check_urls, check_version
 from gateway.snapshot.version import VersionCompiler
 
 Values = Mapping[str, str | int | float | bool]
@@ -35,37 +37,80 @@ class Source:
     pins: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
-def compile(source: Source, values: Values, kinds: Kinds, backend_kinds: BackendKinds) -> Snapshot:
-    """The snapshot. DocumentsRefused with every finding when it cannot be made."""
+def compile(
+    source: Source, values: Values, kinds: Kinds, backend_kinds: BackendKinds, memo: Memo | None = None
+) -> Snapshot:
+    """The snapshot. DocumentsRefused with every finding when it cannot be made. Versions that `memo` knows are taken
+    from there, as the same objects."""
+    memo = Memo() if memo is None else memo
     findings: list[Finding] = []
-    gateway = _gateway_steps(source, kinds, findings)
-    plans = _plans(source, kinds, findings)
-    topics = {
+    ground = Ground(
+        _gateway_steps(source, kinds, findings), _plans(source, kinds, findings), source.policies, _topics(source)
+    )
+    ground = memo.begin((dict(values), kinds, backend_kinds), ground)
+    made = _Versions(source, ground, values, kinds, backend_kinds, memo)
+    versions = made.compile()
+    findings += made.findings
+    findings += check_urls(versions, {bundle.name: bundle.places for bundle in made.bundles})
+    memo.end({bundle.name for bundle in made.bundles})
+    if findings:
+        raise DocumentsRefused(findings)
+    return Snapshot(
+        versions=tuple(versions),
+        plans=dict(ground.plans),
+        gateway=ground.gateway,
+        topics=dict(ground.topics),
+        policies={name: policy.revision for name, policy in sorted(source.policies.items())},
+    )
+
+
+@dataclass
+class _Versions:
+    """Every version, remembered or compiled, with what is wrong with each by itself."""
+
+    source: Source
+    ground: Ground
+    values: Values
+    kinds: Kinds
+    backend_kinds: BackendKinds
+    memo: Memo
+    findings: list[Finding] = field(default_factory=list)
+
+    @cached_property
+    def bundles(self) -> list[Bundle]:
+        live = [bundle for bundle in self.source.bundles if bundle.manifest.lifecycle.status != "draft"]
+        return sorted(live, key=lambda each: each.name)
+
+    def compile(self) -> list[VersionSpec]:
+        found = []
+        for bundle in self.bundles:
+            pins = self.source.pins.get(bundle.name, {})
+            found.append(self.memo.find(bundle, pins, self.ground) or self._compiled(bundle, pins))
+        return found
+
+    def _compiled(self, bundle: Bundle, pins: Mapping[str, int]) -> VersionSpec:
+        self.memo.compiled += 1
+        policies, topics = Watched(self.ground.policies), Watched(self.ground.topics)
+        ordering = Ordering(policies, pins)
+        gateway = self.ground.gateway
+        compiler = VersionCompiler(bundle, gateway, self.values, self.kinds, self.backend_kinds, topics, ordering)
+        version = compiler.compile()
+        findings = [*ordering.findings, *check_version(version)]
+        findings += check_plans(self.ground.plans, [version], self.kinds)
+        findings += check_plan_names(self.ground.plans, [version], self.kinds)
+        if findings:
+            self.findings += findings
+            return version
+        return self.memo.keep(bundle, pins, self.ground, policies.seen, topics.seen, version)
+
+
+def _topics(source: Source) -> dict[str, TopicSpec]:
+    return {
         name: TopicSpec(
             name=name, message=topic.message if isinstance(topic.message, dict) else None, max_length=topic.max_length
         )
         for name, topic in sorted(source.topics.items())
     }
-    versions: list[VersionSpec] = []
-    for bundle in sorted(source.bundles, key=lambda each: each.name):
-        if bundle.manifest.lifecycle.status == "draft":
-            continue
-        ordering = Ordering(source.policies, source.pins.get(bundle.name, {}))
-        compiler = VersionCompiler(bundle, gateway, values, kinds, backend_kinds, topics, ordering)
-        versions.append(compiler.compile())
-        findings += ordering.findings
-    findings += check_urls(versions, {bundle.name: bundle.places for bundle in source.bundles})
-    findings += check_plans(plans, versions, kinds)
-    findings += check_plan_names(plans, versions, kinds)
-    if findings:
-        raise DocumentsRefused(findings)
-    return Snapshot(
-        versions=tuple(versions),
-        plans=plans,
-        gateway=gateway,
-        topics=topics,
-        policies={name: policy.revision for name, policy in sorted(source.policies.items())},
-    )
 
 
 def _gateway_steps(source: Source, kinds: Kinds, findings: list[Finding]) -> tuple[StepSpec, ...]:

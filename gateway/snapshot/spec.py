@@ -8,8 +8,10 @@ JSON Schemas refer to the version's named types as `{"$ref": "#/types/Name"}`.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from functools import cached_property
+from typing import Any, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
@@ -197,6 +199,45 @@ class VersionSpec(Spec):
         """The base path with this version in it; the URL that documents show."""
         return self.base_path.replace("{version}", self.version)
 
+    def dump(self) -> bytes:
+        """Canonical JSON."""
+        return orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+
+    @cached_property
+    def digest(self) -> str:
+        """Of the whole content: equal specs have equal ones. Reckoned once for each object."""
+        return digest_of(self.dump())
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        copied = super().model_copy(update=update, deep=deep)
+        copied.__dict__.pop("digest", None)
+        return copied
+
+
+def digest_of(data: bytes) -> str:
+    """32 hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()[:32]
+
+
+class Outline(Spec):
+    """A snapshot with each version's digest in its place: what is compared to know what changed, and what is written
+    beside the versions' own files (decision 0019)."""
+
+    form: Literal[2] = 2
+    versions: dict[str, str] = Field(default_factory=dict)  # component@version: digest of its spec
+    plans: dict[str, tuple[StepSpec, ...]] = Field(default_factory=dict)
+    gateway: tuple[StepSpec, ...] = ()
+    topics: dict[str, TopicSpec] = Field(default_factory=dict)
+    policies: dict[str, int] = Field(default_factory=dict)
+
+    def dump(self) -> bytes:
+        """Canonical JSON."""
+        return orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
+
+    @property
+    def hash(self) -> str:
+        return digest_of(self.dump())[:16]
+
 
 class Snapshot(Spec):
     """Everything that a worker serves. Plans map a name to steps with scope `plan NAME`."""
@@ -211,11 +252,39 @@ class Snapshot(Spec):
         """Canonical JSON: sorted keys, so that equal snapshots have equal bytes."""
         return orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
 
-    @property
+    @cached_property
+    def outline(self) -> Outline:
+        """Reckoned once; so are the digests of the versions, which snapshots share."""
+        return Outline(
+            versions={each.name: each.digest for each in self.versions},
+            plans=self.plans,
+            gateway=self.gateway,
+            topics=self.topics,
+            policies=self.policies,
+        )
+
+    @cached_property
     def hash(self) -> str:
-        return hashlib.sha256(self.dump()).hexdigest()[:16]
+        """Equal snapshots have equal ones."""
+        return self.outline.hash
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        copied = super().model_copy(update=update, deep=deep)
+        for name in ("outline", "hash"):
+            copied.__dict__.pop(name, None)
+        return copied
 
 
 def load(data: bytes) -> Snapshot:
     """The snapshot that `dump` wrote. ValueError when it is not one."""
     return Snapshot.model_validate_json(data)
+
+
+def load_outline(data: bytes) -> Outline:
+    """The outline that `Outline.dump` wrote. ValueError when it is not one."""
+    return Outline.model_validate_json(data)
+
+
+def load_version(data: bytes) -> VersionSpec:
+    """The version that `VersionSpec.dump` wrote. ValueError when it is not one."""
+    return VersionSpec.model_validate_json(data)

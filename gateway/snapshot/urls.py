@@ -13,8 +13,8 @@ Places = Mapping[str, Mapping[str, str]]  # per version the places of its manife
 
 
 def check_urls(versions: Sequence[VersionSpec], places: Places) -> list[Finding]:
-    """Findings about the versions of all components together."""
-    findings = [finding for version in versions for finding in (*_shadowed_mounts(version), *_doubles(version))]
+    """Findings about the versions of all components together; each by itself is checked by `check_version`."""
+    findings: list[Finding] = []
     claims: dict[tuple[str, ...], list[tuple[VersionSpec, str]]] = {}
     for version in versions:
         for root, selector in roots(version):
@@ -22,6 +22,11 @@ def check_urls(versions: Sequence[VersionSpec], places: Places) -> list[Finding]
     for claimants in claims.values():
         findings += _collisions(claimants, places)
     return findings + _hidden(versions, places) + _defaults(versions, places)
+
+
+def check_version(version: VersionSpec) -> list[Finding]:
+    """Findings about the URLs of one version, whatever the others claim."""
+    return [*_shadowed_mounts(version), *_doubles(version)]
 
 
 def _place(version: VersionSpec, key: str, places: Places) -> Place:
@@ -51,18 +56,33 @@ def _collisions(claimants: list[tuple[VersionSpec, str]], places: Places) -> lis
 def _hidden(versions: Sequence[VersionSpec], places: Places) -> list[Finding]:
     """The longest base path decides: a route that lies below another version's would never be reached. Wildcards and
     parameters leave it alone, as they do within a version."""
-    findings = []
+    by_base: dict[tuple[str, ...], list[int]] = {}
     bases = [(segments_of(root), version) for version in versions for root, _ in roots(version)]
-    for outer, above in bases:
-        for inner, below in bases:
-            if above is below or len(inner) <= len(outer) or inner[: len(outer)] != outer:
-                continue
-            rest = inner[len(outer) :]
-            for endpoint in above.endpoints:
-                if endpoint.path and segments_of(endpoint.path)[: len(rest)] == rest:
-                    message = f"{below.name} and {above.name} {endpoint.key} claim one URL: /{'/'.join(inner)}."
-                    hint = "Change one of the paths."
-                    findings.append(Finding(_place(below, "base_path", places), "url_collision", message, hint))
+    for index, (base, _) in enumerate(bases):
+        by_base.setdefault(base, []).append(index)
+    pairs = [
+        (outer, inner)
+        for inner, (base, _) in enumerate(bases)
+        for length in range(len(base))
+        for outer in by_base.get(base[:length], ())
+    ]
+    findings = []
+    for outer, inner in sorted(pairs):
+        findings += _hides(*bases[outer], *bases[inner], places)
+    return findings
+
+
+def _hides(
+    outer: tuple[str, ...], above: VersionSpec, inner: tuple[str, ...], below: VersionSpec, places: Places
+) -> list[Finding]:
+    """Routes of the version above that lie below the base path of the other."""
+    rest = inner[len(outer) :]
+    findings = []
+    for endpoint in above.endpoints if above is not below else ():
+        if endpoint.path and segments_of(endpoint.path)[: len(rest)] == rest:
+            message = f"{below.name} and {above.name} {endpoint.key} claim one URL: /{'/'.join(inner)}."
+            hint = "Change one of the paths."
+            findings.append(Finding(_place(below, "base_path", places), "url_collision", message, hint))
     return findings
 
 

@@ -24,7 +24,8 @@ from gateway.server.control import Control
 from gateway.server.crew import NotServed
 from gateway.server.kinds import BACKEND_KINDS, POLICY_KINDS
 from gateway.server.last_known_good import Shelf
-from gateway.snapshot.spec import VersionSpec, load
+from gateway.server.parts import read_snapshot
+from gateway.snapshot.spec import VersionSpec
 from gateway.store.memory import MemoryStore
 from gateway.store.memory_streams import MemoryStreams
 from gateway.store.store import Store, Value, Write
@@ -100,7 +101,7 @@ class Away:
 
 
 def _readable(path: Path) -> None:
-    load(path.read_bytes())
+    read_snapshot(path)
 
 
 class PretendedCrew:

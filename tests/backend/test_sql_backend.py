@@ -14,7 +14,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from gateway.backend import sql
-from gateway.backend.sql import KIND, Connection
+from gateway.backend.sql import Connection
+from gateway.backend.sql_kind import KIND
 from gateway.core.call import Call, Context
 from gateway.core.errors import BadGateway, NotImplementedHere, Problem, Unavailable
 from gateway.core.kinds import Services

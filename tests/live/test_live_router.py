@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gateway.core.chain import Chain
 from gateway.core.exchange import Head
 from gateway.frontend.rest.problems import render
-from gateway.live.router import Methods, Trie
+from gateway.live.router import Made, Methods, Trie
 from gateway.snapshot.routes import matches, rank, segments_of, shape
 from tests.live.live_harness import World
 
@@ -180,7 +180,7 @@ def _cut(segments: list[str]) -> list[str]:
 
 def named(name: str) -> Methods:
     chain = Chain(name, (), render)
-    return Methods({b"GET": chain}, None, chain, chain)
+    return Methods({b"GET": chain}, None, Made(chain, chain))
 
 
 @given(templates, paths)
@@ -197,7 +197,7 @@ def test_the_trie_finds_what_a_linear_search_by_rank_finds(
     )
     hit = trie.find([part.encode() for part in path], 0)
     expected = None if not fitting else (fitting[0][1], tuple(value.encode() for value in fitting[0][2]))
-    assert (None if hit is None else (hit[0].other.name, hit[1])) == expected
+    assert (None if hit is None else (hit[0].rest.other().name, hit[1])) == expected
 
 
 def test_templates_of_one_shape_differ_in_names_only() -> None:

@@ -15,7 +15,7 @@ from gateway.core.edge import problem_details
 from gateway.core.exchange import Exchange, Head
 from gateway.core.headers import block
 from gateway.core.kinds import Kind
-from gateway.live.slots import Builder, build_slots
+from gateway.live.slots import Builder, Shared, build_slots
 from gateway.policy import anonymous, api_key, cors, headers, rate_limit
 from gateway.snapshot.spec import StepSpec
 from tests.policy.policy_harness import Gateway, json_of
@@ -30,7 +30,7 @@ def placed(gateway: Gateway, *steps: dict[str, Any]) -> Chain:
     """A chain of steps behind their conditions, as a published one has them."""
     specs = [StepSpec(id=str(index), scope="shop@v2", **step) for index, step in enumerate(steps)]
     builder = Builder(KINDS, gateway.site().services, {})
-    slots = build_slots(specs, "shop", "v2", "GET /orders/{id}", builder)
+    slots = build_slots(specs, "shop", "v2", "GET /orders/{id}", builder, Shared())
     return gateway.chain(*(replace(slot.built, step=slot.run) for slot in slots))
 
 

@@ -86,7 +86,11 @@ class Bench:
     @asynccontextmanager
     async def control(self, name: str = "here", workers: int = 0) -> AsyncIterator[tuple[Control, list[Worker]]]:
         box: list[Control] = []
-        crew = Crew(self.folder / "c.sock", lambda: box[0].current_directory() if box else None, RUN, timeout=30)
+
+        async def _directory() -> Path | None:
+            return await box[0].current_directory() if box else None
+
+        crew = Crew(self.folder / "c.sock", _directory, RUN, timeout=30)
         control = Control(
             name=name,
             store=self.store,
