@@ -160,10 +160,16 @@ class Publisher:
         return tuple(sorted(found))
 
     async def _everybody(self, answer: Answer) -> dict[str, str]:
-        """Waits until every live node has answered. A node whose heartbeat ends meanwhile is no longer waited for."""
+        """Waits until every live node has answered. A node whose heartbeat ends meanwhile is no longer waited for; one
+        whose workers tell of steps is given time for all of them."""
         deadline = self.clock.monotonic() + self.timeout
+        steps: dict[str, object] = {}
         while True:
             nodes = await self.store.nodes()
+            now = {name: state.get("steps") for name, state in nodes.items()}
+            if any(steps.get(name, count) != count for name, count in now.items()):
+                deadline = self.clock.monotonic() + self.timeout
+            steps = now
             answers = {name: answer(state) for name, state in nodes.items()}
             said = {name: text for name, text in answers.items() if text is not None}
             if self.node.name in said and len(said) == len(answers):

@@ -401,6 +401,7 @@ class Control:
             "problems": self.crew.problems(),
             "prepared": self.served.prepared,
             "workers": self.crew.size,
+            "steps": self.crew.steps(),
             "at": self.clock.time(),
         }
 
