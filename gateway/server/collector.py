@@ -9,6 +9,16 @@ from typing import Final
 THRESHOLDS: Final = (50_000, 20, 100)  # a request leaves some 20 objects until its log line is written
 
 
+PART: Final = 50  # versions of a long build between two `keep`s
+
+
+def keep() -> None:
+    """In the course of building much, and after it: what is there now is to stay. Without it a full collection in the
+    midst of a thousand versions stops a loop for a fifth of a second."""
+    gc.set_threshold(*THRESHOLDS)
+    gc.freeze()
+
+
 def settle() -> None:
     """Called once, when everything is loaded and before the first request: what is there now is never looked at again.
     A part of it that is replaced later and stands in a circle is not freed; that is once, and no more than was there.

@@ -22,6 +22,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Problem, StoreUnavailable
 from gateway.core.findings import DocumentsRefused
 from gateway.core.kinds import BackendKinds, Kinds
+from gateway.server import collector
 from gateway.server.crew import Crew
 from gateway.server.last_known_good import Shelf
 from gateway.snapshot.memo import Memo
@@ -82,6 +83,7 @@ class Control:
         self.store_up = False
         self._loaded = False
         self._memo = Memo()
+        self._frozen = 0  # how many versions had been compiled when the collector was told to pass over them
         self._known = False  # the directory is worth telling
         self._unwritten = False  # the directory has changes that are not on disk
         self._unserved = False  # the state has changes that are not served, or could not be
@@ -321,10 +323,17 @@ class Control:
             self.shelf.mark(hash, sequence, at)
             if changed:
                 await asyncio.to_thread(self.shelf.sweep, hash)
+                self._keep_compiled()
         except Exception as error:
             self._cannot(error, sequence)
             return
         self.served.error, self.served.sequence = "", sequence
+
+    def _keep_compiled(self) -> None:
+        """Of many versions, those that were compiled since the last time are not looked through for garbage again."""
+        if self._memo.compiled - self._frozen >= collector.PART:
+            self._frozen = self._memo.compiled
+            collector.keep()
 
     def _cannot(self, error: Exception, sequence: int) -> None:
         """The old snapshot goes on. It is tried again, as the reason may be a passing one."""

@@ -201,8 +201,13 @@ class Worker:
     async def _read(self, path: str) -> LiveSnapshot:
         """Only what is not running yet is read and built; the control process hears that this goes on."""
         outline = Path(path)
+        count = 0
 
         def step() -> None:
+            nonlocal count
+            count += 1
+            if not count % collector.PART:
+                collector.keep()
             now = self.clock.monotonic()
             if now - self._stepped > STEP and self._link is not None:
                 self._stepped = now
@@ -223,8 +228,6 @@ class Worker:
             return
         prepared = self.prepared.pop(hash, None) or await self._read(path)
         self.swapper.swap(prepared)
-        if prepared.fresh > len(prepared.versions) // 2:
-            collector.settle()
         self._active = hash
 
     async def _tell_metrics(self, link: Link) -> None:
