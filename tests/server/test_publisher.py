@@ -143,6 +143,28 @@ async def test_a_silent_node_is_named_after_the_timeout() -> None:
     assert await no_proposal(store)
 
 
+async def test_a_node_that_tells_of_steps_is_given_time_for_all_of_them() -> None:
+    """It takes ten times as long as a silent one would be waited for."""
+    patience = 0.2
+    store = await stored()
+    looks = 0
+
+    class Stepping(Scripted):
+        async def look(self) -> dict[str, Value]:
+            nonlocal looks
+            looks += 1
+            nodes = await known()
+            done = well(await self.proposal(), await store.sequence()) if looks > 40 else {"serving": 0}
+            return {**nodes, "there": {**done, "steps": looks}}
+
+        async def proposal(self) -> str | None:
+            return next(iter([key async for key, _ in self.store.scan(PROPOSALS)]), None)
+
+    known, node = store.nodes, Stepping(store)
+    store.nodes = node.look  # type: ignore[method-assign]
+    assert (await published(node, patience=patience)).live == ("here", "there")
+
+
 async def test_a_node_whose_heartbeat_ends_is_no_longer_waited_for() -> None:
     clock = ManualClock()
     store = MemoryStore(clock)
