@@ -79,23 +79,34 @@ def nodes(folder: Path, upstream: int) -> Iterator[tuple[dict[str, Running], flo
 
 
 def publish(running: Running, folder: Path) -> dict[str, float]:
-    """Seconds of a publish of one version, and the milliseconds by which the slowest request was slower meanwhile."""
-    assert running.admin is not None
-    path = folder / "changed.yaml"
-    path.write_text(document("c7", "v3", "Changed") + '  "GET /more/{id}": {relay: up, path: "/items/{id}"}\n')
-
-    def loading() -> Paced:
-        return Paced(running.port, MESSAGE, RATE, 32, LONGEST, LOAD)
-
-    undisturbed = loading()
+    """Seconds of a publish of one version, and of a plan, which lies over all of them; and for each the milliseconds by
+    which the slowest request meanwhile was slower than the slowest without a publish."""
+    version, plan = folder / "changed.yaml", folder / "plan.yaml"
+    version.write_text(document("c7", "v3", "Changed") + '  "GET /more/{id}": {relay: up, path: "/items/{id}"}\n')
+    plan.write_text("kind: Plan\nname: gold\npolicies: [{use: rate-limit, with: {limit: 100000000/1m}}]\n")
+    undisturbed = _loading(running)
     time.sleep(QUIET)
     quiet = undisturbed.stop().most
-    disturbed = loading()
+    found = {"publish_quiet_slowest_ms": quiet}
+    for name, path in (("publish", version), ("plan", plan)):
+        took, slowest, wrong = _published(running, path)
+        found |= {f"{name}_seconds": took, f"{name}_slowest_ms": slowest, f"{name}_wrong": wrong}
+        found[f"{name}_slowed_ms"] = max(0.0, slowest - quiet)
+    return found
+
+
+def _loading(running: Running) -> Paced:
+    return Paced(running.port, MESSAGE, RATE, 32, LONGEST, LOAD)
+
+
+def _published(running: Running, path: Path) -> tuple[float, float, float]:
+    """(seconds, milliseconds of the slowest request meanwhile, requests that failed)."""
+    assert running.admin is not None
+    disturbed = _loading(running)
     time.sleep(SETTLED)
     began = time.perf_counter()
     Admin(*running.admin).documents([path])
     took = time.perf_counter() - began
     time.sleep(SETTLED)
     seen = disturbed.stop()
-    figures = {"publish_seconds": took, "publish_slowest_ms": seen.most, "publish_quiet_slowest_ms": quiet}
-    return figures | {"publish_slowed_ms": max(0.0, seen.most - quiet), "publish_wrong": seen.wrong}
+    return took, seen.most, seen.wrong
