@@ -19,7 +19,7 @@ from gateway.core.errors import PreconditionFailed, Problem, StoreUnavailable, U
 from gateway.store.store import PROPOSALS, REVISIONS, Store, Value, Write
 
 log: Final = logging.getLogger("gateway.control")
-POLL: Final = 0.05  # seconds between looks at the nodes' heartbeats
+POLL: Final = 0.02  # seconds between looks at the nodes' heartbeats
 STALE: Final = 120.0  # seconds after which a proposal's publisher must have died
 
 

@@ -93,9 +93,9 @@ Match = tuple[Methods, tuple[bytes, ...]]
 
 
 @lru_cache(maxsize=4096)
-def _encoded(segment: str) -> bytes:
-    """The same object for the same word, as the versions of a component share most of theirs."""
-    return segment.encode()
+def encoded(word: str) -> bytes:
+    """The same object for the same method or segment, as the versions of a component share most of theirs."""
+    return word.encode()
 
 
 class Trie:
@@ -116,7 +116,7 @@ class Trie:
             else:
                 if node.static is _NOTHING:
                     node.static = {}
-                node = node.static.setdefault(_encoded(segment), Node())
+                node = node.static.setdefault(encoded(segment), Node())
         node.leaf = methods
 
     def find(self, parts: list[bytes], at: int) -> Match | None:

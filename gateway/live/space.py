@@ -13,7 +13,7 @@ from gateway.core.exchange import Exchange, Reply, Step
 from gateway.core.headers import finder
 from gateway.frontend.rest.problems import render
 from gateway.live.build import LiveVersion, Preflight
-from gateway.live.router import Base, ByHeader, LiveRouter, Methods, Trie
+from gateway.live.router import Base, ByHeader, LiveRouter, Methods, Trie, encoded
 from gateway.live.slots import refuse_with
 from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, roots, segments_of, shape
 from gateway.snapshot.spec import VersionSpec
@@ -102,14 +102,15 @@ def _by_header(base: Base, siblings: list[VersionSpec], version: VersionSpec) ->
 
 def trie_of(version: LiveVersion) -> Trie:
     """The templates of one version; every router that holds the version shares it."""
+    name = version.spec.name
     by_shape: dict[tuple[str, ...], list[_Offer]] = {}
     for offer in _offers(version):
         by_shape.setdefault(shape(offer.path), []).append(offer)
     trie = Trie()
     for segments, offers in by_shape.items():
-        trie.add(segments, _methods(version.spec, offers))
+        trie.add(segments, _methods(name, offers))
     if "odata" in version.mounts:  # a service root is written with its slash, too (OData URL conventions, section 2)
-        trie.add((*segments_of(ODATA_PATH), ""), _methods(version.spec, by_shape[segments_of(ODATA_PATH)]))
+        trie.add((*segments_of(ODATA_PATH), ""), _methods(name, by_shape[segments_of(ODATA_PATH)]))
     return trie
 
 
@@ -124,11 +125,11 @@ def _offers(version: LiveVersion) -> Iterable[_Offer]:
         yield _Offer(f"{ODATA_PATH}/**", "", version.mounts["odata"], version.preflights.get("odata"))
 
 
-def _methods(version: VersionSpec, offers: list[_Offer]) -> Methods:
-    chains = {offer.method.encode(): offer.chain for offer in offers if offer.method}
+def _methods(version: str, offers: list[_Offer]) -> Methods:
+    chains = {encoded(offer.method): offer.chain for offer in offers if offer.method}
     any_chain = next((offer.chain for offer in offers if not offer.method), None)
     methods = frozenset(chains) | (_ANY if any_chain is not None else frozenset())
-    rest = _Rest(version.name, offers[0].path, chains, offers[0].chain.facts)
+    rest = _Rest(version, offers[0].path, chains, offers[0].chain.facts)
     preflights = {
         offer.method.encode(): rest.chain("preflight", _preflight(offer.preflight, methods))
         for offer in offers

@@ -62,9 +62,10 @@ class Swapper:
         """Reads and builds what differs from the running one, yielding between versions; `step` hears of each. A
         failure leaves nothing open."""
         found = LiveSnapshot(outline, None, {})  # type: ignore[arg-type]  # it is not routed yet
+        running = self._running(outline)
         try:
             for name, digest in outline.versions.items():
-                version = self._running(outline, name, digest)
+                version = running.get(digest)
                 if version is None:
                     version = await self._built(read(digest), digest, outline)
                     found.fresh += 1
@@ -85,12 +86,12 @@ class Swapper:
         version.slim()
         return version
 
-    def _running(self, outline: Outline, name: str, digest: str) -> LiveVersion | None:
-        if self.current is None:
-            return None
-        version = self.current.versions.get(name)
-        same = version is not None and version.digest == digest and self.current.outline.plans == outline.plans
-        return version if same else None
+    def _running(self, outline: Outline) -> dict[str, LiveVersion]:
+        """The versions that may go on as they run, by digest: plans are part of every chain."""
+        current = self.current
+        if current is None or current.outline.plans != outline.plans:
+            return {}
+        return {version.digest: version for version in current.versions.values()}
 
     def swap(self, prepared: LiveSnapshot) -> None:
         """One assignment; the old one drains and is then closed."""

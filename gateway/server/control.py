@@ -34,6 +34,7 @@ BEAT: Final = 1.0  # seconds between heartbeats
 TTL: Final = 5.0  # seconds after which a silent node is forgotten
 RETRY: Final = 0.5
 AGAIN: Final = 5.0  # seconds until what could not be served is tried again
+TRIES: Final = 3  # to write the directory between two changes
 LISTED: Final = 50  # versions that a line of the log names
 MARK: Final = 10.0  # seconds between two notes on disk of when the store was heard
 
@@ -146,24 +147,29 @@ class Control:
         return await self.write_directory() if self._known else None
 
     async def write_directory(self) -> Path:
-        """The directory as it is now, on disk: for a worker that connects, and as the last known good. Written in
-        slices; a change meanwhile has it written again."""
+        """The directory as it is when this returns, on disk: for a worker that connects, and as the last known good.
+        A change meanwhile has it written again; when they do not end, at last in one piece."""
         async with self._writing:
-            while self._unwritten:
+            for _ in range(TRIES):
+                await self._write_slices()
+            if self._unwritten:
+                self.shelf.put_directory(self.directory.dump())
                 self._unwritten = False
-                try:
-                    await self._write_directory()
-                except BaseException:
-                    self._unwritten = True
-                    raise
         return self.shelf.directory_path
 
-    async def _write_directory(self) -> None:
-        lines = []
-        for line in self.directory.lines():
-            lines.append(line)
-            await asyncio.sleep(0)
-        await asyncio.to_thread(self.shelf.put_directory, b"".join(lines))
+    async def _write_slices(self) -> None:
+        if not self._unwritten:
+            return
+        self._unwritten = False
+        try:
+            lines = []
+            for line in self.directory.lines():
+                lines.append(line)
+                await asyncio.sleep(0)
+            await asyncio.to_thread(self.shelf.put_directory, b"".join(lines))
+        except BaseException:
+            self._unwritten = True
+            raise
 
     async def _restore_directory(self) -> None:
         kept = await asyncio.to_thread(self.shelf.read)
@@ -378,8 +384,9 @@ class Control:
 
     async def _keep(self, *, now: bool = False) -> None:
         """The last known good: the directory when it changed, and now and then how fresh all of it is."""
-        if self._unwritten and self._known:
-            await self.write_directory()
+        if self._known:
+            async with self._writing:
+                await self._write_slices()
         heard, mark = self.directory.as_of, self.clock.monotonic()
         if self._known and self.served.hash and self.store_up and (now or mark - self._marked > MARK):
             self.shelf.mark(self.served.hash, self.served.sequence, heard)

@@ -8,7 +8,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,6 +47,8 @@ from gateway.store.store import TOKENS
 
 GRACE: Final = 3  # seconds for admin requests in flight
 CREW: Final = 30.0  # seconds to wait for the first worker
+WORK: Final = 5.0  # seconds between two looks at the processor time that a start takes
+LEAST: Final = 0.03  # of one processor: an idle loop, its beat and its metrics take less
 AGAIN: Final = 0.5  # seconds between looks for a store that is away
 
 
@@ -207,8 +210,28 @@ def _tell(event: str, **more: Any) -> None:
     sys.stdout.buffer.flush()
 
 
+async def _tell_work(spent: Callable[[], float] = time.process_time, every: float = WORK) -> None:
+    """While this process has much to do, as the first time that it compiles a thousand versions: what waits for another
+    takes no processor."""
+    last = spent()
+    while True:
+        await asyncio.sleep(every)
+        now = spent()
+        if now - last > every * LEAST:
+            _tell("working")
+        last = now
+
+
 async def _start(process: ControlProcess) -> None:
     """Returns when the node is ready; NodeFailed says why it cannot be."""
+    telling = asyncio.create_task(_tell_work())
+    try:
+        await _come_up(process)
+    finally:
+        telling.cancel()
+
+
+async def _come_up(process: ControlProcess) -> None:
     await process.crew.start()
     try:
         await process.crew.until(1, CREW)

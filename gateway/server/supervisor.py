@@ -35,6 +35,7 @@ from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 
 log: Final = logging.getLogger("gateway.supervisor")
 LOOK: Final = 0.5  # seconds between looks at the children
+STARTUPS: Final = 10  # how often STARTUP may pass while the control process works
 CONTROL_END: Final = 5.0
 AGAIN: Final = 1.0  # seconds between two starts of a store that does not start
 HINT: Final = "Choose another place in listen."
@@ -60,6 +61,7 @@ class Supervisor:
         self._probe: Opened | None = None
         self._store: EmbeddedStore | None = None
         self._is_ready = False
+        self._is_working = False  # the control process has told so
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. NotStarted when the node cannot come up."""
@@ -129,12 +131,21 @@ class Supervisor:
             self._keep(Child(f"worker {index}", "gateway.server.worker", partial(self._worker, launch, index)))
         stop = asyncio.create_task(self._stop.wait())
         waiting: list[asyncio.Future[Any]] = [self._outcome, stop]
-        done, _ = await asyncio.wait(waiting, timeout=STARTUP, return_when=asyncio.FIRST_COMPLETED)
+        ready = await self._until_done(waiting)
         stop.cancel()
-        if not done:
+        if not ready:
             raise NotStarted(f"The gateway was not ready within {STARTUP:g} s; its log above says why.")
         if self._outcome.done() and (failed := self._outcome.result()) is not None:
             raise NotStarted(failed)
+
+    async def _until_done(self, waiting: Sequence[asyncio.Future[Any]]) -> bool:
+        """False when that takes too long: much to compile on a busy machine does not, as long as it goes on."""
+        for _ in range(STARTUPS):
+            self._is_working = False
+            done, _ = await asyncio.wait(waiting, timeout=STARTUP, return_when=asyncio.FIRST_COMPLETED)
+            if done or not self._is_working:
+                return bool(done)
+        return False
 
     def _control(self, launch: Launch) -> Launch:
         """A control process that replaces another must not apply the folders again: the admin REST may have changed
@@ -176,6 +187,8 @@ class Supervisor:
                 self._outcome.set_result(str(event["text"]))
                 for child in self._children:
                     child.stop()
+        elif what == "working":
+            self._is_working = True
         elif what != "ready":
             self.announce(dict(event))
         elif not self._is_ready:

@@ -176,3 +176,18 @@ def test_a_copy_of_a_version_has_a_digest_of_its_own() -> None:
     assert version.model_copy().digest == before
     whole = snapshot(1)
     assert whole.hash != whole.model_copy(update={"policies": {"a": 1}}).hash
+
+
+async def test_a_worker_that_connects_is_not_kept_waiting_by_changes_that_do_not_end(bench: Bench) -> None:
+    await bench.store.commit([key(number) for number in range(1000)])
+    async with bench.control() as (control, _):
+
+        def change() -> None:
+            control._unwritten = True
+            again[0] = asyncio.get_running_loop().call_soon(change)
+
+        again = [asyncio.get_running_loop().call_soon(change)]
+        async with asyncio.timeout(30):
+            await control.write_directory()
+        assert not control._unwritten, "written as it was when it returned"
+        again[0].cancel()
