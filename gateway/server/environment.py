@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
+
 from gateway.core.settings import Settings
 from gateway.manifest.bundle import Table
 from gateway.manifest.environment import EnvironmentValues, read_environment, reveal
@@ -14,11 +17,12 @@ def node_environment(settings: Settings) -> EnvironmentValues:
 
 
 def reflecting(environment: EnvironmentValues) -> Reflect:
-    """Reads tables; a secret in a database's URL is revealed for that moment only."""
+    """Reads tables; a secret in a database's URL is revealed for that moment only. The libraries for databases are
+    loaded by the first one, in a thread."""
 
     async def read(url: str, table: str) -> Table:
-        from gateway.manifest.reflect import reflect  # with the libraries for databases
-
-        return await reflect(str(reveal(url, environment.secrets)), table)
+        module = await asyncio.to_thread(importlib.import_module, "gateway.manifest.reflect")
+        found: Table = await module.reflect(str(reveal(url, environment.secrets)), table)
+        return found
 
     return read
