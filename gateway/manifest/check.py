@@ -207,13 +207,21 @@ class _Checking:
         upstream = endpoint.path
         if upstream is None:
             return
-        if not upstream.startswith("/"):
-            self.refuse((*keys, "path"), "template", f"the upstream path {upstream!r} must begin with a slash.")
+        self.upstream_path((*keys, "path"), upstream)
         if "**" in upstream and not path.endswith("/**"):
             message = "the upstream path has **, and the route has none."
             self.refuse((*keys, "path"), "template", message, "Let the route end in /**.")
         for name in _braces(upstream):
             self.known(name, _TEMPLATE.findall(path), (*keys, "path"), "parameter")
+
+    def upstream_path(self, keys: Keys, upstream: str) -> None:
+        if not upstream.startswith("/"):
+            self.refuse(keys, "template", f"the upstream path {upstream!r} must begin with a slash.")
+        elif re.search(r"[^!-~]|[?#]", upstream):
+            message = f"the upstream path {upstream!r} holds a blank, a query or a fragment."
+            self.refuse(keys, "template", message, "Write the path alone, percent-encoded; a request's query goes on.")
+        else:
+            self.servable(keys, upstream)
 
     def hashed(self, keys: Keys, path: str, backend: str) -> None:
         http = self.manifest.backends[backend].http
