@@ -42,6 +42,11 @@ def write(path: Path, row: Row) -> None:
     beside.replace(path)
 
 
+def rows(path: Path = RECORD) -> Iterator[Row]:
+    """What was recorded."""
+    return _read(path)
+
+
 def _read(path: Path) -> Iterator[Row]:
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     for line in lines:

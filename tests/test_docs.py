@@ -39,7 +39,7 @@ def rows(text: str) -> Iterator[list[str]]:
 
 def told() -> dict[str, str]:
     """Setting: the default in the guide's table."""
-    found = {}
+    found: dict[str, str] = {}
     for names, defaults, *_ in rows(section("operating.md", "Settings")):
         keys = re.findall(r"`(\w+)`", names)
         several = defaults.split(", ")
@@ -86,7 +86,7 @@ def test_every_field_of_an_http_backend_stands_in_the_guide(model: type[BaseMode
     assert not missing
 
 
-@pytest.mark.parametrize("model", (Endpoint, *models(HttpBackend)), ids=lambda model: model.__name__)
+@pytest.mark.parametrize("model", [Endpoint, *models(HttpBackend)], ids=lambda model: model.__name__)
 def test_the_documents_page_has_every_field_with_its_default(model: type[BaseModel]) -> None:
     text = (GUIDE / "documents.md").read_text()
     part = text.partition(f"\n### {model.__name__}\n")[2].partition("\n### ")[0]

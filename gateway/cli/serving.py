@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from gateway.cli import output
+from gateway.cli import output, setting_words
 from gateway.cli.client import USAGE, Failed
 
 if TYPE_CHECKING:
@@ -96,13 +96,24 @@ def settings_of(flags: dict[str, Any], config: Path | None) -> Settings:
     from gateway.core.settings import PREFIX, Settings, from_environment
 
     from_file = _read(config) if config else {}
+    from_variables = from_environment(os.environ)
     given = {name: value for name, value in flags.items() if value is not None}
+    known = Settings.model_fields
+
+    def source(name: str) -> str:
+        if name in given:
+            return "--" + name.replace("_", "-")
+        return PREFIX + name.upper() if name in from_variables else str(config)
+
+    wrong = setting_words.misspelt(os.environ, PREFIX, known)
     try:
-        return Settings.model_validate({**from_file, **from_environment(os.environ), **given})
+        settings = Settings.model_validate({**from_file, **from_variables, **given})
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors()]
-        text = f"These settings cannot be used (flag, {PREFIX}… variable or file):\n" + "\n".join(lines)
-        raise Failed(text, USAGE) from None
+        wrong = setting_words.lines(error, source, known) + wrong
+    if wrong:
+        text = "These settings cannot be used:\n" + "\n".join(f"  {line}" for line in wrong)
+        raise Failed(text, USAGE)
+    return settings
 
 
 def _read(path: Path) -> dict[str, Any]:

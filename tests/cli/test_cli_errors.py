@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.cli.setting_words import misspelt
+from gateway.core.settings import Settings
 from tests.admin.admin_server import Served
 from tests.cli.cli_harness import penstock
 
@@ -143,3 +145,38 @@ def test_a_file_of_settings_that_cannot_be_is_told(text: str) -> None:
     ran = penstock("serve", "--config", "penstock.yaml")
     assert ran.code == 2
     assert "penstock.yaml" in ran.err or "wrokers" in ran.err or "port" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("PENSTOCK_MAX_LAG", "fast", "max_lag (PENSTOCK_MAX_LAG): must be a number"),
+        ("PENSTOCK_MAX_LAGS", "1", "Did you mean PENSTOCK_MAX_LAG?"),
+        ("PENSTOCK_EGRESS", "10.0.0.0/33", "egress (PENSTOCK_EGRESS): '10.0.0.0/33' is no entry of an egress list."),
+        ("PENSTOCK_LISTEN", "nowhere", "write HOST:PORT"),
+        ("PENSTOCK_LISTEN", "a:1 client_ca=/x", "listen[0].tls.certificates (PENSTOCK_LISTEN): is missing"),
+        ("PENSTOCK_LISTEN", "a:1 proxy_protocol=yes", "'yes' is no network; write 10.0.0.0/8"),
+    ],
+)
+def test_a_wrong_setting_is_told_with_where_it_was_given_and_the_way_out(
+    variable: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    ran = penstock("serve")
+    assert ran.code == 2
+    assert told in " ".join(ran.err.split())
+    assert "Value error" not in ran.err
+
+
+def test_a_secret_among_wrong_settings_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_ADMIN_TOKEN", "pt_do_not_show")
+    monkeypatch.setenv("PENSTOCK_KEY_SECRET", "do-not-show-this-one")
+    ran = penstock("serve", "--workers", "0")
+    assert "workers (--workers): must be at least 1" in ran.err
+    assert "not-show" not in ran.err
+    assert "not_show" not in ran.err
+
+
+def test_variables_that_a_cluster_sets_for_a_service_of_this_name_are_nobodys_mistake() -> None:
+    names = ["PENSTOCK_SERVICE_HOST", "PENSTOCK_SERVICE_PORT", "PENSTOCK_PORT_8080_TCP", "PENSTOCK_PORT_8080_TCP_ADDR"]
+    assert not misspelt([*names, "PENSTOCK_URL", "PENSTOCK_TOKEN", "PENSTOCK_KEY"], "PENSTOCK_", Settings.model_fields)

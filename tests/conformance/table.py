@@ -1,8 +1,10 @@
-"""Runs the conformance tests and writes the table in docs/conformance.md: each promised line with its tests.
+"""Runs the conformance tests and writes the tables in docs/conformance.md: each promised line with its tests.
 
     python -m tests.conformance.table
 
-A test belongs to the line that its name begins with (`test_f01_…`); the number behind it counts its variants.
+A test belongs to the line that its name begins with (`test_f01_…`), those outside of this folder also to the lines that
+`cases` finds; the number behind it counts its variants. What takes time is not run: its figures are those that
+`make soak` recorded.
 """
 
 from __future__ import annotations
@@ -15,6 +17,9 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Final
 from xml.etree import ElementTree
+
+from tests import soak
+from tests.conformance import cases
 
 HERE: Final = Path(__file__).resolve().parent
 DOCUMENT: Final = HERE.parent.parent / "docs" / "conformance.md"
@@ -68,21 +73,65 @@ LINES: Final = {
     },
 }
 
+ELSEWHERE: Final = {
+    "A57": "slow clients, slow readers, idle connections, more than a worker can do",
+    "A58": "upstreams that refuse, reset, hang, half-close, drip: 502 and 504 in time, nothing cut looks whole",
+    "A59": "circuits: open at N, half-open admits one, a thousand cycles leak nothing",
+    "A60": "clients that go away at any moment leak nothing",
+    "A61": "attempts are at most 1.2 times the requests",
+    "A62": "the store stopped, frozen, killed, reset, full, read-only, loading",
+    "A63": "cancels: no answer to another request",
+    "A64": "clocks that jump; no counter without an end",
+    "A65": "publishing and restarting under kept connections",
+    "A66": "SIGTERM with a slow request, an event stream and a WebSocket",
+    "A67": "a watch over the event loop runs in every test",
+    "M73": "where upstreams may lead holds for every spelling, after DNS too",
+}
+
 
 Results = dict[str, Counter[str]]
 
 
 def run() -> Results:
-    """Runs all tests of this folder, those of `make soak` too: name, then outcome, then number."""
+    """Runs all tests of this folder, those of `make soak` too, and those of `ELSEWHERE` that are quick: name, then
+    outcome, then number."""
+    quick = {case for each in shown().values() for case in each if not case.soak}
+    others = sorted({f"tests/{case.file}::{case.name}" for case in quick if HERE.name not in Path(case.file).parts})
+    found: Results = defaultdict(Counter)
+    for arguments in ([str(HERE), "-m", "", f"--deselect={OWN}"], others):
+        _run(arguments, found)
+    return found
+
+
+def _run(arguments: list[str], found: Results) -> None:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        command = [sys.executable, "-m", "pytest", str(HERE), "-m", "", f"--junitxml={report}", f"--deselect={OWN}"]
+        command = [sys.executable, "-m", "pytest", *arguments, f"--junitxml={report}"]
         subprocess.run(command, check=False, cwd=HERE.parent.parent)
-        found: Results = defaultdict(Counter)
         for case in ElementTree.parse(report).iter("testcase"):
             outcome = next((part.tag for part in case if part.tag in ("failure", "error", "skipped")), "passed")
             found[case.attrib["name"].partition("[")[0]][outcome] += 1
-    return found
+
+
+def shown() -> dict[str, list[cases.Case]]:
+    """The tests of the lines of `ELSEWHERE`."""
+    found = cases.found()
+    return {line: found.get(line, []) for line in ELSEWHERE}
+
+
+def elsewhere(found: Results) -> str:
+    """The second table, and that of the recorded figures."""
+    rows = ["| line | what | tests (variants) | result |", "|---|---|---|---|"]
+    figures = ["| line | takes time (`make soak`) | what | figure | date |", "|---|---|---|---|---|"]
+    recorded = tuple(soak.rows())
+    for line, tests in shown().items():
+        rows.append(_row(line, ELSEWHERE[line], {each.name: found[each.name] for each in tests if not each.soak}))
+        for each in (each for each in tests if each.soak):
+            own = [row for row in recorded if row.test.partition("[")[0] == each.name]
+            figures += [f"| {line} | `{row.test}` | {row.what} | {row.figure} | {row.date} |" for row in own]
+            if not own:
+                figures.append(f"| {line} | `{each.name}` | | not recorded yet | |")
+    return "\n".join([*rows, "", *figures])
 
 
 def table(found: Results) -> str:
@@ -93,7 +142,8 @@ def table(found: Results) -> str:
             rows.append(
                 _row(f"{letter}{number}", what, {name: found[name] for name in found if name.startswith(prefix)})
             )
-    others = {name: found[name] for name in found if not re.match(r"test_[a-z]\d\d_", name)}
+    known = {each.name for tests in shown().values() for each in tests}
+    others = {name: found[name] for name in found if not re.match(r"test_[a-z]\d\d_", name) and name not in known}
     rows.append(_row("all", "what is legal is served, in any cut; random bytes", others))
     return "\n".join(rows)
 
@@ -107,7 +157,10 @@ def _row(line: str, what: str, found: Results) -> str:
 
 def main() -> None:
     before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{table(run())}\n{END}{rest.partition(END)[2]}")
+    found = run()
+    between = "What other tests show: availability (A), and where upstreams may lead (M73)."
+    written = f"{table(found)}\n\n{between}\n\n{elsewhere(found)}"
+    DOCUMENT.write_text(f"{before}{BEGIN}\n{written}\n{END}{rest.partition(END)[2]}")
 
 
 if __name__ == "__main__":
