@@ -38,7 +38,8 @@ def _meaning(field: Any) -> str:
     text = field.description or ""
     if field.default is None or field.default == ():
         return text
-    return f"{text}; default {field.default}" if text else f"default {field.default}"
+    default = f"{field.default:g}" if isinstance(field.default, float) else field.default
+    return f"{text}; default {default}" if text else f"default {default}"
 
 
 def serve(
@@ -61,8 +62,12 @@ def serve(
     admin_port: Annotated[int | None, typer.Option(help="Default 8081.")] = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes; default 1.")] = None,
     node: Annotated[str | None, typer.Option(help="This node's name.")] = None,
-    trusted_proxies: Annotated[list[str] | None, typer.Option(help="Network whose Forwarded is believed.")] = None,
-    egress: Annotated[list[str] | None, typer.Option(help="Network or host for backends; ! forbids.")] = None,
+    trusted_proxies: Annotated[
+        list[str] | None, typer.Option(help="Network whose Forwarded and X-Forwarded-* are believed.")
+    ] = None,
+    egress: Annotated[
+        list[str] | None, typer.Option(help="Where backends may lead: a network, a host, unix:/path/*; ! forbids.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings; flags win.", exists=True)] = None,
 ) -> None:
     """Runs a gateway until SIGTERM or Ctrl-C. Every setting can stand in PENSTOCK_… or a file, too.

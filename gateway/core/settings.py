@@ -28,7 +28,7 @@ class Settings(BaseModel):
     processes: tuple[str, ...] = Field((), description="packages whose processes this node hosts")
     environment: Path | None = Field(None, description="file of kind Environment: values and secrets of this node")
     store: str | None = Field(None, description="redis://, rediss://, unix:// or redis+cluster://; none: embedded")
-    data: Path = Path("var")
+    data: Path = Field(Path("var"), description="folder of this node's own files")
     host: str | None = Field(None, description=f"of the first plain listener; default {HOST}")
     port: int | None = Field(
         None, ge=0, le=65535, description=f"of the first plain listener; default {PORT}; none when only listen is given"
@@ -36,30 +36,34 @@ class Settings(BaseModel):
     listen: tuple[Listen, ...] = Field(
         (), description="further listeners: HOST:PORT or unix:PATH, then words such as certificate=FILE key=FILE"
     )
-    admin_host: str = "127.0.0.1"
-    admin_port: int = Field(8081, ge=0, le=65535)
-    workers: int = Field(1, ge=1, le=256)
+    admin_host: str = Field("127.0.0.1", description="where the admin REST listens")
+    admin_port: int = Field(8081, ge=0, le=65535, description="its port")
+    workers: int = Field(1, ge=1, le=256, description="processes that serve requests")
     node: str | None = Field(None, description="this node's name; default: the host name and the port")
     key_secret: Secret | None = Field(None, description="one per cluster; keys are stored as keyed hashes under it")
     admin_token: Secret | None = Field(None, description="the first admin token; otherwise made and printed once")
-    trusted_proxies: tuple[Network, ...] = Field((), description="networks whose Forwarded headers are believed")
+    trusted_proxies: tuple[Network, ...] = Field(
+        (), description="networks whose Forwarded and X-Forwarded-* are believed"
+    )
     egress: tuple[str, ...] = Field(
         (), description="where backends may lead: networks, host names, unix:/path/*; ! forbids"
     )
     access_log: Path | None = Field(None, description="file of JSON lines; none: <data>/log/access.log")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of the node's own log")
-    max_body: int = Field(1024 * 1024, ge=0, description="bytes that a buffering step accepts")
-    max_stale: float = Field(86400.0, gt=0, description="how long the last known good may decide")
-    head_timeout: float = Field(10.0, gt=0)
-    body_timeout: float = Field(30.0, gt=0)
-    keep_alive: float = Field(60.0, gt=0)
+    max_body: int = Field(1024 * 1024, ge=0, description="bytes of a body that a step may need whole; then 413")
+    max_stale: float = Field(86400.0, gt=0, description="seconds for which the last known good may decide")
+    head_timeout: float = Field(10.0, gt=0, description="seconds in which a request's head must have arrived; then 408")
+    body_timeout: float = Field(30.0, gt=0, description="seconds that a body, or a client that reads, may stand still")
+    keep_alive: float = Field(60.0, gt=0, description="seconds that a connection may be unused between requests")
     min_rate: int = Field(64, ge=0, description="bytes a second that a slow body or a slow reader must reach; 0: any")
     max_connections: int | None = Field(None, ge=1, description="of clients, per worker; default by the open files")
     max_exchanges: int | None = Field(None, ge=1, description="in flight, per worker; default by the open files")
-    max_lag: float = Field(0.1, ge=0, description="how late a worker's loop may be; then requests are shed; 0: never")
+    max_lag: float = Field(0.1, ge=0, description="seconds that a worker may be late; then requests get 503; 0: never")
     health_path: HealthPath = Field("/-", description="the gateway's own answers: <path>/live and <path>/ready")
-    grace: float = Field(30.0, gt=0, description="how long SIGTERM waits for exchanges in flight")
-    drain_delay: float = Field(1.0, ge=0, description="how long of that it still accepts, while <path>/ready is 503")
+    grace: float = Field(30.0, gt=0, description="seconds that SIGTERM waits for exchanges in flight")
+    drain_delay: float = Field(
+        1.0, ge=0, description="seconds of that in which it still accepts, while <path>/ready is 503"
+    )
 
     @model_validator(mode="after")
     def _listeners_can_stand(self) -> Self:
