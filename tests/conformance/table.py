@@ -1,10 +1,10 @@
 """Runs the conformance tests and writes the tables in docs/conformance.md: each promised line with its tests.
 
-    python -m tests.conformance.table
+    python -m tests.conformance.table [--figures]
 
 A test belongs to the line that its name begins with (`test_f01_…`), those outside of this folder also to the lines that
 `cases` finds; the number behind it counts its variants. What takes time is not run: its figures are those that
-`make soak` recorded.
+`make soak` recorded; `--figures` takes those over and runs nothing.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ HERE: Final = Path(__file__).resolve().parent
 DOCUMENT: Final = HERE.parent.parent / "docs" / "conformance.md"
 OWN: Final = "tests/conformance/test_conformance_table.py"  # compares this table with the tests
 BEGIN, END = "<!-- begin: written by tests/conformance/table.py -->", "<!-- end -->"
+FIGURES: Final = "<!-- begin: figures, written by tests/conformance/table.py --figures -->"
 
 LINES: Final = {
     "F": {
@@ -120,18 +121,24 @@ def shown() -> dict[str, list[cases.Case]]:
 
 
 def elsewhere(found: Results) -> str:
-    """The second table, and that of the recorded figures."""
+    """The table of the lines that other tests show."""
     rows = ["| line | what | tests (variants) | result |", "|---|---|---|---|"]
-    figures = ["| line | takes time (`make soak`) | what | figure | date |", "|---|---|---|---|---|"]
-    recorded = tuple(soak.rows())
     for line, tests in shown().items():
         rows.append(_row(line, ELSEWHERE[line], {each.name: found[each.name] for each in tests if not each.soak}))
+    return "\n".join(rows)
+
+
+def figures() -> str:
+    """What `make soak` recorded of them."""
+    rows = ["| line | takes time (`make soak`) | what | figure | date |", "|---|---|---|---|---|"]
+    recorded = tuple(soak.rows())
+    for line, tests in shown().items():
         for each in (each for each in tests if each.soak):
             own = [row for row in recorded if row.test.partition("[")[0] == each.name]
-            figures += [f"| {line} | `{row.test}` | {row.what} | {row.figure} | {row.date} |" for row in own]
+            rows += [f"| {line} | `{row.test}` | {row.what} | {row.figure} | {row.date} |" for row in own]
             if not own:
-                figures.append(f"| {line} | `{each.name}` | | not recorded yet | |")
-    return "\n".join([*rows, "", *figures])
+                rows.append(f"| {line} | `{each.name}` | | not recorded yet | |")
+    return "\n".join(rows)
 
 
 def table(found: Results) -> str:
@@ -156,11 +163,17 @@ def _row(line: str, what: str, found: Results) -> str:
 
 
 def main() -> None:
-    before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-    found = run()
-    between = "What other tests show: availability (A), and where upstreams may lead (M73)."
-    written = f"{table(found)}\n\n{between}\n\n{elsewhere(found)}"
-    DOCUMENT.write_text(f"{before}{BEGIN}\n{written}\n{END}{rest.partition(END)[2]}")
+    text = DOCUMENT.read_text()
+    if "--figures" not in sys.argv:
+        found = run()
+        between = "What other tests show: availability (A), and where upstreams may lead (M73)."
+        text = _replaced(text, BEGIN, f"{table(found)}\n\n{between}\n\n{elsewhere(found)}")
+    DOCUMENT.write_text(_replaced(text, FIGURES, figures()))
+
+
+def _replaced(text: str, begin: str, what: str) -> str:
+    before, _, rest = text.partition(begin)
+    return f"{before}{begin}\n{what}\n{END}{rest.partition(END)[2]}"
 
 
 if __name__ == "__main__":
