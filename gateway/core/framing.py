@@ -160,7 +160,10 @@ def _decide(block: bytes, http10: bool) -> tuple[bytes, int, bool, bool, bool]:
         length = _chunked(coding, length, http10)
     if host is None and not http10:
         raise BadRequest("Host is missing (RFC 9112 section 3.2).")
-    return host or b"", length or 0, close, expects and length not in (None, 0), upgrade and _upgrades(block)
+    length, upgrade = length or 0, upgrade and _upgrades(block)
+    if upgrade and length:
+        close = True  # no handshake has a body: what comes behind it may be meant for another protocol
+    return host or b"", length, close, expects and length != 0, upgrade
 
 
 def _upgrades(block: bytes) -> bool:

@@ -460,7 +460,7 @@ class GatewayProtocol(Connection):
         self._unsent = self._transport.get_write_buffer_size()
         self._write_by = self._in(self._patience if self._unsent else LINGER)
         self._read_by = NEVER
-        sends = self._phase == BODY or self._ahead or self._unread()
+        sends = not self._ended and (self._phase == BODY or self._ahead or self._unread())
         self._ahead = b""
         if sends and self._transport.can_write_eof():
             self._phase = LINGERING

@@ -245,3 +245,28 @@ async def test_nothing_runs_on_for_a_client_that_has_ended_its_side_and_is_gone(
         assert await client.rest() == b""
         await closed.wait()
         assert exchange.status == 499
+
+
+async def test_a_refused_client_that_has_ended_its_side_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing of it can still arrive, so its connection closes with the refusal, while time stands still."""
+    waits: asyncio.Queue[Wait] = asyncio.Queue()
+    lost, losing = asyncio.Event(), GatewayProtocol._lost
+
+    def noted(protocol: GatewayProtocol) -> None:
+        losing(protocol)
+        lost.set()
+
+    def wait_once(exchange: Exchange) -> Wait:
+        wait = Wait(exchange, lambda *_: Reply(200, body=b"late"))
+        waits.put_nowait(wait)
+        return wait
+
+    monkeypatch.setattr(GatewayProtocol, "_lost", noted)
+    async with clocked(wait_once) as (client, _, _):
+        client.send(GET + b"GET / HTTP/1.1\r\nHost : a\r\n\r\n")
+        client.writer.write_eof()
+        wait = await waits.get()
+        await _settled(client)
+        wait.deliver(None)
+        assert b"HTTP/1.1 400 " in await client.rest()
+        await asyncio.wait_for(lost.wait(), 10)
