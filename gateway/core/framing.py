@@ -46,6 +46,7 @@ _name = re.compile(TOKEN).fullmatch
 _empty_lines = re.compile(rb"(?:\r\n)++").match
 
 _REFUSED_METHODS = frozenset((b"CONNECT", b"TRACE"))
+REMEMBERED: Final = 8192  # bytes of the largest head that an idle connection keeps
 _NOBODY: Final = Peer()
 _QUESTION: Final = 0x3F  # ?
 _ALLOW = ((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
@@ -268,7 +269,7 @@ class HeadReader:
         self._limits = limits
         self._held = bytearray()
         self._last: Decided | None = None
-        self.data = b""  # what `Framed.end` counts in
+        self.data = b""  # what `Framed.end` counts in; whoever has begun the request lets go of it
 
     @property
     def partial(self) -> bool:
@@ -293,9 +294,13 @@ class HeadReader:
         framed = frame(data, self._limits, self._last)
         if framed is None:
             self._held += data
-        else:
-            self._last = framed.decided
+        elif framed.decided is not self._last:
+            self._remember(framed.decided)
         return framed
+
+    def _remember(self, decided: Decided) -> None:
+        """Thousands of connections may idle: none of them keeps a large head."""
+        self._last = decided if len(decided.tail) <= REMEMBERED else None
 
     def _continued(self, data: bytes) -> Framed | None:
         held = self._held
@@ -308,5 +313,5 @@ class HeadReader:
         held.clear()
         framed = frame(self.data, self._limits, self._last)
         if framed is not None:
-            self._last = framed.decided
+            self._remember(framed.decided)
         return framed

@@ -86,13 +86,14 @@ def build(config: ApiKey, site: Site) -> Built:
     query_names = frozenset({config.query.encode()} if config.query else ())
     conceal = _concealer(query_names) if query_names else None
     forward = _forwarder(config.forward) if config.forward else None
+    component = site.component  # alone: identities outlive their site
     missing = f"Send an API key in {_where(config)}."
-    challenge = ((b"WWW-Authenticate", f'ApiKey realm="{site.component}"'.encode()),)
+    challenge = ((b"WWW-Authenticate", f'ApiKey realm="{component}"'.encode()),)
 
     def holds(identity: Identity, now: float) -> bool:
         """Asked of exchanges that last; content too old to decide by ends them as it refuses new ones."""
         key = directory.find_id(identity.credential or "")
-        return not directory.undecidable(now) and _refusal(key, site.component, now) is None
+        return not directory.undecidable(now) and _refusal(key, component, now) is None
 
     def presented_digest(exchange: Exchange) -> bytes:
         """Of the credential that this block holds: worked out once for a client that goes on with the same block."""
@@ -109,7 +110,7 @@ def build(config: ApiKey, site: Site) -> Built:
         now = clock.time()
         if directory.undecidable(now):
             raise StoreUnavailable("The keys known here are too old to decide by.", headers=[(b"Retry-After", b"5")])
-        reason = _refusal(key, site.component, now)
+        reason = _refusal(key, component, now)
         if key is None or reason is not None:
             log.info("request %s: api key refused: %s, key %s", exchange.id, reason, "-" if key is None else key.id)
             raise _problem(reason, challenge)

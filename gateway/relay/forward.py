@@ -131,11 +131,12 @@ class Forwarding(Sending):
             self._connection.write(data)
 
     def failed(self, problem: Problem, silent: bool) -> None:
-        if not self._done_request:
+        if not self._done_request and not self._exchange.done:
             self._exchange.wire.pause_body()  # until another attempt takes it
         super().failed(problem, silent)
 
     def client_gone(self) -> None:
+        self._tap = None  # an event stream's knows this object, which would stand in a circle
         self.withdraw()
 
     def leave(self, why: Leaving) -> None:
@@ -220,6 +221,7 @@ class Forwarding(Sending):
             return
         if self._tap is not None:
             self._pass_on(self._through(self._tap, b"", True))
+            self._tap = None
         if not self._exchange.done:  # a tap may have ended it
             exchange.sink = None
             self._complete(exchange)

@@ -64,8 +64,13 @@ class Upgrading(Forwarding):
         tunnel = Tunnel(self._pool.settings.stream_idle)
         upstream = UpstreamEnd(tunnel, connection)
         reply = Reply(101, body=None, block=hygiene.reply_block(head) + websocket.SWITCHING)
-        if not chains.upgrade(exchange, reply, tunnel, upstream):
-            connection.drop()
+        joined = False
+        try:
+            joined = chains.upgrade(exchange, reply, tunnel, upstream)
+        finally:  # nobody else would end it, as it has been handed over
+            if not joined:
+                connection.drop()
+        if not joined:
             return
         upstream.transport.set_protocol(upstream)
         if rest:

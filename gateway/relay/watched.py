@@ -103,11 +103,12 @@ class Watched(Sending):
 
     def replied(self, head: ReplyHead, has_body: bool) -> None:
         if self._answered(head.status):
-            connection = self._connection
+            connection, self._connection = self._connection, None  # as who withdraws now has no connection
             if self._once_more(head.status):
                 if connection is not None:
                     connection.drop()
                 return
+            self._connection = connection
         super().replied(head, has_body)  # type: ignore[safe-super]
 
     def _answered(self, status: int) -> bool:

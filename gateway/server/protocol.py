@@ -126,7 +126,7 @@ class GatewayProtocol(Connection):
             if not exchange.started:
                 exchange.status = 499
             finish(self._live, exchange)
-        self._exchange = None
+        self._exchange = self._intake = None
         self._ahead = b""
 
     @property
@@ -204,7 +204,7 @@ class GatewayProtocol(Connection):
             self._hang_up()
         finally:
             self._taking = rest
-            if self._ended:
+            if self._ended and self._exchange is not None:
                 self._read_by = self._in(ENDED)
         if self._phase == HEAD and self._ended:
             self._hang_up()  # no more will come of the head that has begun
@@ -241,6 +241,7 @@ class GatewayProtocol(Connection):
         self._expects = decided.expects
         self._read_by = NEVER
         self._exchange = exchange = begin(live, head, self)
+        self._reader.data = b""
         if head.length == 0:
             self._phase = BUSY
             self._intake = self._scanner = None
@@ -283,6 +284,8 @@ class GatewayProtocol(Connection):
         if exchange is None or intake is None:
             if end >= 0:
                 self._next()
+                if self._closing:  # it was told to shut down meanwhile
+                    self.shutdown()
             return
         self._deliver(exchange, intake, pieces, end >= 0)
 
@@ -400,7 +403,7 @@ class GatewayProtocol(Connection):
         early, self._ahead = self._ahead, b""
         self._exchange = self._intake = None
         self._phase = CLOSED
-        ClientEnd(tunnel, self, exchange, self._shared).begin(upstream, early)
+        ClientEnd(tunnel, self, exchange, self._shared).begin(upstream, early, self._ended)
 
     def abort(self, exchange: Exchange) -> None:
         if exchange.done:
@@ -470,9 +473,17 @@ class GatewayProtocol(Connection):
             self._phase = CLOSED
             self._transport.close()
 
+    def _give_up(self, exchange: Exchange) -> None:
+        """Its client has most likely gone: nothing runs on for it."""
+        if not exchange.started:
+            exchange.status = 499
+        self.abort(exchange)
+
     def _late(self) -> None:
         if self._ended and self._write_paused:
             self._read_by = self._in(ENDED)  # it reads on, slowly: that has its own deadline
+        elif self._ended and self._exchange is not None:
+            self._give_up(self._exchange)
         elif self._phase == BODY and self._exchange is not None:
             self._closing = True
             self._scanner = None

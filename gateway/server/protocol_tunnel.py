@@ -29,8 +29,8 @@ class ClientEnd(End):
     def _transport(self) -> asyncio.Transport:
         return self.transport
 
-    def begin(self, upstream: End, early: bytes) -> None:
-        """`early`: what the client has sent behind its handshake."""
+    def begin(self, upstream: End, early: bytes, ended: bool) -> None:
+        """`early`: what the client has sent behind its handshake; `ended`: it sends no more."""
         deadlines, tunnel, connections = self._shared.deadlines, self._tunnel, self._http._connections
         deadlines.discard(self._http)
         deadlines.add(tunnel)
@@ -41,6 +41,8 @@ class ClientEnd(End):
         self.transport.resume_reading()
         if early:
             self.data_received(early)
+        if ended and not self.eof_received():
+            self.close()
         if self._shared.live.draining:
             self.shutdown()
 
