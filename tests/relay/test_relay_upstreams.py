@@ -664,3 +664,26 @@ async def test_a_client_that_reads_slowly_opens_no_circuit() -> None:
         await client.head()
         await until(lambda: opened._rotation.active == 0)
         assert opened.states()[0]["circuit"] == 0
+
+
+async def test_a_retry_whose_client_is_gone_asks_nobody() -> None:
+    """CASES A61: the first answer streams on a connection that has served before, the other target does not accept."""
+
+    async def sick_and_long(conversation: Conversation) -> None:
+        await conversation.request()
+        conversation.send(OK)
+        await conversation.request()
+        conversation.send(b"HTTP/1.1 503 Service Unavailable\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+        await conversation.closed()
+
+    async with upstream(sick_and_long) as sick, black_hole() as port:
+        targets = [(sick.url, 5), (f"http://127.0.0.1:{port}", 1)]
+        opened = open_upstream(targets, retries=1, retry_on=frozenset((503,)), connect_timeout=60.0)
+        _, other = opened._rotation.pools
+        async with talking(cell(opened.relay(None, ()))) as client:
+            assert await status(client) == 200
+            client.send(GET)
+            await until(lambda: other._waiting)
+            await client.close()
+            await until(lambda: not other._waiting)
+        await opened.close()

@@ -398,6 +398,25 @@ async def test_each_side_may_end_its_sending_first() -> None:
     assert heard == [b"still"]
 
 
+async def test_an_upstream_hears_that_its_client_ended_its_side_before_the_tunnel_was_there() -> None:
+    seen, ended = Seen(), asyncio.Event()
+
+    async def summed(conversation: Conversation) -> None:
+        await conversation.head()
+        await ended.wait()
+        conversation.send(AGREED)
+        conversation.send(b"%d" % len(await conversation.reader.read()))
+        conversation.close()
+
+    async with shaking(summed, seen) as (client, _, _):
+        client.send(SHAKE + b"x" * 10)
+        client.writer.write_eof()
+        await until(lambda: hasattr(seen, "exchange") and seen.exchange.wire._ended)  # type: ignore[attr-defined]
+        ended.set()
+        await client.head()
+        assert await client.rest() == b"10"
+
+
 @pytest.mark.parametrize("who", ["client", "upstream"])
 async def test_when_one_side_is_gone_the_other_is_closed_and_the_exchange_ends_once(who: str) -> None:
     """CASES A58, A60"""

@@ -270,3 +270,46 @@ async def test_a_refused_client_that_has_ended_its_side_is_not_waited_for(monkey
         wait.deliver(None)
         assert b"HTTP/1.1 400 " in await client.rest()
         await asyncio.wait_for(lost.wait(), 10)
+
+
+async def test_a_client_that_has_ended_its_side_can_tell_that_its_reply_was_cut() -> None:
+    """CASES A55: in HTTP/1.0 a plain end would look like the reply's own."""
+    exchanges: asyncio.Queue[Exchange] = asyncio.Queue()
+
+    def streams(exchange: Exchange) -> Wait:
+        start(exchange, Reply(200, body=None), None)
+        exchange.wire.write(exchange, b"half")
+        exchanges.put_nowait(exchange)
+        return Wait(exchange, lambda *_: None)
+
+    async with clocked(streams) as (client, clock, _):
+        client.send(b"GET / HTTP/1.0\r\n\r\n")
+        client.writer.write_eof()
+        await exchanges.get()
+        await _settled(client)
+        assert await client.reader.readuntil(b"half")
+        clock.advance(1.1)
+        with pytest.raises(ConnectionResetError):
+            async with asyncio.timeout(10):
+                await client.reader.read()
+
+
+async def test_an_idle_connection_keeps_neither_what_it_has_sent_nor_a_large_head(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    protocols: list[GatewayProtocol] = []
+    opened = GatewayProtocol._opened
+
+    def note(protocol: GatewayProtocol, shared: object) -> None:
+        protocols.append(protocol)
+        opened(protocol, shared)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(GatewayProtocol, "_opened", note)
+    async with clocked(ok) as (client, _, _):
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\nX-Long: " + b"x" * 20_000 + b"\r\n\r\n")
+        await client.answer()
+        (protocol,) = protocols
+        assert (protocol._reader.data, protocol._reader._last) == (b"", None)
+        client.send(GET)
+        await client.answer()
+        assert protocol._reader._last is not None

@@ -212,3 +212,18 @@ async def test_a_mistake_in_routing_leaves_no_client_waiting() -> None:
     async with talking(live) as client:
         client.send(b"GET /broken HTTP/1.1\r\nHost: a\r\n\r\n")
         assert await client.rest() == b""
+
+
+async def test_a_connection_whose_unwanted_body_ends_after_the_end_began_does_not_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with ending(monkeypatch) as (gateway, client):
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n")
+        await client.answer()
+        gateway.shutdown()
+        client.send(b"late")
+        await client.writer.drain()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        gateway.clock.advance(1.1)
+        assert await client.rest() == b""
