@@ -2,7 +2,8 @@
 `server_state.connections` are the contract with it.
 
 A connection serves its requests one at a time, in order. `phase` says what the connection's bytes mean now; the
-exchange that runs talks back through the `Wire` methods. Bytes of later requests wait in `_ahead`.
+exchange that runs talks back through the `Wire` methods. Bytes of later requests wait in `_ahead`. Requests are read
+here; `protocol_replying` answers them.
 """
 
 from __future__ import annotations
@@ -14,58 +15,29 @@ from typing import Any, Final
 from gateway.core.chain import fail, run
 from gateway.core.edge import begin, finish, refused
 from gateway.core.errors import BadRequest, Problem, RequestTimeout, Unauthorized
-from gateway.core.exchange import Exchange, Head, Reply, Sink, Wait
+from gateway.core.exchange import Exchange, Head, Sink, Wait
 from gateway.core.framing import Framed, HeadReader
 from gateway.core.framing_body import Chunked, Counted, Scanner
-from gateway.core.framing_send import interim_head
 from gateway.core.intake import Intake
 from gateway.core.leaving import Leaving
-from gateway.core.tunnel import End, Tunnel
 from gateway.server.overload import BARE_REFUSAL, REFUSAL
-from gateway.server.protocol_connection import NEVER, Connection
-from gateway.server.protocol_reply import Overrun, ReplyFraming
-from gateway.server.protocol_shared import SERVER, Shared
-from gateway.server.protocol_tunnel import ClientEnd
+from gateway.server.protocol_connection import NEVER
+from gateway.server.protocol_replying import BODY, BUSY, CLOSED, DRAIN, ENDED, HEAD, LINGERING, Replying
+from gateway.server.protocol_shared import Shared
 
 log: Final = logging.getLogger("gateway")
 HELD: Final = 65_536  # bytes of a body nobody wants yet, or of later requests, before reading is paused
-DRAINED: Final = 65_536  # rest of a body that is read and dropped to keep the connection
 TURN: Final = 16  # pipelined requests that are served before other connections have their turn
-LINGER: Final = 2.0  # seconds that a refused client has to read its refusal
 FIRST: Final = 1.0  # seconds that the first request of a connection has when the worker ends
-ENDED: Final = 1.0  # seconds that a reply may take to begin, or to go on, for a client that has ended its side
-LINGERED: Final = 4_194_304  # bytes that are read and dropped meanwhile
+LINGERED: Final = 4_194_304  # bytes that are read and dropped of a client that has been refused
 UNUSED: Final = 1.0  # seconds for which a connection has not been used when it closes because the worker ends
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
-# What a connection's bytes mean now; plain numbers, as they are compared for every read.
-HEAD: Final = 0  # between messages, or within a head
-BODY: Final = 1  # an exchange runs, its body is arriving
-BUSY: Final = 2  # an exchange runs, its body is complete
-DRAIN: Final = 3  # answered; the rest of the body is dropped, then the next request
-LINGERING: Final = 4  # answered and closing; what still arrives is dropped
-CLOSED: Final = 5
 
-
-class GatewayProtocol(Connection):
+class GatewayProtocol(Replying):
     """One client connection. Implements `core.exchange.Wire`."""
 
-    __slots__ = (
-        "_ahead",
-        "_closing",
-        "_dropped",
-        "_ended",
-        "_exchange",
-        "_expects",
-        "_framing",
-        "_intake",
-        "_leaving",
-        "_live",
-        "_phase",
-        "_reader",
-        "_scanner",
-        "_taking",
-    )
+    __slots__ = ("_dropped", "_leaving", "_reader")
 
     def __init__(
         self,
@@ -75,14 +47,7 @@ class GatewayProtocol(Connection):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(server_state, app_state)
-        self._phase = CLOSED
-        self._ahead = b""
-        self._exchange: Exchange | None = None
-        self._intake: Intake | None = None
-        self._scanner: Scanner | None = None
-        self._framing = ReplyFraming()
-        self._taking = self._closing = self._ended = self._leaving = False
-        self._expects: bool | None = None  # before the first request
+        self._leaving = False
         self._dropped = 0
 
     # asyncio.Protocol and uvicorn
@@ -352,132 +317,6 @@ class GatewayProtocol(Connection):
         if self._phase == BODY and self._exchange is not None:
             self._expect_body(self._exchange.received)
         self._resume_reading()
-
-    # Wire: the reply
-
-    def send(self, exchange: Exchange, reply: Reply) -> None:
-        body = reply.body or b""
-        head = self._head(exchange, reply, len(body))
-        if self._framing.empty:
-            body = b""
-        exchange.sent = len(body)
-        self._transport.write(head + body)
-        self._finish(exchange)
-
-    def inform(self, exchange: Exchange, status: int, block: bytes) -> None:
-        if not exchange.head.http10:
-            self._transport.write(interim_head(status, block))
-
-    def start(self, exchange: Exchange, reply: Reply, length: int | None) -> None:
-        self._transport.write(self._head(exchange, reply, length))
-
-    def write(self, exchange: Exchange, data: bytes) -> None:
-        if exchange.done or not data:
-            return
-        try:
-            framed = self._framing.piece(data)
-        except Overrun:
-            self.abort(exchange)
-            return
-        if framed:
-            exchange.sent += len(data)
-            self._transport.write(framed)
-        if self._ended:
-            self._read_by = self._in(ENDED)
-
-    def end(self, exchange: Exchange) -> None:
-        if exchange.done:
-            return
-        last = self._framing.last()
-        if last is None:
-            self.abort(exchange)
-            return
-        if last:
-            self._transport.write(last)
-        self._finish(exchange)
-
-    def upgrade(self, exchange: Exchange, reply: Reply, tunnel: Tunnel, upstream: End) -> None:
-        assert self._shared is not None
-        self._closing = False  # it does not say so: the connection goes on
-        self._transport.write(self._head(exchange, reply, None))
-        early, self._ahead = self._ahead, b""
-        self._exchange = self._intake = None
-        self._phase = CLOSED
-        ClientEnd(tunnel, self, exchange, self._shared).begin(upstream, early, self._ended)
-
-    def abort(self, exchange: Exchange) -> None:
-        if exchange.done:
-            return
-        finish(self._live, exchange)
-        self._exchange = None
-        self._phase = CLOSED
-        if self._framing.ends_with_connection or self._write_paused:
-            self._reset()
-        else:
-            self._write_by = self._in(LINGER)
-            self._transport.close()
-
-    def _head(self, exchange: Exchange, reply: Reply, length: int | None) -> bytes:
-        """The reply's head. Decides whether the connection goes on."""
-        if self._phase == BODY and not self._drainable():
-            self._closing = True
-        assert self._shared is not None
-        block = reply.block
-        dated = b"\r\nDate:" in block or b"\r\ndate:" in block.lower()
-        lines = SERVER if dated else self._shared.common()
-        if self._closing:
-            lines += b"\r\nConnection: close"
-        lines += b"\r\nX-Request-Id: " + exchange.id.encode()
-        return self._framing.head(exchange.head, reply, length, lines)
-
-    def _drainable(self) -> bool:
-        """The rest of an unwanted body is small and will come."""
-        scanner = self._scanner
-        return scanner is not None and not self._expects and 0 <= scanner.left <= DRAINED
-
-    def _finish(self, exchange: Exchange) -> None:
-        finish(self._live, exchange)
-        self._exchange = self._intake = None
-        self._server_state.total_requests += 1
-        if self._closing or (self._ended and not self._ahead):
-            self._hang_up()
-        elif self._phase == BODY:
-            self._phase = DRAIN
-            self._read_by = self._in(LINGER)
-            self._resume_reading()
-        else:
-            self._next()
-
-    def _next(self) -> None:
-        self._phase = HEAD
-        self._scanner = None
-        self._read_by = self._in(self._live.limits.keep_alive)
-        if self._taking or self._write_paused:
-            return
-        self._resume_reading()
-        self._take_ahead()
-
-    def _hang_up(self) -> None:
-        """Closes. A client that still sends would take the close for a reset and lose the reply: it is read for a
-        while, unheard (RFC 9112 section 9.6). One that reads slowly still gets all of its reply."""
-        self._unsent = self._transport.get_write_buffer_size()
-        self._write_by = self._in(self._patience if self._unsent else LINGER)
-        self._read_by = NEVER
-        sends = not self._ended and (self._phase == BODY or self._ahead or self._unread())
-        self._ahead = b""
-        if sends and self._transport.can_write_eof():
-            self._phase = LINGERING
-            self._resume_reading()
-            self._transport.write_eof()
-        else:
-            self._phase = CLOSED
-            self._transport.close()
-
-    def _give_up(self, exchange: Exchange) -> None:
-        """Its client has most likely gone: nothing runs on for it."""
-        if not exchange.started:
-            exchange.status = 499
-        self.abort(exchange)
 
     def _late(self) -> None:
         if self._ended and self._write_paused:
