@@ -45,7 +45,10 @@ def recheck(clients: Iterable[Client], clock: Clock) -> None:
     for client in clients:
         exchange = client.exchange
         if exchange is not None and exchange.started_at <= begun_by and not exchange.done and not _holds(exchange, now):
-            client.end_early(Leaving.REVOKED)
+            try:
+                client.end_early(Leaving.REVOKED)
+            except Exception:  # the others must be ended all the same
+                log.exception("request %s could not be ended", exchange.id)
 
 
 def _holds(exchange: Exchange, now: float) -> bool:

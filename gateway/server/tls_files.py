@@ -148,7 +148,7 @@ def _names(pem: str, place: str) -> list[str]:
     try:
         certificate = x509.load_pem_x509_certificates(pem.encode("latin-1"))[0]
         extension = certificate.extensions.get_extension_for_oid(ExtensionOID.SUBJECT_ALTERNATIVE_NAME)
-    except ValueError:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise CertificateUnusable(f"{place} holds no PEM certificate that can be read.") from None
     except x509.ExtensionNotFound:
         return []

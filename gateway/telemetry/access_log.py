@@ -98,10 +98,16 @@ class AccessLog:
             self.dropped += len(rows)
 
     def reopen(self) -> None:
-        """After the file was rotated away."""
+        """After the file was rotated away. One that cannot be opened leaves the old one in use: a closed descriptor may
+        be a client's by the next write."""
         self.flush()
+        try:
+            opened = _open(self._path)
+        except OSError:
+            log.exception("the access log %s cannot be opened again; the old file is written on", self._path)
+            return
         os.close(self._file)
-        self._file = _open(self._path)
+        self._file = opened
 
     def close(self) -> None:
         self.flush()

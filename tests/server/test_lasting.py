@@ -235,6 +235,24 @@ async def test_any_kind_of_identity_may_say_when_it_holds(identity: Identity, st
     assert client.told == ([] if stays else [Leaving.REVOKED])
 
 
+async def test_a_connection_that_cannot_be_ended_keeps_no_other_one_open() -> None:
+    told: list[Leaving] = []
+
+    class Connection:
+        def __init__(self, end_early: Callable[[Leaving], None]) -> None:
+            self.exchange = Exchange("id", None, None, None)  # type: ignore[arg-type]
+            self.exchange.identity = Identity("a", "jwt", holds=lambda *_: False)
+            self.end_early = end_early
+
+    def fails(_why: Leaving) -> None:
+        raise RuntimeError("its transport is closed")
+
+    gateway = Gateway()
+    gateway.clock.advance(100)
+    lasting.recheck([Connection(fails), Connection(told.append)], gateway.clock)
+    assert told == [Leaving.REVOKED]
+
+
 async def test_the_connections_of_a_worker_are_looked_through_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lasting, "PERIOD", 0.001)
     monkeypatch.setattr(lasting, "SLICE", 2)

@@ -11,7 +11,8 @@ from pathlib import Path
 import orjson
 import pytest
 import trustme
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gateway.core.exchange import Exchange, Reply
@@ -287,6 +288,18 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_its_passphrase(cert
         )
     )
     assert "is encrypted. Store it without a passphrase" in refusal(words)
+
+
+def test_a_certificate_with_names_of_a_kind_that_nobody_reads_is_refused(certificates: Certificates) -> None:
+    """While the node runs, too: what looks after the files must not end with them."""
+    words = certificates.put("a", "gw.example")
+    key = load_pem_private_key((certificates.folder / "a.key").read_bytes(), None)
+    now, name = datetime.datetime.now(datetime.UTC), x509.Name([])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + datetime.timedelta(days=1))  # type: ignore[arg-type]
+    x400 = x509.UnrecognizedExtension(x509.SubjectAlternativeName.oid, b"\x30\x02\xa3\x00")
+    made = builder.add_extension(x400, critical=False).sign(key, hashes.SHA256())  # type: ignore[arg-type]
+    (certificates.folder / "a.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    assert "that can be read" in refusal(words)
 
 
 def test_an_expired_certificate_is_told(certificates: Certificates, caplog: pytest.LogCaptureFixture) -> None:

@@ -98,6 +98,19 @@ async def test_a_rotated_file_is_opened_anew(tmp_path: Path) -> None:
     assert (tmp_path / "access.log").read_bytes().count(b"\n") == 1
 
 
+async def test_a_file_that_cannot_be_opened_anew_leaves_the_old_one_in_use(tmp_path: Path) -> None:
+    """Its descriptor must not be closed: the next connection of a client would get its number."""
+    clock = ManualClock()
+    log = AccessLog(tmp_path / "access.log", clock)
+    live = _cell(log.record, clock)
+    (tmp_path / "access.log").rename(tmp_path / "old.log")
+    (tmp_path / "access.log").mkdir()
+    log.reopen()
+    await MemoryWire.request(live, "GET", "/a")
+    log.close()
+    assert (tmp_path / "old.log").read_bytes().count(b"\n") == 1
+
+
 @pytest.mark.parametrize(("status", "name"), [(200, "2xx"), (404, "4xx"), (503, "5xx")])
 async def test_counters_are_kept_by_class_of_status(status: int, name: str) -> None:
     clock, observer = ManualClock(), Observer(None)
