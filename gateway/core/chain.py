@@ -161,10 +161,14 @@ def answer(exchange: Exchange, reply: Reply) -> None:
 
 
 def start(exchange: Exchange, reply: Reply, length: int | None) -> None:
-    """Sends the head of a streamed reply; `wire.write` and `wire.end` follow."""
-    reply = finish_head(exchange, reply)
+    """Sends the head of a streamed reply; `wire.write` and `wire.end` follow. Where an after fails, its problem is the
+    whole reply, and the exchange is over."""
+    told = finish_head(exchange, reply)
     try:
-        exchange.wire.start(exchange, reply, length)
+        if told is reply:
+            exchange.wire.start(exchange, reply, length)
+        else:
+            exchange.wire.send(exchange, told)
     except Unsendable as error:
         _send_instead(exchange, error)
 

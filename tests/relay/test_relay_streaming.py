@@ -578,3 +578,18 @@ async def test_a_response_without_a_body_keeps_its_length_and_both_connections(
             answered, fields, _ = await client.answer(method)
             assert (answered, fields.get(b"content-length") == b"42") == (int(status[:3]), told)
     assert recording.connections == 1
+
+
+async def test_nothing_of_a_streamed_response_follows_where_a_step_fails_on_its_head() -> None:
+    async def trickles(conversation: Conversation) -> None:
+        await conversation.request()
+        conversation.send(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nsecret\r\n")
+        await conversation.closed()
+
+    def broken(_exchange: Exchange, _reply: Reply) -> None:
+        raise ValueError("a mistake")
+
+    async with relaying(trickles, lambda _exchange: None, parts={"afters": ((0, broken),)}) as (client, _):
+        client.send(GET)
+        status, _, body = await client.answer()
+    assert (status, b'"code":"internal_error"' in body, b"secret" in body) == (500, True, False)
