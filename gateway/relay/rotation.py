@@ -192,19 +192,21 @@ class Rotation:
 
     def another(self, tried: Sequence[Pool], beside: bool) -> Pool | None:
         """Where a request may go of which nothing was sent: another address of the name (`beside`), then another
-        target. That is no second attempt; only with no usable target left it costs the budget."""
+        target, not to one that is full. That is no second attempt; only with no usable target left it costs the
+        budget."""
         if self._closed or not self._admits():
             return None
         if beside and (found := self._beside(tried)) is not None:
             return found
-        left = [pool for pool in self._balance.pools if pool not in tried]
+        left = [pool for pool in self._balance.pools if pool not in tried and not pool.is_full]
         usable = [pool for pool in left if pool.state.usable]
         return self._any(usable or left) if usable or (left and self.budget.spend()) else None
 
     def _beside(self, tried: Sequence[Pool]) -> Pool | None:
         """Another address of the same name: a usable one, or else one that was left out."""
         target = tried[-1].target
-        left = [pool for pool in self.pools if pool.target is target and pool not in tried and pool.state.admits]
+        beside = [pool for pool in self.pools if pool.target is target and pool not in tried and pool.state.admits]
+        left = [pool for pool in beside if not pool.is_full]
         usable = [pool for pool in left if pool.state.usable]
         return self._any(usable or left) if left else None
 

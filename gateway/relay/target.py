@@ -94,6 +94,16 @@ class Pool:
     def in_use(self) -> bool:
         return bool(self._busy or self._waiting or self._connecting)
 
+    @property
+    def is_full(self) -> bool:
+        """Whoever asks now is refused at once."""
+        return not self._idle and self._is_crowded
+
+    @property
+    def _is_crowded(self) -> bool:
+        settings = self.settings
+        return len(self._waiting) + self.size - settings.max_connections >= settings.queue
+
     def acquire(self, asker: Asker, fresh: bool = False) -> None:
         """Gives the asker a connection, now or later. `fresh`: not one that may have gone stale."""
         if not self._swept:
@@ -120,11 +130,10 @@ class Pool:
 
     def _wait(self, asker: Asker) -> None:
         """In the queue is whoever has no connection of its own to come."""
-        settings = self.settings
-        if len(self._waiting) + self.size - settings.max_connections >= settings.queue:
+        if self._is_crowded:
             asker.unreachable(_busy("Too many requests wait for the upstream."))
             return
-        self._waiting[asker] = self.now + settings.queue_timeout
+        self._waiting[asker] = self.now + self.settings.queue_timeout
         self._connect_more()
 
     def withdraw(self, asker: Asker) -> None:

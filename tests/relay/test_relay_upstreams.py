@@ -687,3 +687,11 @@ async def test_a_retry_whose_client_is_gone_asks_nobody() -> None:
             await client.close()
             await until(lambda: not other._waiting)
         await opened.close()
+
+
+async def test_a_thousand_targets_that_are_all_full_are_503() -> None:
+    targets = [f"http://127.0.{index // 200}.{index % 200 + 1}:9" for index in range(1000)]
+    opened = open_upstream(targets, max_connections=0, queue=0)
+    with pytest.raises(Unavailable, match="Too many requests wait"):
+        await opened.fetch(b"GET", b"/")
+    await opened.close()
