@@ -50,6 +50,7 @@ REMEMBERED: Final = 8192  # bytes of the largest head that an idle connection ke
 _NOBODY: Final = Peer()
 _QUESTION: Final = 0x3F  # ?
 _ALLOW = ((b"Allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),)
+_EMPTY: Final = 4096  # bytes of empty lines that are skipped at once: clients send two
 
 
 class Decided:
@@ -282,13 +283,16 @@ class HeadReader:
         return b"HEAD" if (self._held or self.data).startswith(b"HEAD ") else b"-"
 
     def feed(self, data: bytes) -> Framed | None:
-        """The next head, or None when more must come. Empty lines before it are skipped (RFC 9112 section 2.2)."""
+        """The next head, or None when more must come. Empty lines before it are skipped (RFC 9112 section 2.2); a
+        flood of them is a BadRequest."""
         if self._held:
             if len(self._held) > 1:
                 return self._continued(data)
             data = bytes(self._held) + data
             self._held.clear()
         if data.startswith(b"\r") and (empty := _empty_lines(data)) is not None:
+            if empty.end() > _EMPTY:
+                raise BadRequest("Nothing but empty lines arrives.")
             data = data[empty.end() :]
         self.data = data
         framed = frame(data, self._limits, self._last)

@@ -396,3 +396,7 @@ def test_f25_an_http_2_preface_is_refused(gateway: Gateway, data: bytes) -> None
 @pytest.mark.parametrize("line", every(b"PRI * HTTP/1.1|PRI / HTTP/2.0"))
 def test_f25_a_half_preface_is_refused(gateway: Gateway, line: bytes) -> None:
     gateway.refuses(line + b"\r\nHost: a\r\n\r\n", 400, 405, 505)
+
+
+def test_f17_a_flood_of_empty_lines_is_refused(gateway: Gateway) -> None:
+    gateway.refuses(b"\r\n" * 100_000, 400)
