@@ -43,7 +43,7 @@ class Limits:
     rate: int = 64  # bytes a second, over `body_timeout`, that a body or a reader must reach; 0: any
     connections: int = 20_000  # of clients, in one worker
     exchanges: int = 10_000  # in flight, in one worker
-    lag: float = 0.1  # how late the loop may be; then requests are shed; 0: never
+    lag: float = 0.2  # how late the loop may be; then requests are shed; 0: never
 
 
 def _unobserved(_exchange: Exchange) -> None:

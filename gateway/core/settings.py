@@ -58,7 +58,7 @@ class Settings(BaseModel):
     min_rate: int = Field(64, ge=0, description="bytes a second that a slow body or a slow reader must reach; 0: any")
     max_connections: int | None = Field(None, ge=1, description="of clients, per worker; default by the open files")
     max_exchanges: int | None = Field(None, ge=1, description="in flight, per worker; default by the open files")
-    max_lag: float = Field(0.1, ge=0, description="seconds that a worker may be late; then requests get 503; 0: never")
+    max_lag: float = Field(0.2, ge=0, description="seconds that a worker may be late; then requests get 503; 0: never")
     health_path: HealthPath = Field("/-", description="the gateway's own answers: <path>/live and <path>/ready")
     grace: float = Field(30.0, gt=0, description="seconds that SIGTERM waits for exchanges in flight")
     drain_delay: float = Field(

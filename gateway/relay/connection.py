@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 log: Final = logging.getLogger("gateway.relay")
 WRITE_BUFFER: Final = 262_144
+REMEMBERED: Final = 8192  # bytes of the largest response head that a connection keeps
 _NEVER: Final = float("inf")
 
 
@@ -203,7 +204,7 @@ class Connection(asyncio.Protocol):
         if head is None:
             self._buffer = data
             return
-        self._last = head
+        self._last = head if head.end <= REMEMBERED else None
         self._keep = head.keep
         if not self.reused:
             self._pool.learn(self, head.block)

@@ -225,5 +225,5 @@ def test_settings_that_are_not_understood_are_refused_with_the_setting(tmp_path:
         node.launch()
         assert node.ended() == 2
         said = node.log.read_text()
-    assert "listen.0" in said
+    assert "listen[0]" in said
     assert "'colour=red' is not understood" in said

@@ -61,8 +61,8 @@ def test_a_setting_that_is_wrong_is_wrong_usage(tmp_path: Path) -> None:
         node.launch()
         assert node.ended() == 2
         text = node.log.read_text()
-    assert "workers: Input should be greater than or equal to 1" in text
-    assert "grace: Input should be a valid number" in text
+    assert "workers (--workers): must be at least 1" in text
+    assert "grace (PENSTOCK_GRACE): must be a number" in text
     assert "Traceback" not in text
 
 
