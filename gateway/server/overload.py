@@ -19,6 +19,7 @@ from gateway.core.live import LiveCell
 LOOK: Final = 0.1  # seconds between two looks at the loop
 SOON: Final = 0.005  # at least so many while it lags
 FIRST: Final = 64.0  # may be begun at least, or four times what was, after the first: it may be the only one
+LEAST: Final = 4.0  # may be begun between two looks, however late: a starved machine with little to do refuses nobody
 GROWTH: Final = 1.2  # of what may be begun, from one look to the next that is in time
 CALM: Final = 1.0  # seconds without lag until it counts as well again
 SPARE: Final = 64  # connections above the bound, on which health checks and probes alone are served
@@ -116,6 +117,8 @@ class Overload:
         return False
 
     def _has_no_room(self) -> bool:
+        if self._admitted < LEAST:
+            return False
         return self._admitted >= self._room or self._late > self.live.limits.lag
 
     def _is_probe(self, head: Head) -> bool:
@@ -157,7 +160,7 @@ class Overload:
         begun = self._admitted if self.alert else served - self._served
         if bound and late > bound:
             self._calm_at = now + CALM
-            self._room = max(1.0, min(self._room, begun) * bound / late) if self.alert else max(FIRST, 4.0 * begun)
+            self._room = max(LEAST, min(self._room, begun) * bound / late) if self.alert else max(FIRST, 4.0 * begun)
         else:
             self._room = self._room * GROWTH + 1
         self._served, self._admitted = served, 0
