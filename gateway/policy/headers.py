@@ -69,19 +69,20 @@ def _request_step(edit: Edit) -> Step:
     """Constants where nothing is filled in per request."""
     dropped = frozenset(names([*edit.set, *edit.remove]))
     pairs = [*_pairs(edit.set), *_pairs(edit.add)]
+    drop = _dropper(dropped)
     if _constant(edit):
         lines = _lines(edit)
 
         def edit_constant(exchange: Exchange) -> None:
             edits = exchange.edits
             if dropped:
-                _drop(edits, dropped)
+                drop(edits)
             edits.add += lines
 
         return edit_constant
 
     def edit_request(exchange: Exchange) -> None:
-        _drop(exchange.edits, dropped)
+        drop(exchange.edits)
         exchange.edits.add += headers.block((name, value(exchange)) for name, value in pairs)
 
     return edit_request
@@ -95,11 +96,16 @@ def _lines(edit: Edit) -> bytes:
     return headers.block([*checked(edit.set), *checked(edit.add)])
 
 
-def _drop(edits: Edits, dropped: frozenset[bytes]) -> None:
-    """The client's fields, and those that an earlier step added."""
-    edits.drop |= dropped
-    if edits.add and dropped:
-        edits.add = headers.dropper(dropped)(edits.add)
+def _dropper(names: frozenset[bytes]) -> Callable[[Edits], None]:
+    """Drops the client's fields, and those that an earlier step added."""
+    keep = headers.dropper(names)
+
+    def drop(edits: Edits) -> None:
+        edits.drop |= names
+        if edits.add:
+            edits.add = keep(edits.add)
+
+    return drop
 
 
 def _response_after(edit: Edit) -> Callable[[Exchange, Reply], None]:

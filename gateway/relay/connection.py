@@ -74,6 +74,7 @@ class Connection(asyncio.Protocol):
         "_scanner",
         "_sent_all",
         "_transport",
+        "_unsent",
         "deadline",
         "reused",
     )
@@ -85,7 +86,7 @@ class Connection(asyncio.Protocol):
         self._scanner: Scanner | None = None
         self._last: ReplyHead | None = None  # of the response before
         self._keep = self._heard = self._sent_all = self._reading_paused = self._chunked = False
-        self._method = b""
+        self._method = self._unsent = b""
         self.reused = False
         self.deadline = _NEVER
 
@@ -106,23 +107,36 @@ class Connection(asyncio.Protocol):
         self._transport.write(message)
 
     def begin(self, receiver: Receiver, method: bytes, head: bytes, chunked: bool) -> None:
-        """Sends a request's head; `write` and `finish` send its body."""
+        """Begins a request; `write` and `finish` send its body. The head leaves with the first of it, as one write
+        costs less than two, or with `flush`."""
         self._receiver = receiver
         self._method = method
         self._chunked = chunked
         self._heard = self._sent_all = False
-        self._transport.write(head)
+        self._unsent = head
 
     def write(self, data: bytes) -> None:
-        self._transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
+        if self._chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        if self._unsent:
+            data, self._unsent = self._unsent + data, b""
+        self._transport.write(data)
+
+    def flush(self) -> None:
+        """Sends the head if it has not left: there is no body yet."""
+        if self._unsent:
+            head, self._unsent = self._unsent, b""
+            self._transport.write(head)
 
     def finish(self) -> None:
         """The request is complete: from now on the upstream may be late."""
         self._sent_all = True
         if not self._answering:
             self.deadline = self._pool.now + self._pool.settings.timeout
-        if self._chunked:
-            self._transport.write(b"0\r\n\r\n")
+        last = self._unsent + b"0\r\n\r\n" if self._chunked else self._unsent
+        self._unsent = b""
+        if last:
+            self._transport.write(last)
 
     @property
     def _answering(self) -> bool:
@@ -155,6 +169,7 @@ class Connection(asyncio.Protocol):
     def drop(self) -> None:
         """Ends the connection; its receiver hears nothing more."""
         self._receiver = None
+        self._unsent = b""
         self._pool.forget(self)
         self._transport.abort()
 

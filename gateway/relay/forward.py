@@ -81,13 +81,18 @@ class Forwarding(Sending):
         if not self._piped:
             self._piped = True
             exchange.wire.pipe(exchange, self)
-            return
+        else:
+            self._repeat(connection)
+        connection.flush()
+
+    def _repeat(self, connection: Connection) -> None:
+        """What the attempt before had sent of the body."""
         for piece in self._kept or ():
             connection.write(piece)
         if self._done_request:
             connection.finish()
         else:
-            exchange.wire.resume_body()
+            self._exchange.wire.resume_body()
 
     def _length(self) -> int:
         """Of the request's body as it goes out."""
