@@ -19,7 +19,7 @@ from gateway.core.live import LiveCell
 LOOK: Final = 0.1  # seconds between two looks at the loop
 SOON: Final = 0.005  # at least so many while it lags
 FIRST: Final = 64.0  # may be begun at least, or four times what was, after the first: it may be the only one
-LEAST: Final = 4.0  # may be begun between two looks, however late: a starved machine with little to do refuses nobody
+LEAST: Final = 40.0  # a second that may be begun however late: a starved machine with little to do refuses nobody
 GROWTH: Final = 1.2  # of what may be begun, from one look to the next that is in time
 CALM: Final = 1.0  # seconds without lag until it counts as well again
 SPARE: Final = 64  # connections above the bound, on which health checks and probes alone are served
@@ -117,7 +117,7 @@ class Overload:
         return False
 
     def _has_no_room(self) -> bool:
-        if self._admitted < LEAST:
+        if self._admitted < self._least:
             return False
         return self._admitted >= self._room or self._late > self.live.limits.lag
 
@@ -143,6 +143,11 @@ class Overload:
         return min(LOOK, max(self.live.limits.lag / 2, SOON)) if self.alert else LOOK
 
     @property
+    def _least(self) -> float:
+        """Requests that may be begun between two looks in any case."""
+        return max(1.0, LEAST * self.pace)
+
+    @property
     def _late(self) -> float:
         """How long the loop has not come round to its timer: a request that is begun now has waited about as long."""
         return self.live.clock.monotonic() - self._due
@@ -160,7 +165,8 @@ class Overload:
         begun = self._admitted if self.alert else served - self._served
         if bound and late > bound:
             self._calm_at = now + CALM
-            self._room = max(LEAST, min(self._room, begun) * bound / late) if self.alert else max(FIRST, 4.0 * begun)
+            fitting = max(self._least, min(self._room, begun) * bound / late)
+            self._room = fitting if self.alert else max(FIRST, 4.0 * begun)
         else:
             self._room = self._room * GROWTH + 1
         self._served, self._admitted = served, 0
