@@ -267,7 +267,18 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
     ),
     ("GET", "/policy-kinds"): _listed(
         "policy kinds",
-        record({"name": STRING, "stage": STRING, "protects": BOOLEAN, "summary": STRING, "config": ANY}),
+        record(
+            {
+                "name": STRING,
+                "family": STRING,
+                "stage": STRING,
+                "reply_stage": STRING,
+                "protects": BOOLEAN,
+                "summary": STRING,
+                "example": ANY,
+                "config": ANY,
+            }
+        ),
     ),
     ("GET", "/nodes"): _listed("live nodes", record({"name": STRING}, closed=False)),
     ("GET", "/audit"): _listed(

@@ -350,7 +350,10 @@ class Service:
                 "name": kind.name,
                 "stage": kind.stage.name,
                 "protects": kind.protects,
+                "reply_stage": kind.reply_stage.name,
+                "family": kind.family,
                 "summary": kind.summary,
+                "example": dict(kind.example),
                 "config": kind.config.model_json_schema(),
             }
             for kind in sorted(self.kinds.values(), key=lambda each: each.name)

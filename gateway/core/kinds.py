@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel
 
 from gateway.core.call import Backend
 from gateway.core.exchange import After, Exchange, Head, Reply, Step, Tap
 
+Family = Literal["authentication", "authorisation", "traffic", "validation", "transformation"]
 C = TypeVar("C", bound=BaseModel)
 T = TypeVar("T")
 
@@ -85,7 +86,10 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Kind(Generic[C]):
-    """`name` is what documents `use`; `protects` tells that an endpoint with this step is not open to everybody."""
+    """`name` is what documents `use`; `protects` tells that an endpoint with this step is not open to everybody.
+    `example` is a configuration that holds, shown to people and measured in `benchmarks`. `libraries` are modules that
+    `build` imports when it is called, as nodes without such a step never load them: they are imported in a thread
+    before. `family` is the heading under which kinds are listed."""
 
     name: str
     config: type[C]
@@ -94,6 +98,9 @@ class Kind(Generic[C]):
     reply_stage: Stage = Stage.HEAD
     protects: bool = False
     summary: str = ""
+    family: Family = "transformation"
+    example: Mapping[str, Any] = field(default_factory=dict)
+    libraries: tuple[str, ...] = ()
 
 
 Kinds = Mapping[str, Kind[Any]]

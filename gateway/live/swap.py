@@ -80,7 +80,7 @@ class Swapper:
         return found
 
     async def _built(self, spec: VersionSpec, digest: str, outline: Outline) -> LiveVersion:
-        await libraries.load(spec)
+        await libraries.load(spec, outline.plans, self._settings.builder.kinds)
         version = await build_version(spec, outline.plans, self._settings)
         version.trie, version.digest = trie_of(version), digest
         version.slim()

@@ -30,4 +30,11 @@ def build(config: Anonymous, _site: Site) -> Built:
     return Built(step=let_in)
 
 
-KIND = Kind("anonymous", Anonymous, build, protects=True, summary="Says that the endpoint is open to everybody")
+KIND = Kind(
+    "anonymous",
+    Anonymous,
+    build,
+    protects=True,
+    summary="Says that the endpoint is open to everybody",
+    family="authentication",
+)

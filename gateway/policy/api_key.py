@@ -193,4 +193,12 @@ def _forwarder(fields: dict[str, str]) -> Callable[[Exchange, Key], None]:
     return forward
 
 
-KIND = Kind("api-key", ApiKey, build, protects=True, summary="Authenticates an application by its API key")
+KIND = Kind(
+    "api-key",
+    ApiKey,
+    build,
+    protects=True,
+    summary="Authenticates an application by its API key",
+    family="authentication",
+    example={"header": "X-API-KEY"},
+)

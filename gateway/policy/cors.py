@@ -157,4 +157,11 @@ def _preflight(config: Cors, allows: Callable[[bytes], bool], star: bool) -> Cal
     return answer
 
 
-KIND = Kind("cors", Cors, build, summary="Lets browsers of other origins call")
+KIND = Kind(
+    "cors",
+    Cors,
+    build,
+    summary="Lets browsers of other origins call",
+    family="traffic",
+    example={"origins": ["https://shop.example"]},
+)

@@ -146,4 +146,10 @@ def _value(text: str) -> Value:
     return fill
 
 
-KIND = Kind("headers", Headers, build, summary="Sets, adds and removes header fields")
+KIND = Kind(
+    "headers",
+    Headers,
+    build,
+    summary="Sets, adds and removes header fields",
+    example={"request": {"set": {"X-Team": "shop"}}, "response": {"remove": ["X-Powered-By"]}},
+)

@@ -195,4 +195,11 @@ def _by_header(name: str) -> Subject:
     return subject
 
 
-KIND = Kind("rate-limit", RateLimit, build, summary="So many requests in a time, exact over workers and nodes")
+KIND = Kind(
+    "rate-limit",
+    RateLimit,
+    build,
+    summary="So many requests in a time, exact over workers and nodes",
+    family="traffic",
+    example={"limit": "600/1m"},
+)

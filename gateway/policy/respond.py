@@ -49,4 +49,10 @@ def build(config: Respond, _site: Site) -> Built:
     return Built(step=respond)
 
 
-KIND = Kind("respond", Respond, build, summary="Answers at once, without a backend")
+KIND = Kind(
+    "respond",
+    Respond,
+    build,
+    summary="Answers at once, without a backend",
+    example={"status": 503, "body": {"reason": "closed"}},
+)

@@ -7,12 +7,30 @@ from typing import Final
 from gateway.backend import fixed, process, sql_kind, topic
 from gateway.backend.http import http_kind
 from gateway.core.kinds import BackendKinds, Kinds
-from gateway.policy import anonymous, api_key, cors, headers, rate_limit, respond
+from gateway.policy import (
+    anonymous,
+    api_key,
+    cors,
+    headers,
+    rate_limit,
+    respond,
+)
 from gateway.relay.pool import open_upstream
 
-POLICY_KINDS: Final[Kinds] = {
-    kind.name: kind for kind in (api_key.KIND, anonymous.KIND, rate_limit.KIND, headers.KIND, cors.KIND, respond.KIND)
-}
+_AUTHENTICATION: Final = (
+    api_key.KIND,
+    anonymous.KIND,
+)
+_TRAFFIC: Final = (
+    rate_limit.KIND,
+    cors.KIND,
+)
+_TRANSFORMATION: Final = (
+    headers.KIND,
+    respond.KIND,
+)
+
+POLICY_KINDS: Final[Kinds] = {kind.name: kind for kind in (*_AUTHENTICATION, *_TRAFFIC, *_TRANSFORMATION)}
 
 BACKEND_KINDS: Final[BackendKinds] = {
     kind.name: kind for kind in (process.KIND, http_kind(open_upstream), sql_kind.KIND, fixed.KIND, topic.KIND)

@@ -13,7 +13,7 @@ from gateway.core.kinds import Built, Kind, Services, Site
 from gateway.live import libraries
 from gateway.live.router import Made, Methods, Trie
 from gateway.live.slots import Builder, Shared, Slot, build_slots
-from gateway.snapshot.spec import BackendSpec, ODataSpec, SoapSpec, StepSpec, VersionSpec
+from gateway.snapshot.spec import BackendSpec, EndpointSpec, ODataSpec, SoapSpec, StepSpec, VersionSpec
 
 
 class Nothing(BaseModel):
@@ -94,18 +94,27 @@ def test_a_worker_begins_without_what_only_some_versions_need() -> None:
 
 def test_what_a_version_needs_is_known_before_it_is_built() -> None:
     plain: dict[str, Any] = {"component": "a", "version": "v1", "revision": "", "base_path": "/a"}
-    assert not list(libraries.needed(VersionSpec(**plain, backends={"up": BackendSpec(kind="http")})))
+    assert not list(libraries.needed(VersionSpec(**plain, backends={"up": BackendSpec(kind="http")}), {}, {}))
     whole = VersionSpec(
         **plain,
         backends={"db": BackendSpec(kind="sql")},
         soap=SoapSpec(namespace="urn:a", operations=()),
         odata=ODataSpec(namespace="a"),
     )
-    assert list(libraries.needed(whole)) == [libraries.SOAP, *libraries.ODATA, libraries.SQL]
+    assert list(libraries.needed(whole, {}, {})) == [libraries.SOAP, *libraries.ODATA, libraries.SQL]
+
+
+def test_so_is_what_the_steps_of_chains_and_plans_need() -> None:
+    build = Counting().build
+    kinds = {name: Kind(name, Nothing, build, libraries=(f"lib.{name}",)) for name in ("a", "b", "c")}
+    own, of_plan = (StepSpec(id=use, use=use, scope="x") for use in ("a", "b"))
+    endpoint = EndpointSpec(key="GET /", protocol="rest", steps=(own,))
+    spec = VersionSpec(component="a", version="v1", revision="", base_path="/a", endpoints=(endpoint,))
+    assert list(libraries.needed(spec, {"gold": (of_plan,)}, kinds)) == ["lib.a", "lib.b"]
 
 
 async def test_it_is_loaded_by_a_thread_and_only_once() -> None:
     spec = VersionSpec(component="a", version="v1", revision="", base_path="/a", odata=ODataSpec(namespace="a"))
-    await libraries.load(spec)
+    await libraries.load(spec, {}, {})
     assert set(libraries.ODATA) <= sys.modules.keys()
-    await libraries.load(spec)
+    await libraries.load(spec, {}, {})
