@@ -13,6 +13,9 @@ Holds = Callable[["Identity", float], bool]
 class Identity:
     """`method` is how it was proved (`api-key`, `anonymous`, …); `subject` is stable and safe to log.
 
+    `scopes` are what the credential was granted (RFC 6749 section 3.3), `roles` what its subject is (RFC 9068 section
+    2.2.3.1), `claims` all that it says, JSON as it came.
+
     `holds(identity, now)` (seconds since 1970) tells whether it would still be proved: by what is known of its
     `credential` now (revoked, ended, no longer subscribed), or by a `claims["exp"]`. An exchange that lasts asks it
     again and again, and ends when it holds no more; others never ask. One function for all identities of a step, made
@@ -25,6 +28,7 @@ class Identity:
     credential: str | None = None  # the id of the key or token, never the secret
     scopes: frozenset[str] = frozenset()
     claims: Mapping[str, Any] = field(default_factory=dict)
+    roles: frozenset[str] = frozenset()
     holds: Holds | None = field(default=None, compare=False, repr=False)
 
 

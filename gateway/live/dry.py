@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.core.call import Call
 from gateway.core.clock import SystemClock
+from gateway.core.egress import Egress
 from gateway.core.errors import NotImplementedHere, Problem
 from gateway.core.exchange import Exchange
 from gateway.core.findings import DocumentsRefused, Finding, Place
@@ -25,6 +26,8 @@ from gateway.frontend.rest.binding import check
 from gateway.frontend.soap.mount import SoapMount
 from gateway.live.slots import Builder, Shared, build_slots
 from gateway.manifest.environment import SECRET, reveal
+from gateway.relay.network import Network
+from gateway.relay.outside import Outside
 from gateway.schema.contract import read_operation
 from gateway.schema.json_schema import read_types
 from gateway.schema.types import Operation, Types
@@ -87,7 +90,8 @@ def _services(offered: tuple[object, ...]) -> Services:
     clock = SystemClock()
     hasher = KeyHasher(Secret("dry build"))
     named = {"clock": clock, "directory": None, "counters": MemoryCounters(), "topics": None, "processes": _Processes()}
-    return Services(hasher, clock, *offered, **named)
+    egress = next((each for each in offered if isinstance(each, Egress)), None)
+    return Services(hasher, clock, Outside(Network(egress)), *offered, **named)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import os
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Final, NoReturn
@@ -38,6 +38,15 @@ class WrongTls(ValueError):
 def system() -> ssl.SSLContext:
     """The context that trusts whom the machine trusts. One for all: its authorities take long to read."""
     return context(Tls())
+
+
+def with_text(tls: Tls) -> Tls:
+    """The same with the files' text in place of their paths. Raises WrongTls."""
+    ca, certificate, key = (
+        None if path is None else _read(field, path)
+        for field, path in (("ca", tls.ca), ("certificate", tls.certificate), ("key", tls.key))
+    )
+    return replace(tls, ca=ca, certificate=certificate, key=key)
 
 
 def context(tls: Tls) -> ssl.SSLContext:

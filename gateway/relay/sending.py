@@ -80,6 +80,10 @@ class Sending(ABC):
     def transmit(self, connection: Connection, target_authority: bytes, prefix: bytes) -> None:
         """Sends the request, or begins to."""
 
+    def idempotent(self) -> bool:
+        """Sending it twice does what sending it once does."""
+        return self._method in IDEMPOTENT
+
     @abstractmethod
     def replayable(self) -> bool:
         """The request's body is still at hand."""
@@ -114,7 +118,7 @@ class Sending(ABC):
 
     def failed(self, problem: Problem, silent: bool) -> None:
         self._connection = None
-        if not silent or self._method not in IDEMPOTENT or not self.replayable():
+        if not silent or not self.idempotent() or not self.replayable():
             self.give_up(problem)
         elif self._stale and not self._fresh:
             self._fresh = True

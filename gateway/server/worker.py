@@ -34,6 +34,7 @@ from gateway.live.slots import Builder
 from gateway.live.space import refusing_router
 from gateway.live.swap import LiveSnapshot, Swapper
 from gateway.relay.network import Network
+from gateway.relay.outside import Outside
 from gateway.runtime.embedded import EmbeddedRuntime
 from gateway.runtime.registry import Registry
 from gateway.server import collector, launch, upstreams
@@ -101,12 +102,14 @@ class Worker:
             run=given.run.encode(),
         )
         self.network = Network(Egress.parse(settings.egress, given.data), clock=self.clock)
+        self.outside = Outside(self.network)
         self.shared = Shared(self.cell)
         self.port = open_port(given, self.shared.overload)
         services = Services(
             KeyHasher(given.key_secret),
             self.clock,
             self.network,
+            self.outside,
             directory=self.directory,
             counters=self.counters,
             clock=self.clock,
@@ -254,6 +257,7 @@ class Worker:
         for hash in list(self.prepared):
             await self._forget(hash)
         await self.swapper.close()
+        await self.outside.close()
         await self.network.close()
         await self.streams.close()
         await self.counters.close()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+
 import pytest
 
 from tests.policy.policy_harness import Gateway
 
 
 @pytest.fixture
-def gateway() -> Gateway:
-    return Gateway()
+async def gateway() -> AsyncIterator[Gateway]:
+    made = Gateway()
+    yield made
+    await made.outside.close()

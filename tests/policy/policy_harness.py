@@ -18,6 +18,8 @@ from gateway.core.live import LiveCell
 from gateway.core.memory_wire import PEER, Answer, MemoryWire
 from gateway.core.secrets import KeyHasher, Secret
 from gateway.frontend.rest.problems import render
+from gateway.relay.network import Network
+from gateway.relay.outside import Outside
 from gateway.store.memory_counters import MemoryCounters
 from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS
 
@@ -48,10 +50,12 @@ class Gateway:
         self.directory = CurrentDirectory(MAX_STALE)
         self.directory.current.as_of = self.clock.time()
         self.counters: Any = MemoryCounters(self.clock)
+        self.outside = Outside(Network())
         self.seen: list[Exchange] = []
 
     def site(self, step: str = "step", scope: str = "shop@v2") -> Site:
-        services = Services(self.hasher, directory=self.directory, counters=self.counters, clock=self.clock)
+        named = {"directory": self.directory, "counters": self.counters, "clock": self.clock}
+        services = Services(self.hasher, self.outside, **named)
         return Site("shop", "v2", "GET /orders/{id}", scope, step, services)
 
     def build(self, kind: Kind[Any], config: Mapping[str, Any] | None = None, step: str = "step") -> Built:
