@@ -15,6 +15,7 @@ from typing import Any, Final
 from gateway.core.errors import InternalError, Problem, Unavailable
 from gateway.core.exchange import ANSWERING, After, Exchange, Renderer, Reply, Step, StepResult, Switch, Tap, Wait
 from gateway.core.framing_send import Unsendable
+from gateway.core.outgoing import Outgoing, reading, render
 from gateway.core.tunnel import End, Tunnel
 
 log: Final = logging.getLogger("gateway")
@@ -32,6 +33,7 @@ class Chain:
     request_taps: tuple[Tap, ...] = ()
     response_taps: tuple[Tap, ...] = ()
     collect: int | None = None  # an after needs the reply's body: the relay collects up to so many bytes
+    readers: int = 0  # a bit per step whose after it is
     conceals: frozenset[bytes] = frozenset()  # request fields that no backend sees, whatever the steps did
     facts: Mapping[str, str] = field(default_factory=dict)
     plans: Mapping[str, Chain] = field(default_factory=dict)  # the same chain with a plan's steps
@@ -145,15 +147,21 @@ def finish_head(exchange: Exchange, reply: Reply) -> Reply:
             try:
                 after(exchange, reply)
             except Exception as error:
-                reply = _render(exchange, error)
+                reply = render(exchange, error)
     exchange.started = True
     exchange.status = reply.status
     return reply
 
 
 def answer(exchange: Exchange, reply: Reply) -> None:
-    """Sends a whole reply."""
-    reply = finish_head(exchange, reply)
+    """Sends a whole reply, at once unless an after that reads its body waits."""
+    if exchange.chain.collect is not None and reading(exchange, reply):
+        Outgoing(exchange, reply, _send).go()
+    else:
+        _send(exchange, finish_head(exchange, reply))
+
+
+def _send(exchange: Exchange, reply: Reply) -> None:
     try:
         exchange.wire.send(exchange, reply)
     except Unsendable as error:
@@ -162,7 +170,9 @@ def answer(exchange: Exchange, reply: Reply) -> None:
 
 def start(exchange: Exchange, reply: Reply, length: int | None) -> None:
     """Sends the head of a streamed reply; `wire.write` and `wire.end` follow. Where an after fails, its problem is the
-    whole reply, and the exchange is over."""
+    whole reply, and the exchange is over. Nobody reads the body of what is streamed."""
+    if exchange.chain.collect is not None:
+        reading(exchange, reply)
     told = finish_head(exchange, reply)
     try:
         if told is reply:
@@ -176,6 +186,8 @@ def start(exchange: Exchange, reply: Reply, length: int | None) -> None:
 def upgrade(exchange: Exchange, reply: Reply, tunnel: Tunnel, upstream: End) -> bool:
     """Sends 101 (Switching Protocols) and joins the tunnel. False when a step's after put another reply in its
     place."""
+    if exchange.chain.collect is not None:
+        reading(exchange, reply)
     reply = finish_head(exchange, reply)
     try:
         if reply.status == 101:
@@ -189,7 +201,7 @@ def upgrade(exchange: Exchange, reply: Reply, tunnel: Tunnel, upstream: End) -> 
 
 def _send_instead(exchange: Exchange, error: Unsendable) -> None:
     """A step made a field that would break the message (CASES F22): nothing of that reply leaves."""
-    reply = _render(exchange, error)
+    reply = render(exchange, error)
     exchange.status = reply.status
     exchange.wire.send(exchange, reply)
 
@@ -203,20 +215,12 @@ def fail(exchange: Exchange, error: Exception) -> None:
             log.error("request %s failed after its reply began", exchange.id, exc_info=error)
         exchange.wire.abort(exchange)
         return
+    if exchange.chain.collect is not None and exchange.notes is not None and Outgoing in exchange.notes:
+        exchange.notes[Outgoing].refuse(error)
+        return
     if exchange.at < len(exchange.chain.steps) - 1:
         _give_back(exchange)
-    answer(exchange, _render(exchange, error))
-
-
-def _render(exchange: Exchange, error: Exception) -> Reply:
-    if not isinstance(error, Problem):
-        log.error("request %s failed in %s", exchange.id, exchange.chain.name, exc_info=error)
-        error = InternalError(f"The gateway failed. Its log tells more under the id {exchange.id}.")
-    try:
-        return exchange.chain.render(exchange, error)
-    except Exception:
-        log.exception("request %s: the renderer of %s failed", exchange.id, exchange.chain.name)
-        return Reply(error.status)
+    answer(exchange, render(exchange, error))
 
 
 def _give_back(exchange: Exchange) -> None:

@@ -6,11 +6,12 @@ wait for: a `Wait` (no task, no future), a future, or a coroutine (one task). It
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from gateway.core import headers
+from gateway.core import bodies, headers
 from gateway.core.certificate import ClientCertificate
+from gateway.core.errors import Problem
 from gateway.core.identity import Identity
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from gateway.core.call import Call
     from gateway.core.chain import Chain
-    from gateway.core.errors import Problem
     from gateway.core.leaving import Leaving
     from gateway.core.live import Router
     from gateway.core.tunnel import End, Tunnel
@@ -104,6 +104,22 @@ class Head:
     def all(self, name: bytes) -> list[bytes]:
         return headers.finder(name)(self.block)
 
+    def with_block(self, block: bytes, length: int) -> Head:
+        """The same head with other fields, for a body of `length` bytes."""
+        head = Head(
+            self.method,
+            self.path,
+            self.query,
+            block,
+            self.host,
+            length,
+            self.http10,
+            self.peer,
+            upgrade=self.upgrade,
+        )
+        head.lone = self.lone
+        return head
+
 
 class Reply:
     """A response. `headers` are fields that are checked when they are sent; `block` is a raw block: what a relay
@@ -143,6 +159,10 @@ class Reply:
         values = [value for key, value in self.headers if key.lower() == lower]
         values += headers.finder(lower)(self.block)
         return b", ".join(values) if values else None
+
+    def replace_body(self, body: bytes, media_type: bytes | None = None) -> None:
+        """Puts another body in the place of a whole one, with the fields that speak of it (`core.bodies`)."""
+        bodies.replace_reply(self, body, media_type)
 
 
 class _Nothing:
@@ -191,6 +211,7 @@ class Edits:
 
 
 _NO_NAMES: Final[frozenset[bytes]] = frozenset()
+_REPLACED: Final = object()
 
 
 class Switch:
@@ -278,6 +299,27 @@ class Exchange:
             self.edited = Edits()
         return self.edited
 
+    @property
+    def problem(self) -> Problem | None:
+        """What the reply renders, when it is a refusal or a failure of the gateway: for afters."""
+        return None if self.notes is None else self.notes.get(Problem)
+
+    @property
+    def replaced(self) -> bool:
+        """A step replaced the request's body."""
+        return self.notes is not None and _REPLACED in self.notes
+
+    def replace_body(self, body: bytes, media_type: bytes | None = None) -> None:
+        """Puts another body in the place of the request's: what later steps read, what is decoded, and what an
+        upstream gets. The fields that speak of it follow (`core.bodies`). For steps of the stage BODY."""
+        self.set_body(body, media_type)
+        self.note(_REPLACED, True)
+
+    def set_body(self, body: bytes, media_type: bytes | None = None) -> None:
+        """The same for a body that means what it meant before."""
+        self.head = bodies.with_body(self.head, self.edited, len(body), media_type)
+        self.body = body
+
     def on_close(self, closer: Callable[[Exchange], None]) -> None:
         if self.closers is None:
             self.closers = []
@@ -301,8 +343,8 @@ def _never_resumed(_wait: Wait) -> None:
 StepResult = Reply | Wait | Switch | Answering | None
 Waiting = Coroutine[Any, Any, Reply | None]
 Step = Callable[[Exchange], "StepResult | Future[Reply | None] | Waiting"]
-After = Callable[[Exchange, Reply], None]
-Tap = Callable[[Exchange], Callable[[bytes, bool], bytes]]
+After = Callable[[Exchange, Reply], Awaitable[None] | None]  # waits only where it reads whole bodies: `core.outgoing`
+Tap = Callable[[Exchange], Callable[[bytes, bool], bytes] | None]  # None: this exchange's bytes pass unseen
 Renderer = Callable[[Exchange, "Problem"], Reply]
 
 

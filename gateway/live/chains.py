@@ -7,17 +7,17 @@ the loop goes on behind them. A plan's variant of a chain lines up the same way.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from gateway.core.bodies import RequestLimit, decode_request, limit_of
 from gateway.core.call import Backend
 from gateway.core.chain import Chain
+from gateway.core.errors import BadRequest
 from gateway.core.exchange import SWITCH, After, Exchange, Renderer, Reply, Step, StepResult, Tap
 from gateway.core.kinds import Stage
 from gateway.frontend.frontend import Encode, Mount
 from gateway.live.slots import Slot, passes
-
-_UNCHANGED: Callable[[bytes, bool], bytes] = lambda data, _end: data  # noqa: E731 - a constant, not a function of ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class _Line:
     afters: list[tuple[int, After]] = field(default_factory=list)
     request_taps: list[Tap] = field(default_factory=list)
     response_taps: list[Tap] = field(default_factory=list)
-    collects: bool = False
+    readers: int = 0
     conceals: frozenset[bytes] = frozenset()
 
     def step(self, step: Step, after: After | None = None) -> None:
@@ -57,7 +57,8 @@ class _Line:
     def slot(self, slot: Slot) -> None:
         index = len(self.steps)
         self.step(slot.run, slot.built.after)
-        self.collects = self.collects or slot.reply_stage > Stage.HEAD
+        if slot.reply_stage > Stage.HEAD and slot.built.after is not None:
+            self.readers |= 1 << index
         self.conceals = self.conceals | slot.built.conceals if self.conceals else slot.built.conceals
         for tap, taps in ((slot.built.request_tap, self.request_taps), (slot.built.response_tap, self.response_taps)):
             if tap is not None:
@@ -71,21 +72,22 @@ class _Line:
             afters=tuple(reversed(self.afters)),
             request_taps=tuple(self.request_taps),
             response_taps=tuple(reversed(self.response_taps)),
-            collect=limit if self.collects else None,
+            collect=limit if self.readers else None,
+            readers=self.readers,
             conceals=self.conceals,
             facts=facts,
         )
 
 
 def _unless_skipped(tap: Tap, index: int) -> Tap:
-    return lambda exchange: _UNCHANGED if exchange.skipped >> index & 1 else tap(exchange)
+    return lambda exchange: None if exchange.skipped >> index & 1 else tap(exchange)
 
 
 def endpoint_chain(
     name: str, slots: Sequence[Slot], ending: Ending, frame: Frame, render: Renderer, facts: Mapping[str, str]
 ) -> Chain:
     line = _begin(frame)
-    _finish(line, slots, ending, frame.body_limit, buffered=False)
+    _finish(line, slots, ending, frame.body_limit)
     return line.chain(name, render, facts, frame.body_limit)
 
 
@@ -101,7 +103,8 @@ def mounted_chain(
     """The chain of one endpoint of a mount; its first `shared` slots are the mount's own."""
     line = _mount_line(slots[:shared], frame, mount)
     line.step(passes)  # where the mount's chain dispatches
-    _finish(line, slots[shared:], ending, frame.body_limit, buffered=mount.dispatch_needs_body)
+    again = _dispatch_again(mount) if mount.dispatch_needs_body else None
+    _finish(line, slots[shared:], ending, frame.body_limit, again)
     return line.chain(name, mount.render, facts, frame.body_limit)
 
 
@@ -133,18 +136,36 @@ def _mount_line(slots: Sequence[Slot], frame: Frame, mount: Mount) -> _Line:
         line.slot(slot)
     if mount.dispatch_needs_body:
         line.step(buffer(frame.body_limit))
+        line.step(decode_request(frame.body_limit))
     return line
 
 
-def _finish(line: _Line, slots: Sequence[Slot], ending: Ending, limit: int, buffered: bool) -> None:
+def _dispatch_again(mount: Mount) -> Step:
+    """Where the body decided which endpoint runs, and a step replaced it: the new one must decide the same."""
+
+    def dispatch_again(exchange: Exchange) -> None:
+        if exchange.replaced:
+            before = exchange.operation
+            if mount.dispatch(exchange) != before:
+                raise BadRequest("The changed body names another operation than the one that was decided on.")
+
+    return dispatch_again
+
+
+def _finish(line: _Line, slots: Sequence[Slot], ending: Ending, limit: int, again: Step | None = None) -> None:
+    """`again`: the body is there already, and was dispatched on."""
     for slot in slots:
         if slot.stage == Stage.HEAD:
             line.slot(slot)
     body = [slot for slot in slots if slot.stage == Stage.BODY]
-    if (body or ending.needs_body) and not buffered:
+    if (body or ending.needs_body) and again is None:
         line.step(buffer(limit))
+        if body:
+            line.step(decode_request(limit))
     for slot in body:
         line.slot(slot)
+    if body and again is not None:
+        line.step(again)
     if ending.decode is not None:
         line.step(ending.decode)
     for slot in slots:
@@ -157,7 +178,7 @@ def buffer(limit: int) -> Step:
     """Inserted before the first step that reads the whole body."""
 
     def buffer_body(exchange: Exchange) -> StepResult:
-        return exchange.wire.buffer(exchange, limit)
+        return exchange.wire.buffer(exchange, limit_of(exchange, RequestLimit, limit))
 
     return buffer_body
 

@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.core import chain as chains
+from gateway.core.bodies import ReplyLimit, limit_of
 from gateway.core.errors import BadGateway, Problem
 from gateway.core.exchange import Exchange, Reply, Tap
 from gateway.core.framing_reply import ReplyHead
 from gateway.core.leaving import Leaving
+from gateway.core.outgoing import reads
 from gateway.relay import hygiene
 from gateway.relay.connection import Connection
 from gateway.relay.event_stream import EventStream, is_event_stream
@@ -49,6 +51,8 @@ class Forwarding(Sending):
         self._size = 0
         self._piped = self._done_request = False
         self._kept: list[bytes] | None = []  # None: too much to send again
+        if exchange.chain.collect is not None and reads(exchange):
+            hygiene.ask_whole(exchange.edits)
 
     def go(self) -> None:
         super().go()
@@ -190,10 +194,10 @@ class Forwarding(Sending):
         if has_body and chain.response_taps:
             self._tap = tapped(exchange, chain.response_taps)
         events = has_body and is_event_stream(head.block)
-        if has_body and chain.collect is not None:
-            if events:
+        if has_body and chain.collect is not None and reads(exchange):
+            if refusal := self._not_whole(head, events):
                 self.withdraw()
-                self.give_up(BadGateway("A step needs the whole response, and an event stream has no end."))
+                self.give_up(refusal)
                 return
             self._collected, self._reply, self._size = [], reply, 0
             return
@@ -202,6 +206,23 @@ class Forwarding(Sending):
         chains.start(exchange, reply, head.length if self._tap is None else None)
         if isinstance(self._tap, EventStream) and exchange.notes is not None and Leaving in exchange.notes:
             self._tap.leave()
+
+    def _not_whole(self, head: ReplyHead, events: bool) -> BadGateway | None:
+        """Why a step that needs the whole response cannot have it."""
+        if events:
+            return BadGateway("A step needs the whole response, and an event stream has no end.")
+        if head.status == 206:
+            return BadGateway("A step needs the whole response, and the upstream sent a part that nobody asked for.")
+        if (head.length or 0) > self._most():
+            return self._too_large()
+        return None
+
+    def _most(self) -> int:
+        """Bytes of a response that are collected."""
+        return limit_of(self._exchange, ReplyLimit, self._exchange.chain.collect or 0)
+
+    def _too_large(self) -> BadGateway:
+        return BadGateway(f"A step needs the whole response, and it is larger than {self._most()} bytes.")
 
     def data(self, data: bytes) -> None:
         self._pass_on(self._through(self._tap, data, False))
@@ -214,10 +235,9 @@ class Forwarding(Sending):
             return
         self._collected.append(data)
         self._size += len(data)
-        limit = self._exchange.chain.collect or 0
-        if self._size > limit:
+        if self._size > self._most():
             self.withdraw()
-            self.give_up(BadGateway(f"A step needs the whole response, and it is larger than {limit} bytes."))
+            self.give_up(self._too_large())
 
     def ended(self) -> None:
         self._connection = None
@@ -243,6 +263,8 @@ class Forwarding(Sending):
         if self._collected is None:
             exchange.wire.end(exchange)
         elif self._reply is not None:
+            if not self._done_request:
+                exchange.wire.pause_body()  # nobody takes it, and the reply may wait for a step
             self._reply.body = b"".join(self._collected)
             chains.answer(exchange, self._reply)
 
@@ -261,7 +283,7 @@ class Forwarding(Sending):
 
 def tapped(exchange: Exchange, taps: tuple[Tap, ...]) -> Pieces | None:
     """The taps as one function, each fed by the one before it; None without any."""
-    opened = [tap(exchange) for tap in taps]
+    opened = [pieces for tap in taps if (pieces := tap(exchange)) is not None]
     if not opened:
         return None
 

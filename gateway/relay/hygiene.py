@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Final
 
 from gateway.core import headers
-from gateway.core.exchange import Exchange, Head
+from gateway.core.exchange import Edits, Exchange, Head
 from gateway.core.framing import tokens
 from gateway.core.framing_reply import ReplyHead
 
@@ -44,6 +44,8 @@ _KEPT: Final = frozenset(
 _HOP_NAMES: Final = frozenset((b"keep-alive", b"te", b"trailer", b"transfer-encoding", b"upgrade"))
 _NOTHING: Final[frozenset[bytes]] = frozenset()
 _WITH_BODY: Final = frozenset((b"POST", b"PUT", b"PATCH"))
+_OF_PARTS: Final = frozenset((b"accept-encoding", b"range", b"if-range"))
+_of_parts: Final = headers.dropper(_OF_PARTS)
 VIA: Final = b"\r\nVia: 1.1 penstock"
 _VIA_10: Final = b"\r\nVia: 1.0 penstock"
 
@@ -93,6 +95,13 @@ def body_line(method: bytes, length: int) -> bytes:
     if length or method in _WITH_BODY:
         return b"\r\nContent-Length: %d" % length
     return b""
+
+
+def ask_whole(edits: Edits) -> None:
+    """Asks for the response as it is, and all of it: a step reads its body. A server may ignore Range (RFC 9110
+    section 14.2); identity is what it sends without a reason for another coding."""
+    edits.drop |= _OF_PARTS
+    edits.add = _of_parts(edits.add) + b"\r\nAccept-Encoding: identity"
 
 
 def reply_block(head: ReplyHead) -> bytes:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from gateway.core import chain as chains
 from gateway.core.exchange import ANSWERING, Answering, Exchange, Reply
 from gateway.core.framing_reply import ReplyHead
+from gateway.core.outgoing import reads
 from gateway.core.tunnel import End, Tunnel
 from gateway.relay import hygiene, websocket
 from gateway.relay.connection import Connection
@@ -22,7 +23,7 @@ def asks(exchange: Exchange, allowed: bool | None) -> bool:
     if allowed is not None:
         return allowed
     chain = exchange.chain
-    looks = exchange.body is not None or chain.request_taps or chain.response_taps or chain.collect is not None
+    looks = exchange.body is not None or chain.request_taps or chain.response_taps or reads(exchange)
     return not looks
 
 

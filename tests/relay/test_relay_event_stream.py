@@ -217,7 +217,7 @@ async def test_a_step_that_needs_the_whole_response_refuses_a_stream() -> None:
     stream = Stream()
     async with upstream(stream.answering) as recording:
         opened = open_upstream([recording.url])
-        live = cell(opened.relay(None, ()), collect=1000)
+        live = cell(opened.relay(None, ()), collect=1000, readers=1)
         async with served(live) as address, connected(address) as client:
             client.send(GET)
             status, _, body = await client.answer()

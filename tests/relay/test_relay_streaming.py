@@ -551,7 +551,10 @@ def _shout(_exchange: Exchange, reply: Reply) -> None:
 
 
 async def test_a_collected_response_may_be_changed_by_an_after() -> None:
-    async with relaying(None, lambda _: None, parts={"afters": ((0, _shout),), "collect": 100}) as (client, _):
+    async with relaying(None, lambda _: None, parts={"afters": ((0, _shout),), "collect": 100, "readers": 1}) as (
+        client,
+        _,
+    ):
         client.send(GET)
         _, fields, body = await client.answer()
     assert (fields[b"content-length"], body) == (b"4", b"OKOK")
@@ -559,7 +562,7 @@ async def test_a_collected_response_may_be_changed_by_an_after() -> None:
 
 async def test_a_response_too_large_to_collect_is_502() -> None:
     response = b"HTTP/1.1 200 OK\r\nContent-Length: 101\r\n\r\n" + b"x" * 101
-    parts = {"afters": ((0, _shout),), "collect": 100}
+    parts = {"afters": ((0, _shout),), "collect": 100, "readers": 1}
     async with relaying(always(response), lambda _: None, parts=parts) as (client, _):
         client.send(GET)
         assert (await client.answer())[0] == 502

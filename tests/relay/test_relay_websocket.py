@@ -304,7 +304,7 @@ def upgrade_of(live: LiveCell, **parts: Any) -> None:
     [
         {"request_taps": (lambda _exchange: lambda data, _last: data,)},
         {"response_taps": (lambda _exchange: lambda data, _last: data,)},
-        {"collect": 1000},
+        {"collect": 1000, "readers": 1},
     ],
     ids=["request tap", "response tap", "collected reply"],
 )

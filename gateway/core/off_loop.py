@@ -1,0 +1,27 @@
+"""Work that takes long is done beside the event loop, so that other requests do not wait for it.
+
+Few threads: what waits for one holds its memory, and Python code gains nothing by more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+THREADS: Final = 2
+LARGE: Final = 65_536  # bytes from which reading through a body belongs here
+
+
+@cache
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(THREADS, thread_name_prefix="off-loop")
+
+
+def off_loop(work: Callable[..., T], *given: object) -> asyncio.Future[T]:
+    """The work's result, or what it raised. A future that is cancelled does not stop work that has begun."""
+    return asyncio.get_running_loop().run_in_executor(_threads(), work, *given)
