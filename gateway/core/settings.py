@@ -51,6 +51,7 @@ class Settings(BaseModel):
     access_log: Path | None = Field(None, description="file of JSON lines; none: <data>/log/access.log")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of the node's own log")
     max_body: int = Field(1024 * 1024, ge=0, description="bytes of a body that a step may need whole; then 413")
+    largest_body: int = Field(16 * 1024 * 1024, ge=0, description="bytes that a message-size step may allow instead")
     max_stale: float = Field(86400.0, gt=0, description="seconds for which the last known good may decide")
     head_timeout: float = Field(10.0, gt=0, description="seconds in which a request's head must have arrived; then 408")
     body_timeout: float = Field(30.0, gt=0, description="seconds that a body, or a client that reads, may stand still")

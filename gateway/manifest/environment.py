@@ -14,6 +14,7 @@ from gateway.core.secrets import Secret
 from gateway.manifest.documents import Environment, SecretSource
 from gateway.manifest.loading import load
 from gateway.manifest.plain_words import NOTHING, near
+from gateway.manifest.texts import TEXT, is_text
 
 Value = str | int | float | bool
 
@@ -109,7 +110,7 @@ def fill(config: Any, values: Mapping[str, Value]) -> Any:
     """`config` with every `${name}` in place. A text that is one reference as a whole becomes the value with its type.
     LookupError names a value that is missing."""
     if isinstance(config, dict):
-        return {key: fill(part, values) for key, part in config.items()}
+        return config if is_text(config) else {key: fill(part, values) for key, part in config.items()}
     if isinstance(config, list | tuple):
         return [fill(part, values) for part in config]
     return _fill_text(config, values) if isinstance(config, str) else config
@@ -134,9 +135,10 @@ def _text(value: Value) -> str:
 
 def reveal(config: Any, secrets: Mapping[str, Secret]) -> Any:
     """`config` with every `secret:name` replaced by the secret's text, also inside of a longer one (a URL). For the
-    one moment in which something is built from it: the result must be kept nowhere. Raises SecretMissing."""
+    one moment in which something is built from it: the result must be kept nowhere. Included texts become strings.
+    Raises SecretMissing."""
     if isinstance(config, dict):
-        return {key: reveal(part, secrets) for key, part in config.items()}
+        return config[TEXT] if is_text(config) else {key: reveal(part, secrets) for key, part in config.items()}
     if isinstance(config, list | tuple):
         return [reveal(part, secrets) for part in config]
     return _SECRET.sub(lambda match: _secret(match[1], secrets), config) if isinstance(config, str) else config

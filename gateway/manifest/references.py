@@ -1,4 +1,5 @@
-"""Files that a manifest includes by `$ref`: from its own folder only, each part keeping the place it came from."""
+"""Files that a manifest includes by `$ref`, and texts that its steps include by `$file`: from its own folder only, each
+part keeping the place it came from."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.findings import Finding, Place
-from gateway.manifest import loading, yaml_reader
+from gateway.manifest import loading, texts, yaml_reader
 from gateway.manifest.plain_words import near, place_of
 from gateway.manifest.yaml_reader import Tree
 
@@ -48,9 +49,12 @@ class _Including:
         if loading.is_file_reference(value):
             return self.replace(value, at, base, chain)
         if isinstance(value, dict):
-            return {
+            walked = {
                 key: part if key in _DATA else self.walk(part, (*at, key), base, chain) for key, part in value.items()
             }
+            if "use" in value and "with" in value:
+                walked["with"] = self.texts(value["with"], (*at, "with"), base)
+            return walked
         if isinstance(value, list):
             return [self.walk(part, (*at, index), base, chain) for index, part in enumerate(value)]
         return value
@@ -62,6 +66,36 @@ class _Including:
             message, hint = error.args
             self.findings.append(Finding(place_of((*at, "$ref"), self.places), "include", message, hint))
             return {}
+
+    def texts(self, value: Any, at: Keys, base: Path | None) -> Any:
+        """A step's configuration with the texts that it names."""
+        if texts.names_file(value):
+            try:
+                return {texts.FILE: value[texts.FILE], texts.TEXT: self.text(value, base)}
+            except _RefusedError as error:
+                message, hint = error.args
+                self.findings.append(Finding(place_of((*at, texts.FILE), self.places), "include", message, hint))
+                return {}
+        if isinstance(value, dict) and not texts.is_text(value):
+            return {key: self.texts(part, (*at, key), base) for key, part in value.items()}
+        if isinstance(value, list):
+            return [self.texts(part, (*at, index), base) for index, part in enumerate(value)]
+        return value
+
+    def text(self, value: dict[str, Any], base: Path | None) -> str:
+        name = value[texts.FILE]
+        if len(value) > 1 or not isinstance(name, str):
+            raise _RefusedError("a text is named by {$file: path} alone.", "Nothing may stand beside it.")
+        path = self.path(name, base)
+        self.count()
+        wrong: list[Finding] = []
+        text = loading.read_text(path, wrong)
+        self.findings += wrong
+        if text is None:
+            raise _RefusedError(f"{name} cannot be included.", "What is wrong with it is told at its own place.")
+        if len(text) > yaml_reader.MAX_BYTES:
+            raise _RefusedError(f"{name} has more than {yaml_reader.MAX_BYTES} bytes.", "Divide it, or shorten it.")
+        return text
 
     def file(self, value: dict[str, Any], at: Keys, base: Path | None, chain: tuple[str, ...]) -> Any:
         if len(value) > 1:
@@ -88,10 +122,13 @@ class _Including:
             raise _RefusedError(f"there is no file {name}.", near(path.name, there) if there else inside)
         return path
 
-    def insert(self, path: Path, fragment: str, at: Keys, chain: tuple[str, ...]) -> Any:
+    def count(self) -> None:
         self.files += 1
         if self.files > MAX_FILES:
             raise _RefusedError(f"more than {MAX_FILES} files are included.", "Put them together.")
+
+    def insert(self, path: Path, fragment: str, at: Keys, chain: tuple[str, ...]) -> Any:
+        self.count()
         tree = self.read(path)
         value, keys = _at(tree.value, fragment, path.name)
         here, there = yaml_reader.pointer(*at), yaml_reader.pointer(*keys)

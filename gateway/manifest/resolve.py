@@ -23,6 +23,7 @@ from gateway.manifest.plain_words import near
 from gateway.manifest.references import include
 from gateway.manifest.site import Keys, Version
 from gateway.manifest.tables import Reflect, entity_types, tables_of
+from gateway.manifest.texts import is_text
 from gateway.manifest.yaml_reader import Tree
 
 Parents = Callable[[str, str], Bundle | None]  # (component, version) -> what is published of it
@@ -163,7 +164,7 @@ def _named_policies(version: Version, known: Mapping[str, int]) -> dict[str, int
 
 def _undeclared_values(version: Version, raw: Any, at: Keys = ()) -> None:
     """`${name}` reads declared values only, never the process environment."""
-    if isinstance(raw, dict):
+    if isinstance(raw, dict) and not is_text(raw):
         for key, part in raw.items():
             if key not in _PLAIN or len(at) > 2:
                 _undeclared_values(version, part, (*at, key))

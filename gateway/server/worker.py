@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 
 from gateway.consumers.current import CurrentDirectory
 from gateway.consumers.directory import Directory
+from gateway.core.bodies import BodyLimits
 from gateway.core.clock import SystemClock
 from gateway.core.egress import Egress
 from gateway.core.errors import Unavailable
@@ -109,6 +110,7 @@ class Worker:
             KeyHasher(given.key_secret),
             self.clock,
             self.network,
+            BodyLimits(settings.max_body, settings.largest_body),
             self.outside,
             directory=self.directory,
             counters=self.counters,

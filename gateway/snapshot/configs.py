@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from gateway.core.conditions import compile_condition
 from gateway.core.findings import Finding, Place
 from gateway.core.kinds import Kinds
+from gateway.manifest import texts
 from gateway.manifest.plain_words import needed
 from gateway.snapshot.spec import StepSpec
 
@@ -30,8 +31,11 @@ def place_of(text: str) -> Place:
 
 def check_config(model: type[BaseModel], config: Mapping[str, Any], place: Place, what: str) -> list[Finding]:
     """What is wrong with a configuration, in words."""
+    if (file := texts.missing(config)) is not None:
+        hint = "Publish it with penstock from the folder that holds the file, or write {$text: …}."
+        return [Finding(place, "include", f"{what}: the file {file} cannot be included here.", hint)]
     try:
-        model.model_validate(config)
+        model.model_validate(texts.plain(config))
     except ValidationError as error:
         found = [
             _finding(dict(each), place, what, model) for each in error.errors(include_url=False, include_input=False)

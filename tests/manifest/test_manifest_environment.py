@@ -78,3 +78,13 @@ def test_secrets_are_revealed_wherever_they_stand() -> None:
     assert reveal({"a": "secret:token", "b": ["x://u:secret:token@h"]}, secrets) == {"a": "psst", "b": ["x://u:psst@h"]}
     with pytest.raises(SecretMissing, match="no secret 'tokens'"):
         reveal("secret:tokens", secrets)
+
+
+def test_a_text_is_taken_as_it_is_and_becomes_a_string() -> None:
+    config = {"schema": {"$file": "a.xsd", "$text": "${x} secret:y"}, "other": [{"$text": "${x}"}, "${x}"]}
+    filled = fill(config, {"x": 1})
+    assert reveal(filled, {}) == {"schema": "${x} secret:y", "other": ["${x}", 1]}
+
+
+def test_a_map_with_more_than_a_text_is_a_map() -> None:
+    assert fill({"$text": "${x}", "more": 1}, {"x": 1}) == {"$text": 1, "more": 1}

@@ -42,3 +42,9 @@ def test_a_condition_that_does_not_compile_does_not_fit() -> None:
     assert condition_fits(None)
     assert condition_fits({"method": "GET"})
     assert not condition_fits({"verb": "GET"})
+
+
+def test_a_file_that_could_not_be_included_is_told_before_the_setting_it_stands_for() -> None:
+    (finding,) = told({"limit": {"$file": "limits/usual.txt"}})
+    assert "the file limits/usual.txt cannot be included here" in finding
+    assert told({"limit": {"$file": "limits/usual.txt", "$text": "100/1m"}}) == []
