@@ -17,7 +17,7 @@ from benchmarks import certificate, machine, servers
 from benchmarks.messages import key_list
 from benchmarks.peers.peer import ACT, LOAD, Peer, Running, Site
 from gateway import __version__
-from gateway.consumers.directory import key_id
+from gateway.consumers.records import key_id
 from gateway.core.secrets import KeyHasher, Secret
 from gateway.core.settings import Settings
 from gateway.demo.database import make

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -99,3 +100,17 @@ def expected(request: Request, version: int) -> int | None:
     if if_none_match is not None and version and ("*" in none or f'"{version}"' in none):
         raise PreconditionFailed(f'If-None-Match does not hold: it is there, with the ETag "{version}".')
     return version
+
+
+def moment(body: Mapping[str, Any], name: str) -> float | None:
+    """Seconds since 1970 of an ISO 8601 date or time; a date means its first second in UTC."""
+    text = body.get(name)
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInput(
+            f"`{name}` is a date or time such as 2027-01-31 or 2027-01-31T12:00Z.", target=name
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from gateway.admin import credentials
 from gateway.admin.access import require, require_anywhere
-from gateway.admin.bodies import expected, json_body, number, strings
+from gateway.admin.bodies import expected, json_body, moment, number, strings
 from gateway.admin.routing import PREFIX, Entry, Handler
 from gateway.admin.service import Service
+from gateway.admin.subscribing import known
 from gateway.consumers import keys, tokens
 from gateway.consumers.tokens import Token
-from gateway.core.errors import BadRequest, InvalidInput, NotFound
-from gateway.store.store import APPLICATIONS, KEYS, PLANS, SUBSCRIPTIONS
+from gateway.core.errors import BadRequest, NotFound
+from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS
 
 
 def entries(service: Service) -> Iterator[Entry]:
@@ -38,7 +39,7 @@ def _settled(service: Service, handler: Handler) -> Handler:
 
 def _entries(service: Service) -> Iterator[Entry]:
     applications, subscriptions = _Applications(service), _Subscriptions(service)
-    credentials, admins, letters = _Keys(service), _Tokens(service), _DeadLetters(service)
+    api_keys, admins, letters = _Keys(service), _Tokens(service), _DeadLetters(service)
     yield Entry("/applications", "GET", applications.all, "viewer")
     yield Entry("/applications", "POST", applications.create, "operator")
     yield Entry("/applications/{name}", "GET", applications.one, "viewer")
@@ -46,10 +47,11 @@ def _entries(service: Service) -> Iterator[Entry]:
     yield Entry("/subscriptions", "GET", subscriptions.all, "viewer")
     yield Entry("/subscriptions", "POST", subscriptions.create, None)
     yield Entry("/subscriptions/{application}/{api}", "DELETE", subscriptions.delete, None)
-    yield Entry("/keys", "GET", credentials.all, "viewer")
-    yield Entry("/keys", "POST", credentials.create, None)
-    yield Entry("/keys/{id}/rotate", "POST", credentials.rotate, None)
-    yield Entry("/keys/{id}", "DELETE", credentials.revoke, None)
+    yield Entry("/keys", "GET", api_keys.all, "viewer")
+    yield Entry("/keys", "POST", api_keys.create, None)
+    yield Entry("/keys/{id}/rotate", "POST", api_keys.rotate, None)
+    yield Entry("/keys/{id}", "DELETE", api_keys.revoke, None)
+    yield from credentials.entries(service)
     yield Entry("/tokens", "GET", admins.all, "admin")
     yield Entry("/tokens", "POST", admins.create, "admin")
     yield Entry("/tokens/{id}", "DELETE", admins.revoke, "admin")
@@ -103,19 +105,9 @@ class _Subscriptions:
         fields = {"application": str, "api": str, "plan": str}
         body = await json_body(request, fields, required=("application", "api"))
         require(token, "operator", body["api"])
-        _known(self.service, body["api"], body.get("plan"))
+        known(self.service, body["api"], body.get("plan"))
         await keys.subscribe(self.service.store, self.service.clock, actor=token.name, **body)
         return JSONResponse(body, 201)
-
-
-def _known(service: Service, api: str, plan: str | None) -> None:
-    """A key for an API that is not there, or a plan that nobody wrote, is a typing error."""
-    there = [each["name"] for each in service.components()]
-    if api not in there:
-        raise InvalidInput(f"There is no API {api}. Live are: {', '.join(there) or 'none'}.", target="api")
-    plans = service.node.state.rows(PLANS)
-    if plan is not None and plan not in plans:
-        raise InvalidInput(f"There is no plan {plan}. There are: {', '.join(sorted(plans)) or 'none'}.", target="plan")
 
 
 class _Keys:
@@ -146,7 +138,7 @@ class _Keys:
         fields = {"application": str, "api": str, "plan": str, "starts": str, "ends": str}
         body = await json_body(request, fields, required=("application", "api"))
         require(token, "operator", body["api"])
-        _known(self.service, body["api"], body.get("plan"))
+        known(self.service, body["api"], body.get("plan"))
         id, key = await keys.create_key(
             self.service.store,
             self.service.hasher,
@@ -154,8 +146,8 @@ class _Keys:
             application=body["application"],
             api=body["api"],
             plan=body.get("plan"),
-            starts=_moment(body, "starts"),
-            ends=_moment(body, "ends"),
+            starts=moment(body, "starts"),
+            ends=moment(body, "ends"),
             actor=token.name,
         )
         return JSONResponse({"id": id, "key": key, **body}, 201)
@@ -169,7 +161,7 @@ class _Keys:
             self.service.clock,
             old,
             overlap=float(body.get("overlap", keys.DAY)),
-            ends=_moment(body, "ends"),
+            ends=moment(body, "ends"),
             actor=token.name,
         )
         return JSONResponse({"id": id, "key": key, "replaces": old}, 201)
@@ -198,7 +190,7 @@ class _Tokens:
             name=body["name"],
             roles=roles or (),
             components=components,
-            ends=_moment(body, "ends"),
+            ends=moment(body, "ends"),
             actor=token.name,
         )
         return JSONResponse({"id": id, "token": plaintext, "name": body["name"], "roles": body["roles"]}, 201)
@@ -254,17 +246,3 @@ def _letter(letter: Any) -> dict[str, Any]:
     """Payloads stay out: they are the consumers' data. Reasons, counts and times are what an operator needs."""
     shown = ("id", "origin", "reason", "error", "attempts", "at")
     return {name: getattr(letter, name) for name in shown if hasattr(letter, name)}
-
-
-def _moment(body: dict[str, Any], name: str) -> float | None:
-    """Seconds since 1970 of an ISO 8601 date or time; a date means its first second in UTC."""
-    text = body.get(name)
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInput(
-            f"`{name}` is a date or time such as 2027-01-31 or 2027-01-31T12:00Z.", target=name
-        ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

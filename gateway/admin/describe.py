@@ -18,11 +18,13 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 from gateway import __version__
-from gateway.admin import described
-from gateway.admin.described import DESCRIBED, SCHEMAS, About, Schema
+from gateway.admin import described, described_credentials
+from gateway.admin.described import About, Schema
 from gateway.admin.routing import PREFIX
 
 FILE: Final = "admin.yaml"
+DESCRIBED: Final = described.DESCRIBED | described_credentials.DESCRIBED
+SCHEMAS: Final = described.SCHEMAS | described_credentials.SCHEMAS
 COMMAND: Final = "python -m gateway.admin.describe --write"
 
 

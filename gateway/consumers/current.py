@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from gateway.consumers.directory import Directory, Key
+from gateway.consumers.credentials import Credential
+from gateway.consumers.directory import Directory
+from gateway.consumers.records import Key, Subscription
 
 
 class CurrentDirectory:
@@ -17,6 +19,15 @@ class CurrentDirectory:
 
     def find_id(self, id: str) -> Key | None:
         return self.current.find_id(id)
+
+    def credential(self, type: str, name: str) -> Credential | None:
+        return self.current.credential(type, name)
+
+    def credential_id(self, id: str) -> Credential | None:
+        return self.current.credential_id(id)
+
+    def subscription(self, application: str, api: str) -> Subscription | None:
+        return self.current.subscription(application, api)
 
     def undecidable(self, now: float) -> bool:
         return self.current.stale(now, self._max_stale)

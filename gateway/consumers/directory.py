@@ -12,168 +12,16 @@ from typing import Any, Final, TypeVar
 
 import orjson
 
+from gateway.consumers.credentials import Credential, Credentials
 from gateway.consumers.prefixes import LENGTH, Prefixes
+from gateway.consumers.records import Application, Key, NamedKey, Subscription, id_prefix, key_id
 from gateway.core.clock import Clock
-from gateway.core.identity import Holds, Identity
-from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS, Change, Gap, Store
+from gateway.store.store import APPLICATIONS, CREDENTIALS, KEYS, SUBSCRIPTIONS, Change, Gap, Store
 
 T = TypeVar("T")
-Own = tuple[str | None, float | None, float | None, float | None]  # plan, starts, ends, revoked
-TABLES: Final = (APPLICATIONS, SUBSCRIPTIONS, KEYS)
+TABLES: Final = (APPLICATIONS, SUBSCRIPTIONS, KEYS, CREDENTIALS)
 _FORM: Final = 2
 _LINE: Final = 250  # records in one line of a dump: what is read and written in one go
-_PLAIN: Final[Own] = (None, None, None, None)  # of a key without a plan and dates of its own
-
-
-def key_id(digest: bytes) -> str:
-    """It begins the digest, so it can be shown and logged, and need not be kept beside it."""
-    return f"k-{digest.hex()[: 2 * LENGTH]}"
-
-
-def _prefix(id: str) -> bytes | None:
-    """The beginning of the digest that an id tells; None when it tells none."""
-    try:
-        prefix = bytes.fromhex(id[2:]) if id.startswith("k-") else b""
-    except ValueError:
-        return None
-    return prefix if len(prefix) == LENGTH else None
-
-
-class Application:
-    """`about` is its record as JSON; None while there is none, which closes its subscriptions. One of so many has a
-    single tie that it needs no dictionary for it."""
-
-    __slots__ = ("_ties", "about", "name")
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.about: bytes | None = None
-        self._ties: Subscription | dict[str, Subscription] | None = None
-
-    def tie(self, api: str) -> Subscription | None:
-        ties = self._ties
-        if isinstance(ties, dict):
-            return ties.get(api)
-        return ties if ties is not None and ties.api == api else None
-
-    def add(self, tie: Subscription) -> None:
-        ties = self._ties
-        if ties is None:
-            self._ties = tie
-        elif isinstance(ties, dict):
-            ties[tie.api] = tie
-        else:
-            self._ties = {ties.api: ties, tie.api: tie}
-
-    def ties(self) -> Iterable[Subscription]:
-        ties = self._ties
-        return () if ties is None else ties.values() if isinstance(ties, dict) else (ties,)
-
-
-class Subscription:
-    """An application's tie to an API. `recorded` is False when it was removed: its keys then open nothing."""
-
-    __slots__ = ("api", "owner", "plan", "recorded")
-
-    def __init__(self, owner: Application, api: str) -> None:
-        self.owner = owner
-        self.api = api
-        self.plan: str | None = None
-        self.recorded = False
-
-    @property
-    def application(self) -> str:
-        return self.owner.name
-
-    @property
-    def active(self) -> bool:
-        return self.recorded and self.owner.about is not None
-
-
-class Key:
-    """A credential's record. Times are seconds since 1970, None for no bound; `revoked` is when that happened."""
-
-    __slots__ = ("_identity", "_own", "digest", "subscription")
-
-    def __init__(self, digest: bytes, subscription: Subscription, value: Mapping[str, Any]) -> None:
-        self.digest = digest
-        self.subscription = subscription
-        plan: str | None = value.get("plan")
-        own = (plan and sys.intern(plan), value.get("starts"), value.get("ends"), value.get("revoked"))
-        self._own: Own = _PLAIN if own == _PLAIN else own
-        self._identity: Identity | None = None
-
-    @property
-    def id(self) -> str:
-        """What stands in records and logs: the beginning of the digest."""
-        return key_id(self.digest)
-
-    @property
-    def application(self) -> str:
-        return self.subscription.application
-
-    @property
-    def api(self) -> str:
-        return self.subscription.api
-
-    @property
-    def plan(self) -> str | None:
-        """The key's own plan, or its subscription's."""
-        return self._own[0] or self.subscription.plan
-
-    @property
-    def starts(self) -> float | None:
-        return self._own[1]
-
-    @property
-    def ends(self) -> float | None:
-        return self._own[2]
-
-    @property
-    def revoked(self) -> float | None:
-        return self._own[3]
-
-    def identify(self, holds: Holds) -> Identity:
-        """Who calls with it; made once for as long as its plan stays. `holds` asks the directory as it is then."""
-        identity, plan = self._identity, self.plan
-        if identity is None or identity.plan != plan:
-            name = self.application
-            identity = self._identity = Identity(
-                name, "api-key", application=name, plan=plan, credential=self.id, holds=holds
-            )
-        return identity
-
-    def refusal(self, now: float) -> str | None:
-        """Why the key opens nothing at `now` (`revoked`, `expired`, `not yet valid`, `no subscription`); None if it
-        does. It is valid from `starts` on, until just before `ends`."""
-        if self._own is not _PLAIN:
-            _, starts, ends, revoked = self._own
-            if revoked is not None:
-                return "revoked"
-            if ends is not None and now >= ends:
-                return "expired"
-            if starts is not None and now < starts:
-                return "not yet valid"
-        return None if self.subscription.active else "no subscription"
-
-    def dump(self) -> list[Any]:
-        subscription = self.subscription
-        tie = [subscription.application, subscription.api]
-        return [self.id, self.digest.hex(), *tie, *self._own]
-
-
-class NamedKey(Key):
-    """One that was stored under another id."""
-
-    __slots__ = ("_id",)
-
-    def __init__(self, id: str, digest: bytes, subscription: Subscription, value: Mapping[str, Any]) -> None:
-        super().__init__(digest, subscription, value)
-        self._id = id
-
-    @property
-    def id(self) -> str:
-        return self._id
 
 
 class Directory:
@@ -187,6 +35,7 @@ class Directory:
         self._keys: dict[bytes, Key] = {}
         self._prefixes = Prefixes()  # of those whose digest tells their id
         self._named: dict[str, NamedKey] = {}  # the others, by id
+        self._credentials = Credentials()
 
     def __len__(self) -> int:
         """How many keys."""
@@ -199,9 +48,18 @@ class Directory:
     def find_id(self, id: str) -> Key | None:
         """The key of an id, as it is now."""
         named = self._named.get(id)
-        prefix = _prefix(id) if named is None else None
+        prefix = id_prefix(id) if named is None else None
         key: Key | None = named if prefix is None else self._prefixes.find(prefix)
         return key
+
+    def credential(self, type: str, name: str) -> Credential | None:
+        """What an application shows, other than an API key, by what finds it (`consumers.credentials`); valid or not:
+        ask its `refusal`."""
+        return self._credentials.find(type, name)
+
+    def credential_id(self, id: str) -> Credential | None:
+        """The credential of an id, as it is now."""
+        return self._credentials.find_id(id)
 
     def application(self, name: str) -> Mapping[str, Any] | None:
         """An application's record."""
@@ -238,7 +96,9 @@ class Directory:
         elif table == SUBSCRIPTIONS:
             self._put_subscription(key, value)
         elif table == APPLICATIONS:
-            self._owner(key).about = None if value is None else orjson.dumps(value) if value else _NOTHING
+            self._owner(key).put(value)
+        elif table == CREDENTIALS:
+            self._credentials.put(key, value, self._owner)
 
     def _put_key(self, id: str, value: Mapping[str, Any] | None) -> None:
         old = self.find_id(id)
@@ -265,10 +125,7 @@ class Directory:
 
     def _put_subscription(self, key: str, value: Mapping[str, Any] | None) -> None:
         application, _, api = key.partition("/")
-        tie = self._tie(application, api)
-        tie.recorded = value is not None
-        plan = None if value is None else value.get("plan")
-        tie.plan = plan and sys.intern(plan)
+        self._tie(application, api).put(value)
 
     def _tie(self, application: str, api: str) -> Subscription:
         """The shared object; inactive until its record is seen, as keys may be read first."""
@@ -289,17 +146,19 @@ class Directory:
         """A dump, a line at a time: a head, then lists of records, `[table, records]`, whose number the head tells.
         What changes while it is read is in it or not; who reads it applies what came after `sequence`."""
         owners, keys = list(self._applications.values()), list(self._keys.values())
-        count = 2 * len(list(_slices(owners))) + len(list(_slices(keys)))
+        others = list(self._credentials)
+        count = 2 * len(list(_slices(owners))) + len(list(_slices(keys))) + len(list(_slices(others)))
         yield orjson.dumps({"form": _FORM, "sequence": self.sequence, "as_of": self.as_of, "slices": count})
         for some in _slices(owners):
             yield _line([APPLICATIONS, [[e.name, orjson.Fragment(e.about)] for e in some if e.about is not None]])
-            ties = [[tie.application, tie.api, tie.plan] for each in some for tie in each.ties() if tie.recorded]
-            yield _line([SUBSCRIPTIONS, ties])
+            yield _line([SUBSCRIPTIONS, [tie.dump() for each in some for tie in each.ties() if tie.recorded]])
         for part in _slices(keys):
             yield _line([KEYS, [key.dump() for key in part]])
+        for few in _slices(others):
+            yield _line([CREDENTIALS, [[each.id, each.dump()] for each in few]])
 
     def dump(self) -> bytes:
-        """Everything, for the last known good on disk: hashed keys only."""
+        """Everything, for the last known good on disk: hashed keys only, and secrets that must be usable encrypted."""
         return b"".join(self.lines())
 
     @classmethod
@@ -337,7 +196,6 @@ class Directory:
             self.put(table, *_record(table, record))
 
 
-_NOTHING: Final = b"{}"
 _KEY: Final = ("digest", "application", "api", "plan", "starts", "ends", "revoked")
 _HEADS: Final = {
     1: {"sequence", "as_of", APPLICATIONS, SUBSCRIPTIONS, KEYS},
@@ -359,10 +217,10 @@ def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def _record(table: str, row: Sequence[Any]) -> tuple[str, Mapping[str, Any]]:
     """A record of a dump: its key and value."""
-    if table == APPLICATIONS:
+    if table in {APPLICATIONS, CREDENTIALS}:
         return row[0], row[1]
     if table == SUBSCRIPTIONS:
-        return f"{row[0]}/{row[1]}", {"plan": row[2]}
+        return f"{row[0]}/{row[1]}", {"plan": row[2], "version": row[3] if len(row) > 3 else None}
     return row[0], dict(zip(_KEY, row[1:], strict=True))
 
 

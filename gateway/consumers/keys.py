@@ -14,11 +14,11 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from gateway.consumers.directory import key_id
+from gateway.consumers.records import key_id
 from gateway.core.clock import Clock
 from gateway.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from gateway.core.secrets import KeyHasher, new_credential
-from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS, Record, Store, Value, Write
+from gateway.store.store import APPLICATIONS, CREDENTIALS, KEYS, SUBSCRIPTIONS, Record, Store, Value, Write
 
 _NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 DAY: Final = 86_400.0
@@ -32,7 +32,7 @@ def _named(what: str, name: str) -> str:
     return name
 
 
-def _entry(actor: str, action: str, subject: str, **more: Any) -> Value:
+def entry(actor: str, action: str, subject: str, **more: Any) -> Value:
     """An audit entry: who did what to which record; never a credential."""
     return {"actor": actor, "action": action, "subject": subject, **more}
 
@@ -44,22 +44,22 @@ async def create_application(
     value = {"title": title, "owner": owner, "created": clock.time()}
     if await store.get(APPLICATIONS, _named("application", name)) is not None:
         raise Conflict(f"There is an application {name} already.")
-    await store.commit([Write(APPLICATIONS, name, value, expect=0)], _entry(actor, "application.create", name))
+    await store.commit([Write(APPLICATIONS, name, value, expect=0)], entry(actor, "application.create", name))
     return value
 
 
 async def delete_application(store: Store, name: str, *, actor: str) -> None:
-    """The application with its subscriptions and keys. NotFound when there is none."""
-    record = await _application(store, name)
+    """The application with its subscriptions, keys and other credentials. NotFound when there is none."""
+    record = await known_application(store, name)
     writes = [Write(APPLICATIONS, name, None, expect=record.version)]
-    for table in (SUBSCRIPTIONS, KEYS):
+    for table in (SUBSCRIPTIONS, KEYS, CREDENTIALS):
         async for key, found in store.scan(table):
             if found.value["application"] == name:
                 writes.append(Write(table, key, None, expect=found.version))
-    await store.commit(writes, _entry(actor, "application.delete", name))
+    await store.commit(writes, entry(actor, "application.delete", name))
 
 
-async def _application(store: Store, name: str) -> Record:
+async def known_application(store: Store, name: str) -> Record:
     record = await store.get(APPLICATIONS, name)
     if record is None:
         raise NotFound(f"There is no application {name}. Create it first: penstock apps create {name}")
@@ -70,13 +70,13 @@ async def subscribe(
     store: Store, clock: Clock, *, application: str, api: str, plan: str | None = None, actor: str
 ) -> Value:
     """Subscribes an application to an API, or moves its subscription (and so its keys) to another plan."""
-    await _application(store, application)
+    await known_application(store, application)
     key = f"{application}/{_named('api', api)}"
     old = await store.get(SUBSCRIPTIONS, key)
     created = clock.time() if old is None else old.value["created"]
     value = {"application": application, "api": api, "plan": plan, "created": created}
     write = Write(SUBSCRIPTIONS, key, value, expect=old.version if old else 0)
-    await store.commit([write], _entry(actor, "subscription.write", key, plan=plan))
+    await store.commit([write], entry(actor, "subscription.write", key, plan=plan))
     return value
 
 
@@ -87,7 +87,7 @@ async def unsubscribe(store: Store, *, application: str, api: str, actor: str) -
     if record is None:
         raise NotFound(f"{application} is not subscribed to {api}.")
     await store.commit(
-        [Write(SUBSCRIPTIONS, key, None, expect=record.version)], _entry(actor, "subscription.delete", key)
+        [Write(SUBSCRIPTIONS, key, None, expect=record.version)], entry(actor, "subscription.delete", key)
     )
 
 
@@ -105,20 +105,20 @@ async def create_key(
 ) -> tuple[str, str]:
     """(id, plaintext); the plaintext cannot be had again. The subscription is made when it is missing, with `plan`;
     an existing one must have that plan, or `plan` is None. Times are seconds since 1970."""
-    _period(starts, ends)
-    await _application(store, application)
+    check_period(starts, ends)
+    await known_application(store, application)
     value = {"application": application, "api": api, "plan": None, "starts": starts, "ends": ends}
     id, plaintext, write = _new_key(hasher, clock, value)
-    entry = _entry(actor, "key.create", id, application=application, api=api, plan=plan)
+    audit = entry(actor, "key.create", id, application=application, api=api, plan=plan)
     while True:
         try:
-            await store.commit([*await _subscription(store, clock, application, api, plan), write], entry)
+            await store.commit([*await subscription_writes(store, clock, application, api, plan), write], audit)
         except PreconditionFailed:  # somebody made the subscription at the same moment
             continue
         return id, plaintext
 
 
-async def _subscription(store: Store, clock: Clock, application: str, api: str, plan: str | None) -> list[Write]:
+async def subscription_writes(store: Store, clock: Clock, application: str, api: str, plan: str | None) -> list[Write]:
     key = f"{application}/{_named('api', api)}"
     record = await store.get(SUBSCRIPTIONS, key)
     if record is None:
@@ -134,7 +134,7 @@ async def _subscription(store: Store, clock: Clock, application: str, api: str, 
     return []
 
 
-def _period(starts: float | None, ends: float | None) -> None:
+def check_period(starts: float | None, ends: float | None) -> None:
     if starts is not None and ends is not None and ends <= starts:
         raise InvalidInput("A key must end after it starts.", target="ends")
 
@@ -159,7 +159,7 @@ async def revoke_key(store: Store, clock: Clock, id: str, *, actor: str) -> None
     record = await _key(store, id)
     if record.value["revoked"] is None:
         value = {**record.value, "revoked": clock.time()}
-        await store.commit([Write(KEYS, id, value, expect=record.version)], _entry(actor, "key.revoke", id))
+        await store.commit([Write(KEYS, id, value, expect=record.version)], entry(actor, "key.revoke", id))
 
 
 async def rotate_key(
@@ -180,12 +180,12 @@ async def rotate_key(
     old = record.value
     if old["revoked"] is not None or (old["ends"] is not None and old["ends"] <= now):
         raise Conflict(f"Key {id} is revoked or has ended. Create another one instead.")
-    _period(now, ends)
+    check_period(now, ends)
     last = now + overlap if old["ends"] is None else min(old["ends"], now + overlap)
     value = {**{name: old[name] for name in ("application", "api", "plan")}, "starts": None, "ends": ends}
     new, plaintext, write = _new_key(hasher, clock, {**value, "replaces": id})
-    entry = _entry(actor, "key.rotate", id, successor=new, until=last)
-    await store.commit([Write(KEYS, id, {**old, "ends": last}, expect=record.version), write], entry)
+    audit = entry(actor, "key.rotate", id, successor=new, until=last)
+    await store.commit([Write(KEYS, id, {**old, "ends": last}, expect=record.version), write], audit)
     return new, plaintext
 
 

@@ -13,6 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 KEY_PREFIX: Final = "pk_"
 TOKEN_PREFIX: Final = "pt_"  # noqa: S105 - a prefix, no secret
 _BLOCK: Final = 64  # bytes of a block of SHA-256
+_SALT: Final = b"penstock derived keys"
 
 
 class Secret:
@@ -57,12 +58,13 @@ class KeyHasher:
     as the digest of an unknown one is unpredictable without the secret.
     """
 
-    __slots__ = ("_inner", "_outer")
+    __slots__ = ("_derived", "_inner", "_outer")
 
     def __init__(self, secret: Secret) -> None:
         """The key is hashed into both states once, where `hmac` would begin anew or copy three objects for each digest
         (RFC 2104 section 4)."""
         key = secret.reveal().encode()
+        self._derived = hmac.digest(_SALT, key, sha256)
         block = (key if len(key) <= _BLOCK else sha256(key).digest()).ljust(_BLOCK, b"\0")
         self._inner = sha256(bytes(byte ^ 0x36 for byte in block))
         self._outer = sha256(bytes(byte ^ 0x5C for byte in block))
@@ -74,3 +76,8 @@ class KeyHasher:
         outer = self._outer.copy()
         outer.update(inner.digest())
         return outer.digest()
+
+    def derive(self, purpose: str) -> bytes:
+        """A key of 32 bytes for another purpose, by HKDF-SHA256 (RFC 5869): neither digests nor keys for other purposes
+        tell anything about it."""
+        return hmac.digest(self._derived, purpose.encode() + b"\x01", sha256)

@@ -94,6 +94,7 @@ PLANS = "plans"
 APPLICATIONS = "applications"
 SUBSCRIPTIONS = "subscriptions"
 KEYS = "keys"  # key: key id; value: digest (hex), application, api, plan, dates
+CREDENTIALS = "credentials"  # key: credential id; value: type, name, application, api, plan, dates, secrets, scopes
 GATEWAY = "gateway"  # key: policies; value: the gateway's own steps
 TOPICS = "topics"
 TOKENS = "tokens"

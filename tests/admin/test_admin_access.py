@@ -28,6 +28,9 @@ SINGLE = {  # the role that an operation takes where the handler decides
     ("POST", "/keys"): "operator",
     ("POST", "/keys/{id}/rotate"): "operator",
     ("DELETE", "/keys/{id}"): "operator",
+    ("POST", "/credentials"): "operator",
+    ("POST", "/credentials/{id}/rotate"): "operator",
+    ("DELETE", "/credentials/{id}"): "operator",
     ("GET", "/metrics"): "viewer",
 }
 
@@ -118,6 +121,8 @@ async def test_a_token_bound_to_components_touches_no_other(node: Bench) -> None
     revision = (await node.send("GET", "/versions/shop@v1")).json()["revision"]
     await node.send("POST", "/applications", json={"name": "partner"})
     key = (await node.send("POST", "/keys", json={"application": "partner", "api": "shop"})).json()
+    credential = {"type": "hmac", "application": "partner", "api": "shop"}
+    hmac = (await node.send("POST", "/credentials", json=credential)).json()
     mine = await node.token("viewer", "publisher", "policy-editor", "operator", components=["other"])
     for method, path, body in [
         ("GET", "/versions/shop@v1", None),
@@ -128,6 +133,11 @@ async def test_a_token_bound_to_components_touches_no_other(node: Bench) -> None
         ("POST", "/keys", {"application": "partner", "api": "shop"}),
         ("POST", f"/keys/{key['id']}/rotate", {}),
         ("DELETE", f"/keys/{key['id']}", None),
+        ("POST", "/credentials", credential),
+        ("POST", "/credentials", {"type": "hmac", "application": "partner"}),
+        ("GET", f"/credentials/{hmac['id']}", None),
+        ("POST", f"/credentials/{hmac['id']}/rotate", {}),
+        ("DELETE", f"/credentials/{hmac['id']}", None),
         ("POST", "/subscriptions", {"application": "partner", "api": "shop"}),
         ("DELETE", "/subscriptions/partner/shop", None),
         ("POST", "/applications", {"name": "more"}),

@@ -30,11 +30,28 @@ async def use(node: Bench) -> list[str]:
     key = (await node.send("POST", "/keys", json={"application": "partner", "api": "shop", "plan": "gold"})).json()
     next_ = (await node.send("POST", f"/keys/{key['id']}/rotate", json={"overlap": 60})).json()
     token = (await node.send("POST", "/tokens", json={"name": "ci", "roles": ["viewer"]})).json()
+    secrets = [made["secret"] for type in ("basic", "hmac", "oauth-client") for made in await rotated(node, type)]
     await node.send("GET", "/versions", "pt_not-a-token-but-nearly")
     await node.send("DELETE", f"/keys/{key['id']}")
-    planted = [key["key"], next_["key"], token["token"], *node.tokens.values(), HIDDEN, "pt_not-a-token-but-nearly"]
+    planted = [
+        key["key"],
+        next_["key"],
+        *secrets,
+        token["token"],
+        *node.tokens.values(),
+        HIDDEN,
+        "pt_not-a-token-but-nearly",
+    ]
     assert all(len(text) > 20 for text in planted)
     return planted
+
+
+async def rotated(node: Bench, type: str) -> list[dict[str, str]]:
+    """A credential as it was made, and with its next secret."""
+    made = await node.send("POST", "/credentials", json={"type": type, "application": "partner", "api": "shop"})
+    assert made.status_code == 201, made.text
+    again = await node.send("POST", f"/credentials/{made.json()['id']}/rotate", json={"overlap": 60})
+    return [made.json(), again.json()]
 
 
 async def test_neither_store_nor_audit_holds_what_is_secret(node: Bench) -> None:
@@ -82,7 +99,7 @@ async def _value(client: redis.asyncio.Redis, key: bytes) -> object:
 async def test_no_answer_but_the_first_shows_a_credential(node: Bench) -> None:
     planted = await use(node)
     paths = ["/keys", "/tokens", "/audit", "/snapshot", "/versions", "/versions/shop@v1", "/revisions", "/nodes"]
-    paths += ["/health", "/applications", "/subscriptions", "/plans"]
+    paths += ["/health", "/credentials", "/applications", "/subscriptions", "/plans"]
     paths.append("/revisions/" + (await node.send("GET", "/versions/shop@v1")).json()["revision"])
     for path in paths:
         answer = await node.send("GET", path)
@@ -111,6 +128,7 @@ async def test_the_audit_tells_who_changed_what(node: Bench) -> None:
         ("admin", "key.create"),
         ("admin", "key.rotate"),
         ("admin", "token.create"),
+        *[("admin", "credential.create"), ("admin", "credential.rotate")] * 3,
         ("admin", "key.revoke"),
     ]
 

@@ -8,7 +8,8 @@ from itertools import pairwise
 import orjson
 import pytest
 
-from gateway.consumers.directory import Directory, key_id
+from gateway.consumers.directory import Directory
+from gateway.consumers.records import key_id
 from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS, Change
 
 

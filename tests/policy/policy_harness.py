@@ -8,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from gateway.consumers.credentials import credential_id
 from gateway.consumers.current import CurrentDirectory
 from gateway.core.chain import Chain
 from gateway.core.clock import ManualClock
@@ -21,7 +22,7 @@ from gateway.frontend.rest.problems import render
 from gateway.relay.network import Network
 from gateway.relay.outside import Outside
 from gateway.store.memory_counters import MemoryCounters
-from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS
+from gateway.store.store import APPLICATIONS, CREDENTIALS, KEYS, SUBSCRIPTIONS
 
 Fields = Sequence[tuple[bytes, bytes]]
 MAX_STALE = 86_400.0
@@ -100,6 +101,15 @@ class Gateway:
         directory.put(SUBSCRIPTIONS, "partner/other", {"plan": "gold"})
         record = {"digest": self.hasher.digest(credential).hex(), "application": "partner", "api": api}
         directory.put(KEYS, id, record | fields)
+
+    def add_credential(self, type: str, name: str, *secrets: Mapping[str, Any], **fields: Any) -> str:
+        """Of the same application, as `consumers.issuing` writes it; its id."""
+        directory, id = self.directory.current, credential_id(type, name)
+        directory.put(APPLICATIONS, "partner", {})
+        directory.put(SUBSCRIPTIONS, "partner/shop", {"plan": "gold"})
+        record = {"type": type, "name": name, "application": "partner", "secrets": list(secrets)}
+        directory.put(CREDENTIALS, id, record | fields)
+        return id
 
 
 def _pass(_exchange: Exchange) -> None:

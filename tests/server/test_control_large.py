@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from gateway.consumers.keys import key_id
+from gateway.consumers.records import key_id
 from gateway.server.crew import Crew, NotServed
 from gateway.server.last_known_good import KEPT, Shelf
 from gateway.server.link import Link, connect
