@@ -35,8 +35,11 @@ async def raw_body(request: Request) -> bytes:
     return b"".join(parts)
 
 
-async def json_body(request: Request, fields: Mapping[str, type], required: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A JSON object with these fields and no others (CASES M70). A member that is null counts as left out."""
+async def json_body(
+    request: Request, fields: Mapping[str, type], required: tuple[str, ...] = (), *, keep_null: bool = False
+) -> dict[str, Any]:
+    """A JSON object with these fields and no others (CASES M70). A member that is null counts as left out, unless
+    `keep_null` says that it takes something away."""
     raw = await raw_body(request)
     if raw and media_type(request) != JSON:
         raise UnsupportedMediaType(f"Send JSON: Content-Type: {JSON}.")
@@ -55,7 +58,7 @@ async def json_body(request: Request, fields: Mapping[str, type], required: tupl
     for name, value in body.items():
         if value is not None and (not isinstance(value, fields[name]) or _is_no_number(value, fields[name])):
             raise InvalidInput(f"`{name}` is {_WORDS[fields[name]]}.", target=name)
-    return {name: value for name, value in body.items() if value is not None}
+    return {name: value for name, value in body.items() if keep_null or value is not None}
 
 
 def _is_no_number(value: Any, wanted: type) -> bool:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from gateway.admin.application_documents import Recorded, about, wrong
 from gateway.admin.state import State, expectations
 from gateway.core.findings import DocumentsRefused, Finding, Place
 from gateway.core.kinds import Kinds
 from gateway.manifest.bundle import Bundle
 from gateway.manifest.check import check
 from gateway.manifest.compatibility import breaking
-from gateway.manifest.documents import Application, Environment, Plan, Policy, Step, Topic
+from gateway.manifest.documents import Application, Environment, Plan, Policy, Step, Steps, Topic
 from gateway.manifest.loading import Loaded
 from gateway.manifest.resolve import resolve
 from gateway.manifest.tables import Reflect
 from gateway.schema.short import expand
 from gateway.snapshot.configs import check_steps
 from gateway.snapshot.order import GATEWAY, Ordering, step_spec
+from gateway.snapshot.plan_limits import limit_steps
 from gateway.store.store import (
     ACTIVE,
     APPLICATIONS,
@@ -28,12 +30,9 @@ from gateway.store.store import (
     REVISIONS,
     SUBSCRIPTIONS,
     TOPICS,
-    Record,
-    Store,
     Write,
 )
 
-Recorded = Mapping[tuple[str, str], Record]  # by table and key
 Action = Literal["create", "update", "unchanged", "delete"]
 
 
@@ -97,7 +96,7 @@ async def change_set(
         elif isinstance(document, Topic):
             _topic(document, state, changes, findings)
         elif isinstance(document, Application):
-            findings += _unknown(each, document, loaded, state)
+            findings += wrong(each, document, loaded, state, recorded or {})
             _application(document, now, recorded or {}, changes)
         elif isinstance(document, Environment):
             hint = "Give it to the node: penstock serve --environment FILE."
@@ -116,16 +115,24 @@ def _steps_that_do_not_fit(loaded: Loaded, kinds: Kinds) -> list[Finding]:
     document = loaded.document
     if not kinds or not isinstance(document, Policy | Plan):
         return []
-    key, steps = ("steps", document.steps) if isinstance(document, Policy) else ("policies", document.policies)
+    written = _plan_steps(loaded) if isinstance(document, Plan) else _steps(loaded, "steps", document.steps)
     ordering = Ordering({})
     outermost = isinstance(document, Policy) and document.name == GATEWAY
     scope = GATEWAY if outermost else loaded.title
-    specs = [
-        step_spec(step, scope, loaded.place(key, index), ordering)
-        for index, step in enumerate(steps)
-        if isinstance(step, Step)
-    ]
+    specs = [step_spec(step, scope, place, ordering) for place, step in written]
     return [*ordering.findings, *check_steps(specs, kinds)]
+
+
+def _steps(loaded: Loaded, key: str, steps: Steps) -> Iterator[tuple[Place, Step]]:
+    return ((loaded.place(key, index), step) for index, step in enumerate(steps) if isinstance(step, Step))
+
+
+def _plan_steps(loaded: Loaded) -> Iterator[tuple[Place, Step]]:
+    """Those that its limits become, too."""
+    assert isinstance(loaded.document, Plan)
+    for name, step in limit_steps(loaded.document):
+        yield loaded.place("limits", name), step
+    yield from _steps(loaded, "policies", loaded.document.policies)
 
 
 def _place(loaded: Loaded) -> Place:
@@ -170,45 +177,12 @@ def _topic(document: Topic, state: State, changes: ChangeSet, findings: list[Fin
     _put(TOPICS, "Topic", document.name, value, state, changes)
 
 
-async def consumers_of(loaded: Sequence[Loaded], store: Store) -> Recorded:
-    """The records of the applications that documents name, and of their subscriptions."""
-    found: dict[tuple[str, str], Record] = {}
-    for each in loaded:
-        if isinstance(each.document, Application):
-            name, subscriptions = each.document.name, each.document.subscriptions
-            keys = [(APPLICATIONS, name), *((SUBSCRIPTIONS, f"{name}/{one.api}") for one in subscriptions)]
-            for key in keys:
-                record = await store.get(*key)
-                if record is not None:
-                    found[key] = record
-    return found
-
-
-def _unknown(each: Loaded, document: Application, loaded: Sequence[Loaded], state: State) -> list[Finding]:
-    """Subscriptions to an API or on a plan that is neither there nor among the documents."""
-    apis = {name.partition("@")[0] for name in state.rows(ACTIVE)} | _named(loaded, "ApiComponent")
-    plans = state.rows(PLANS).keys() | _named(loaded, "Plan")
-    findings = []
-    for index, one in enumerate(document.subscriptions):
-        for key, name, known in (("api", one.api, apis), ("plan", one.plan, plans)):
-            if name is not None and name not in known:
-                hint = f"There are: {', '.join(sorted(known)) or 'none'}."
-                place = each.place("subscriptions", index, key)
-                findings.append(Finding(place, f"unknown_{key}", f"There is no {key} {name}.", hint))
-    return findings
-
-
-def _named(loaded: Sequence[Loaded], kind: str) -> set[str]:
-    return {each.name for each in loaded if each.kind == kind}
-
-
 def _application(document: Application, now: float, recorded: Recorded, changes: ChangeSet) -> None:
     name = document.name
-    value: dict[str, Any] = {"title": document.title, "owner": document.owner}
-    _record(APPLICATIONS, "Application", name, value, "", now, recorded, changes)
+    _record(APPLICATIONS, "Application", name, about(document, recorded), "", now, recorded, changes)
     for one in document.subscriptions:
-        value = {"application": name, "api": one.api, "plan": one.plan}
-        detail = f"plan {one.plan}" if one.plan else ""
+        value = {"application": name, **one.model_dump()}
+        detail = ", ".join(f"{key} {value[key]}" for key in ("plan", "version") if value[key])
         _record(SUBSCRIPTIONS, "Subscription", f"{name}/{one.api}", value, detail, now, recorded, changes)
 
 

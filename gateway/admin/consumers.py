@@ -1,4 +1,4 @@
-"""Consumers on the admin REST: applications, subscriptions, keys, tokens, dead letters."""
+"""Consumers on the admin REST: keys, tokens, dead letters; composes applications, subscriptions and credentials."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.admin import credentials
+from gateway.admin import applications, credentials
 from gateway.admin.access import require, require_anywhere
-from gateway.admin.bodies import expected, json_body, moment, number, strings
+from gateway.admin.bodies import json_body, moment, number, strings
 from gateway.admin.routing import PREFIX, Entry, Handler
 from gateway.admin.service import Service
-from gateway.admin.subscribing import known
+from gateway.admin.subscribing import ending, known, takes_new
 from gateway.consumers import keys, tokens
 from gateway.consumers.tokens import Token
 from gateway.core.errors import BadRequest, NotFound
-from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS
+from gateway.store.store import KEYS, SUBSCRIPTIONS
 
 
 def entries(service: Service) -> Iterator[Entry]:
@@ -38,15 +38,8 @@ def _settled(service: Service, handler: Handler) -> Handler:
 
 
 def _entries(service: Service) -> Iterator[Entry]:
-    applications, subscriptions = _Applications(service), _Subscriptions(service)
     api_keys, admins, letters = _Keys(service), _Tokens(service), _DeadLetters(service)
-    yield Entry("/applications", "GET", applications.all, "viewer")
-    yield Entry("/applications", "POST", applications.create, "operator")
-    yield Entry("/applications/{name}", "GET", applications.one, "viewer")
-    yield Entry("/applications/{name}", "DELETE", applications.delete, "operator")
-    yield Entry("/subscriptions", "GET", subscriptions.all, "viewer")
-    yield Entry("/subscriptions", "POST", subscriptions.create, None)
-    yield Entry("/subscriptions/{application}/{api}", "DELETE", subscriptions.delete, None)
+    yield from applications.entries(service)
     yield Entry("/keys", "GET", api_keys.all, "viewer")
     yield Entry("/keys", "POST", api_keys.create, None)
     yield Entry("/keys/{id}/rotate", "POST", api_keys.rotate, None)
@@ -57,57 +50,6 @@ def _entries(service: Service) -> Iterator[Entry]:
     yield Entry("/tokens/{id}", "DELETE", admins.revoke, "admin")
     yield Entry("/topics/{topic}/dead-letters", "GET", letters.all, "viewer")
     yield Entry("/topics/{topic}/dead-letters/{listener:path}/{id}/redrive", "POST", letters.redrive, "operator")
-
-
-class _Applications:
-    def __init__(self, service: Service) -> None:
-        self.service = service
-
-    async def all(self, _request: Request, _token: Token) -> Any:
-        return {"items": [{"name": key, **record.value} async for key, record in self.service.store.scan(APPLICATIONS)]}
-
-    async def one(self, request: Request, _token: Token) -> Any:
-        name = request.path_params["name"]
-        record = await self.service.store.get(APPLICATIONS, name)
-        if record is None:
-            raise NotFound(f"There is no application {name}.")
-        return JSONResponse({"name": name, **record.value}, headers={"ETag": f'"{record.version}"'})
-
-    async def create(self, request: Request, token: Token) -> Any:
-        body = await json_body(request, {"name": str, "title": str, "owner": str}, required=("name",))
-        await keys.create_application(self.service.store, self.service.clock, actor=token.name, **body)
-        return JSONResponse({"id": body["name"], **body}, 201)
-
-    async def delete(self, request: Request, token: Token) -> Any:
-        name = request.path_params["name"]
-        record = await self.service.store.get(APPLICATIONS, name)
-        expected(request, record.version if record else 0)
-        await keys.delete_application(self.service.store, name, actor=token.name)
-        return {"deleted": name}
-
-
-class _Subscriptions:
-    def __init__(self, service: Service) -> None:
-        self.service = service
-
-    async def all(self, _request: Request, token: Token) -> Any:
-        found = [dict(record.value) async for _, record in self.service.store.scan(SUBSCRIPTIONS)]
-        return {"items": [each for each in found if token.may("viewer", each["api"])]}
-
-    async def delete(self, request: Request, token: Token) -> Any:
-        application, api = request.path_params["application"], request.path_params["api"]
-        require(token, "operator", api)
-        await keys.unsubscribe(self.service.store, application=application, api=api, actor=token.name)
-        return {"deleted": f"{application}/{api}"}
-
-    async def create(self, request: Request, token: Token) -> Any:
-        require_anywhere(token, "operator")
-        fields = {"application": str, "api": str, "plan": str}
-        body = await json_body(request, fields, required=("application", "api"))
-        require(token, "operator", body["api"])
-        known(self.service, body["api"], body.get("plan"))
-        await keys.subscribe(self.service.store, self.service.clock, actor=token.name, **body)
-        return JSONResponse(body, 201)
 
 
 class _Keys:
@@ -126,7 +68,9 @@ class _Keys:
 
     async def all(self, request: Request, token: Token) -> Any:
         query = request.query_params
-        found = keys.list_keys(self.service.store, query.get("application"), query.get("api"))
+        found = keys.list_keys(
+            self.service.store, query.get("application"), query.get("api"), ending(request, self.service)
+        )
         shown = [dict(each) async for each in found if token.may("viewer", each["api"])]
         plans = {key: record.value.get("plan") async for key, record in self.service.store.scan(SUBSCRIPTIONS)}
         for each in shown:  # a key without a plan of its own has its subscription's
@@ -139,6 +83,8 @@ class _Keys:
         body = await json_body(request, fields, required=("application", "api"))
         require(token, "operator", body["api"])
         known(self.service, body["api"], body.get("plan"))
+        tie = await self.service.store.get(SUBSCRIPTIONS, f"{body['application']}/{body['api']}")
+        takes_new(self.service, body["api"], tie.value.get("version") if tie else None)
         id, key = await keys.create_key(
             self.service.store,
             self.service.hasher,

@@ -12,10 +12,11 @@ from gateway.admin.access import require, require_anywhere
 from gateway.admin.bodies import json_body, moment, strings
 from gateway.admin.routing import Entry
 from gateway.admin.service import Service
-from gateway.admin.subscribing import known
+from gateway.admin.subscribing import ending, known, takes_new
 from gateway.consumers import issuing
 from gateway.consumers.issuing import Issued, Issuing
 from gateway.consumers.tokens import Token
+from gateway.store.store import SUBSCRIPTIONS
 
 MADE_OF: Final[dict[str, type]] = {
     "password": str,
@@ -30,6 +31,7 @@ MADE_OF: Final[dict[str, type]] = {
     "jwks": dict,
 }
 _ABOUT: Final[dict[str, type]] = {"type": str, "application": str, "name": str, "api": str, "plan": str}
+_WORDS: Final[dict[str, type]] = {"scopes": list, "roles": list}
 _DATES: Final[dict[str, type]] = {"starts": str, "ends": str}
 
 
@@ -62,7 +64,11 @@ class _Credentials:
     async def all(self, request: Request, token: Token) -> Any:
         query = request.query_params
         found = issuing.list_credentials(
-            self.service.store, query.get("application"), query.get("api"), query.get("type")
+            self.service.store,
+            query.get("application"),
+            query.get("api"),
+            query.get("type"),
+            ending(request, self.service),
         )
         return {"items": [each async for each in found if token.may("viewer", each["api"])]}
 
@@ -74,12 +80,18 @@ class _Credentials:
 
     async def create(self, request: Request, token: Token) -> Any:
         require_anywhere(token, "operator")
-        body = await json_body(request, _ABOUT | _DATES | {"scopes": list} | MADE_OF, ("type", "application"))
+        body = await json_body(request, _ABOUT | _DATES | _WORDS | MADE_OF, ("type", "application"))
         require(token, "operator", body.get("api"))
         known(self.service, body.get("api"), body.get("plan"))
-        body["scopes"] = strings(body, "scopes") or ()
+        await self._takes_new(body["application"], body.get("api"))
+        body |= {name: strings(body, name) or () for name in _WORDS}
         made = await issuing.create_credential(self._issuing(token), **body | _moments(body))
         return JSONResponse(_shown_once(made), 201)
+
+    async def _takes_new(self, application: str, api: str | None) -> None:
+        if api is not None:
+            tie = await self.service.store.get(SUBSCRIPTIONS, f"{application}/{api}")
+            takes_new(self.service, api, tie.value.get("version") if tie else None)
 
     async def rotate(self, request: Request, token: Token) -> Any:
         id = await self._own(request, token)

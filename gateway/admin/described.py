@@ -119,8 +119,6 @@ SCHEMAS: Final[dict[str, Schema]] = {
     ),
     "RolledBack": record({"name": STRING, "from": STRING, "to": STRING, "pins": ANY, **PUBLISHED}),
     "Stored": record({"name": STRING}, closed=False),
-    "Application": record({"name": STRING, "title": STRING, "owner": STRING, "created": NUMBER}),
-    "Subscription": record({"application": STRING, "api": STRING, "plan": NULLABLE, "created": NUMBER}),
     "Key": record(
         {
             "id": STRING,
@@ -159,6 +157,11 @@ FLAGS: Final = tuple(
 IF_MATCH: Final = ("If-Match", "The ETag that the record must have; `*` for any.")
 IF_NONE_MATCH: Final = ("If-None-Match", "`*`: only when there is none.")
 DOCUMENT: Final[Schema] = {"description": "A document; its JSON Schema stands beside this file.", "type": "object"}
+EXPIRING: Final[tuple[str, Schema, str]] = (
+    "expiring",
+    {"type": "string", "pattern": "^[1-9][0-9]{0,5}(ms|s|m|h|d)$"},
+    "Those that end within this time, such as 30d.",
+)
 REVOKED: Final = record({"revoked": STRING})
 DELETED: Final = record({"deleted": STRING})
 
@@ -256,7 +259,10 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         "What would happen to a request",
         body=record(
             {"method": STRING, "url": STRING},
-            {"headers": {"type": ["object", "null"], "additionalProperties": STRING}},
+            {
+                "headers": {"type": ["object", "null"], "additionalProperties": STRING},
+                "plan": NULLABLE | {"description": "of the caller"},
+            },
         ),
         answer=ANY,
         answer_text="Candidates, version, every step, the backend",
@@ -294,39 +300,11 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
     **_stored("policies", "policy"),
     **_stored("plans", "plan"),
     **_stored("topics", "topic"),
-    ("GET", "/applications"): _listed("applications", ref("Application")),
-    ("POST", "/applications"): About(
-        "Creates an application",
-        body=record({"name": NAME}, {"title": NULLABLE, "owner": NULLABLE}),
-        statuses=(201,),
-        answer=record({"id": STRING, "name": STRING}, {"title": STRING, "owner": STRING}),
-        refusals=(400, 401, 403, 409, 412, 413, 415, 503),
-    ),
-    ("GET", "/applications/{name}"): About(
-        "Shows an application", answer=ref("Application"), answer_headers=("ETag",), refusals=ONE
-    ),
-    ("DELETE", "/applications/{name}"): About(
-        "Deletes an application with its subscriptions and keys",
-        headers=(IF_MATCH,),
-        answer=DELETED,
-        refusals=(*ONE, 412),
-    ),
-    ("GET", "/subscriptions"): _listed("subscriptions", ref("Subscription")),
-    ("POST", "/subscriptions"): About(
-        "Subscribes an application to an API, or moves it to another plan",
-        role="operator",
-        body=record({"application": STRING, "api": STRING}, {"plan": NULLABLE}),
-        statuses=(201,),
-        answer=record({"application": STRING, "api": STRING}, {"plan": STRING}),
-        refusals=(*WRITE, 412),
-    ),
-    ("DELETE", "/subscriptions/{application}/{api}"): About(
-        "Ends a subscription; its keys open nothing", role="operator", answer=DELETED, refusals=(*ONE, 412)
-    ),
     ("GET", "/keys"): _listed(
         "keys, without their secrets",
         ref("Key"),
-        query=(("application", STRING, "Of this application alone."), ("api", STRING, "Of this API alone.")),
+        query=(("application", STRING, "Of this application alone."), ("api", STRING, "Of this API alone."), EXPIRING),
+        refusals=(400, *READ),
     ),
     ("POST", "/keys"): About(
         "Creates a key; it is shown in this answer and never again",

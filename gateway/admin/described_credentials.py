@@ -6,10 +6,12 @@ from typing import Final
 
 from gateway.admin.described import (
     DATE,
+    EXPIRING,
     MOMENT,
     NULLABLE,
     NUMBER,
     ONE,
+    READ,
     REVOKED,
     STRING,
     STRINGS,
@@ -74,9 +76,11 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
             ("application", STRING, "Of this application alone."),
             ("api", STRING, "Those that open this API."),
             ("type", STRING, "Of this type alone."),
+            EXPIRING,
         ),
         answer=items(ref("Credential")),
         answer_text="The credentials",
+        refusals=(400, *READ),
     ),
     ("POST", "/credentials"): About(
         "Creates a credential; its secret is shown in this answer and never again",
@@ -94,6 +98,7 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
                 "starts": DATE,
                 "ends": DATE,
                 "scopes": {"type": ["array", "null"], "items": STRING},
+                "roles": {"type": ["array", "null"], "items": STRING},
                 **_MADE_OF,
             },
         ),

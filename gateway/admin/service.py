@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Protocol
 
-from gateway.admin.changes import ChangeSet, Resolver, active_bundle, change_set, consumers_of
+from gateway.admin.application_documents import consumers_of
+from gateway.admin.changes import ChangeSet, Resolver, active_bundle, change_set
 from gateway.admin.documents import Breaking, read_documents, refused
 from gateway.admin.publishing import Node, Publisher
 from gateway.admin.state import State, expectations, read_bundle
@@ -27,7 +28,7 @@ from gateway.manifest.loading import Loaded
 from gateway.snapshot.diff import diff
 from gateway.snapshot.explain import explain
 from gateway.snapshot.spec import Snapshot
-from gateway.store.store import ACTIVE, PLANS, POLICIES, REVISIONS, SUBSCRIPTIONS, TOPICS, Store, Write
+from gateway.store.store import ACTIVE, CREDENTIALS, PLANS, POLICIES, REVISIONS, SUBSCRIPTIONS, TOPICS, Store, Write
 from gateway.store.streams import Streams
 
 Audit = dict[str, Any]
@@ -317,6 +318,9 @@ class Service:
         async for key, record in self.store.scan(SUBSCRIPTIONS):
             if record.value.get("plan") == plan:
                 raise Conflict(f"The plan {plan} has subscriptions, such as {key}. Move them to another plan first.")
+        async for key, record in self.store.scan(CREDENTIALS):
+            if record.value.get("plan") == plan and record.value["revoked"] is None:
+                raise Conflict(f"The plan {plan} has credentials of its own, such as {key}. Revoke them first.")
 
     async def _publish(self, before: State, writes: list[Write], audit: Audit) -> dict[str, Any]:
         try:
@@ -341,8 +345,10 @@ class Service:
             return self._bundle_of(name)
         return await self.revision(name)
 
-    def explain(self, snapshot: Snapshot, method: str, url: str, headers: Mapping[str, str]) -> dict[str, Any]:
-        return explain(snapshot, method, url, headers, self.kinds).as_json()
+    def explain(
+        self, snapshot: Snapshot, method: str, url: str, headers: Mapping[str, str], plan: str | None = None
+    ) -> dict[str, Any]:
+        return explain(snapshot, method, url, headers, self.kinds, plan).as_json()
 
     def policy_kinds(self) -> list[dict[str, Any]]:
         return [

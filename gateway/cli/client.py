@@ -57,6 +57,9 @@ class Admin:
     def post(self, path: str, body: Any = None, **query: Any) -> Any:
         return self._send("POST", path, query, orjson.dumps({} if body is None else body))
 
+    def patch(self, path: str, body: Any) -> Any:
+        return self._send("PATCH", path, {}, orjson.dumps(body))
+
     def documents(self, paths: Iterable[Path], **query: Any) -> Any:
         """Applies files and folders. DocumentsRefused for what is wrong before anything is sent."""
         from gateway.manifest.transfer import MEDIA_TYPE, gather, pack

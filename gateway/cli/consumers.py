@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from gateway.cli import output
-from gateway.cli.client import connect
+from gateway.cli.client import USAGE, Failed, connect
 from gateway.cli.options import Json, Token, Url
 
 apps = typer.Typer(help="Applications: who calls.", no_args_is_help=True)
@@ -22,15 +22,27 @@ def groups() -> Iterator[tuple[str, typer.Typer]]:
     yield "tokens", tokens
 
 
+Contacts = Annotated[list[str] | None, typer.Option("--contact", help="Whom to tell; repeat it.")]
+Attributes = Annotated[list[str] | None, typer.Option("--attribute", help="NAME=VALUE, no value takes it away.")]
+
+
+KEY_COLUMNS = ["id", "application", "api", "plan", "starts", "ends", "revoked"]
+
+
 @apps.command("list")
-def list_apps(url: Url = None, token: Token = None, as_json: Json = False) -> None:
-    """Lists applications. Example: penstock apps list"""
-    told = connect(url, token).get("/applications")
+def list_apps(
+    status: Annotated[str | None, typer.Option("--status", help="active or suspended.")] = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Lists applications. Example: penstock apps list --status suspended"""
+    told = connect(url, token).get("/applications", status=status)
     if as_json:
         output.as_json(told)
     else:
         empty = "No applications yet. Create one: penstock apps create NAME"
-        output.table(told["items"], ["name", "title", "owner", "created"], empty)
+        output.table(told["items"], ["name", "title", "owner", "status", "created"], empty)
 
 
 @apps.command("create")
@@ -38,15 +50,59 @@ def create_app(
     name: str,
     title: Annotated[str, typer.Option(help="A title for people.")] = "",
     owner: Annotated[str, typer.Option(help="Who to ask.")] = "",
+    contact: Contacts = None,
+    attribute: Attributes = None,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
 ) -> None:
     """Creates an application. Example: penstock apps create partner --owner ops@example.org"""
-    told = connect(url, token).post("/applications", {"name": name, "title": title, "owner": owner})
+    more = {"contacts": contact or [], "attributes": _attributes(attribute)}
+    told = connect(url, token).post("/applications", {"name": name, "title": title, "owner": owner, **more})
     output.as_json(told) if as_json else output.good(
         f"{name} is there. Next: penstock keys create --app {name} --api API"
     )
+
+
+def _attributes(pairs: list[str] | None) -> dict[str, str | None]:
+    found: dict[str, str | None] = {}
+    for pair in pairs or []:
+        name, sign, value = pair.partition("=")
+        if not sign:
+            raise Failed(f"--attribute {pair!r} is none. Write it as NAME=VALUE.", USAGE)
+        found[name] = value or None
+    return found
+
+
+@apps.command("update")
+def update_app(
+    name: str,
+    title: Annotated[str | None, typer.Option(help="A title for people.")] = None,
+    owner: Annotated[str | None, typer.Option(help="Who to ask.")] = None,
+    contact: Contacts = None,
+    attribute: Attributes = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Changes what is named of an application. Example: penstock apps update partner --attribute tier=1"""
+    body = {"title": title, "owner": owner, "contacts": contact, "attributes": _attributes(attribute)}
+    told = connect(url, token).patch(f"/applications/{name}", body)
+    output.as_json(told) if as_json else output.fields(told)
+
+
+@apps.command("suspend")
+def suspend_app(name: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Closes everything that is an application's own, at once. Example: penstock apps suspend partner"""
+    told = connect(url, token).patch(f"/applications/{name}", {"status": "suspended"})
+    output.as_json(told) if as_json else output.good(f"{name} is suspended: nothing of it opens anything.")
+
+
+@apps.command("activate")
+def activate_app(name: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    """Opens a suspended application again. Example: penstock apps activate partner"""
+    told = connect(url, token).patch(f"/applications/{name}", {"status": "active"})
+    output.as_json(told) if as_json else output.good(f"{name} is active.")
 
 
 @apps.command("show")
@@ -57,14 +113,21 @@ def show_app(name: str, url: Url = None, token: Token = None, as_json: Json = Fa
 
 
 @apps.command("subscriptions")
-def list_subscriptions(url: Url = None, token: Token = None, as_json: Json = False) -> None:
-    """Lists which application may call which API. Example: penstock apps subscriptions"""
-    told = connect(url, token).get("/subscriptions")
+def list_subscriptions(
+    app: Annotated[str | None, typer.Option("--app")] = None,
+    api: Annotated[str | None, typer.Option("--api")] = None,
+    plan: Annotated[str | None, typer.Option("--plan")] = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Lists which application may call which API. Example: penstock apps subscriptions --plan gold"""
+    told = connect(url, token).get("/subscriptions", application=app, api=api, plan=plan)
     if as_json:
         output.as_json(told)
     else:
         empty = "No subscriptions yet. Make one: penstock apps subscribe NAME --api API"
-        output.table(told["items"], ["application", "api", "plan", "created"], empty)
+        output.table(told["items"], ["application", "api", "plan", "version", "created"], empty)
 
 
 @apps.command("subscribe")
@@ -72,15 +135,18 @@ def subscribe(
     name: str,
     api: Annotated[str, typer.Option("--api", help="The API component.")],
     plan: Annotated[str | None, typer.Option("--plan", help="The plan; none: no limits but the API's own.")] = None,
+    version: Annotated[str | None, typer.Option("--version", help="The version that it is pinned to.")] = None,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
 ) -> None:
-    """Subscribes an application to an API, or moves it to another plan with its keys.
+    """Subscribes an application to an API, or moves it to another plan and version with its keys.
 
     Example: penstock apps subscribe partner --api shop --plan gold
     """
-    told = connect(url, token).post("/subscriptions", {"application": name, "api": api, "plan": plan})
+    told = connect(url, token).post(
+        "/subscriptions", {"application": name, "api": api, "plan": plan, "version": version}
+    )
     output.as_json(told) if as_json else output.good(
         f"{name} is subscribed to {api}{f' on the plan {plan}' if plan else ''}."
     )
@@ -144,20 +210,38 @@ def list_keys(
     if as_json:
         output.as_json(told)
     else:
-        columns = ["id", "application", "api", "plan", "starts", "ends", "revoked"]
-        output.table(told["items"], columns, "No keys yet. Create one: penstock keys create --app NAME --api API")
+        output.table(told["items"], KEY_COLUMNS, "No keys yet. Create one: penstock keys create --app NAME --api API")
+
+
+@keys.command("expiring")
+def list_expiring(
+    within: Annotated[str, typer.Option("--within", help="How soon, as in 30d or 12h.")] = "30d",
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Lists keys, and other credentials, that end soon. Example: penstock keys expiring --within 14d"""
+    admin = connect(url, token)
+    found = [{"type": "key", **each} for each in admin.get("/keys", expiring=within)["items"]]
+    found += admin.get("/credentials", expiring=within)["items"]
+    found.sort(key=lambda each: float(each["ends"]))
+    if as_json:
+        output.as_json({"items": found})
+    else:
+        output.table(found, ["ends", "type", "id", "application", "api"], f"None ends within {within}.")
 
 
 @keys.command("rotate")
 def rotate_key(
     id: str,
     overlap: Annotated[int, typer.Option(help="Seconds for which the old key goes on.", min=0)] = 86_400,
+    ends: Annotated[str | None, typer.Option(help="Date or time at which the new one ends.")] = None,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
 ) -> None:
     """Makes a successor; both hold during the overlap. Example: penstock keys rotate ID --overlap 3600"""
-    _shown_once(connect(url, token).post(f"/keys/{id}/rotate", {"overlap": overlap}), as_json)
+    _shown_once(connect(url, token).post(f"/keys/{id}/rotate", {"overlap": overlap, "ends": ends}), as_json)
 
 
 @keys.command("revoke")

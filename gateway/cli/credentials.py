@@ -99,6 +99,7 @@ def create_credential(
     starts: Annotated[str | None, typer.Option(help="Date or time from which it holds.")] = None,
     ends: Annotated[str | None, typer.Option(help="Date or time at which it ends.")] = None,
     scope: Annotated[list[str] | None, typer.Option("--scope", help="A scope that it may get; repeat it.")] = None,
+    role: Annotated[list[str] | None, typer.Option("--role", help="A role of who shows it; repeat it.")] = None,
     subject: Annotated[str | None, typer.Option(help="certificate: for whom (RFC 4514), with --issuer.")] = None,
     issuer: Annotated[str | None, typer.Option(help="certificate: by whom it is issued.")] = None,
     public_key: Pem = None,
@@ -117,7 +118,7 @@ def create_credential(
     Example: penstock credentials create basic --app partner --api shop --name partner-web
     """
     about = {"type": type, "application": app, "name": name, "api": api, "plan": plan, "starts": starts, "ends": ends}
-    body = about | {"scopes": scope or None, "subject": subject, "issuer": issuer}
+    body = about | {"scopes": scope or None, "roles": role or None, "subject": subject, "issuer": issuer}
     body |= _made_of(public_key, jwk, certificate, fingerprint, jwks, client_secret) | _chosen(type, chosen)
     _shown_once(connect(url, token).post("/credentials", body), as_json)
 

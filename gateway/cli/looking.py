@@ -21,6 +21,7 @@ def explain(
     method: str,
     target: Annotated[str, typer.Argument(metavar="URL")],
     header: Annotated[list[str] | None, typer.Option("-H", "--header", help="Name: value")] = None,
+    plan: Annotated[str | None, typer.Option("--plan", help="As a caller on this plan meets it.")] = None,
     files: Annotated[list[Path] | None, typer.Option("--files", help="Explain these documents, offline.")] = None,
     processes: Annotated[list[str] | None, typer.Option("--processes", help="Package of the processes.")] = None,
     environment: Annotated[Path | None, typer.Option("--environment", exists=True)] = None,
@@ -36,9 +37,9 @@ def explain(
     if files:
         from gateway.cli import offline
 
-        told = offline.explained(files, processes or [], environment, method, target, headers)
+        told = offline.explained(files, processes or [], environment, method, target, headers, plan)
     else:
-        body = {"method": method, "url": target, "headers": headers}
+        body = {"method": method, "url": target, "headers": headers, "plan": plan}
         told = connect(url, token).post("/explain", body)
     output.as_json(told) if as_json else output.explanation(told)
 

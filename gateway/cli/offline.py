@@ -47,5 +47,6 @@ def explained(
     method: str,
     url: str,
     headers: Mapping[str, str],
+    plan: str | None = None,
 ) -> dict[str, Any]:
-    return explain(compiled(paths, processes, environment), method, url, headers, POLICY_KINDS).as_json()
+    return explain(compiled(paths, processes, environment), method, url, headers, POLICY_KINDS, plan).as_json()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +15,7 @@ from gateway.cli.options import Json, Token, Url
 
 COLUMNS = {
     "policies": ["name", "revision", "title"],
-    "plans": ["name", "title"],
+    "plans": ["name", "title", "limits"],
     "topics": ["name", "title", "max_length"],
 }
 
@@ -40,12 +40,14 @@ def _group(name: str) -> typer.Typer:
         if as_json:
             output.as_json(told)
         else:
-            output.table(told["items"], COLUMNS[name], f"No {name} yet. Apply some: penstock {name} apply FILE")
+            output.table(
+                _for_people(told["items"]), COLUMNS[name], f"No {name} yet. Apply some: penstock {name} apply FILE"
+            )
 
     @group.command("show", help=f"Shows one. Example: penstock {name} show NAME")
     def show(each: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
         told = connect(url, token).get(f"/{name}/{each}")
-        output.as_json(told) if as_json else output.fields(told)
+        output.as_json(told) if as_json else output.fields(_for_people([told])[0])
 
     @group.command("apply", help=f"Applies documents. Example: penstock {name} apply FILE")
     def apply(
@@ -67,6 +69,19 @@ def _group(name: str) -> typer.Typer:
         output.as_json(told) if as_json else output.good(f"{each} is deleted.")
 
     return group
+
+
+def _for_people(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """A plan's limits in words."""
+    return [{**each, "limits": _limits(each["limits"])} if each.get("limits") else dict(each) for each in items]
+
+
+def _limits(limits: Mapping[str, Any]) -> str:
+    quota = limits.get("quota") or {}
+    told = [f"bodies up to {limits['message_size']}"] if limits.get("message_size") else []
+    told += [str(limits["rate"])] if limits.get("rate") else []
+    told += [f"{quota[name]} a {name}" for name in ("day", "week", "month") if quota.get(name)]
+    return ", ".join(told)
 
 
 def kinds(url: Url = None, token: Token = None, as_json: Json = False) -> None:

@@ -24,7 +24,10 @@ from gateway.core.identity import Holds, Identity
 
 Type = Literal["basic", "hmac", "public-key", "certificate", "oauth-client"]
 TYPES: Final[tuple[Type, ...]] = get_args(Type)
-_FIELDS: Final = ("plan", "starts", "ends", "revoked", "secrets", "scopes")
+_FIELDS: Final = ("plan", "starts", "ends", "revoked", "secrets", "scopes", "roles")
+
+
+_REST: Final = _FIELDS[4:]
 
 
 def credential_id(type: str, name: str) -> str:
@@ -53,7 +56,7 @@ class Credential:
         self.starts: float | None = value.get("starts")
         self.ends: float | None = value.get("ends")
         self.revoked: float | None = value.get("revoked")
-        self._rest = orjson.dumps([value.get("secrets") or [], value.get("scopes") or []])  # read when it is used
+        self._rest = orjson.dumps([value.get(name) or [] for name in _REST])  # read when it is used
         self._identity: Identity | None = None
 
     @property
@@ -69,6 +72,11 @@ class Credential:
     def scopes(self) -> frozenset[str]:
         """Of an OAuth client: those that it may get. Of the others: what who shows it may do."""
         return frozenset(orjson.loads(self._rest)[1])
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """Of who shows it."""
+        return frozenset(orjson.loads(self._rest)[2])
 
     def secrets(self, now: float) -> list[Mapping[str, Any]]:
         """Those that hold at `now`, the newest first; see above for what each type has. Decoded by each call."""
@@ -107,14 +115,20 @@ class Credential:
         if identity is None or identity.plan != plan or identity.method != method or identity.holds is not holds:
             name = self.application
             identity = self._identity = Identity(
-                name, method, application=name, plan=plan, credential=self.id, scopes=self.scopes, holds=holds
+                name,
+                method,
+                application=name,
+                plan=plan,
+                credential=self.id,
+                scopes=self.scopes,
+                roles=self.roles,
+                holds=holds,
             )
         return identity
 
     def dump(self) -> dict[str, Any]:
-        secrets, scopes = orjson.loads(self._rest)
         about = {"type": self.type, "name": self.name, "application": self.application, "api": self.api}
-        rest = (self.plan, self.starts, self.ends, self.revoked, secrets, scopes)
+        rest = (self.plan, self.starts, self.ends, self.revoked, *orjson.loads(self._rest))
         return about | {
             name: value for name, value in zip(_FIELDS, rest, strict=True) if value is not None and value != []
         }

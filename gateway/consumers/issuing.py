@@ -1,8 +1,8 @@
 """Writing credentials other than API keys. Each function is one commit with its audit entry.
 
 Records: CREDENTIALS id → type, name, application, api (None: all that the application is subscribed to), plan (None:
-the subscription's), starts, ends, revoked, created, secrets (`consumers.credentials`), scopes, and what a certificate
-tells (subject, issuer). The id belongs to type and name, so that no two credentials have both in common.
+the subscription's), starts, ends, revoked, created, secrets (`consumers.credentials`), scopes, roles, and what a
+certificate tells (subject, issuer). The id belongs to type and name, so that no two credentials have both in common.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from gateway.consumers.applications import entry, known_application
 from gateway.consumers.credentials import TYPES, Type, credential_id
-from gateway.consumers.keys import DAY, check_period, entry, known_application, subscription_writes
+from gateway.consumers.keys import DAY, check_period, ends_within
+from gateway.consumers.subscriptions import subscription_writes
 from gateway.core.clock import Clock
 from gateway.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from gateway.core.secrets import KeyHasher
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.consumers.materials import Material
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}\Z")  # no colon (RFC 7617 section 2)
-_SCOPE: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}\Z")  # RFC 6749 section 3.3
+_WORD: Final = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]{1,128}\Z")  # RFC 6749 section 3.3
 _HIDDEN: Final = ("secrets",)
 
 
@@ -60,6 +62,7 @@ async def create_credential(
     starts: float | None = None,
     ends: float | None = None,
     scopes: Iterable[str] = (),
+    roles: Iterable[str] = (),
     **given: Any,
 ) -> Issued:
     """`given` is what its type is made of (`materials.TAKEN`). With an `api` the subscription is made when it is
@@ -73,7 +76,11 @@ async def create_credential(
     dates = {"starts": starts, "ends": ends, "revoked": None, "created": issuing.clock.time()}
     own = {"api": api, "plan": None if api else plan}
     value: dict[str, Any] = {"type": kind, "name": name, "application": application, **own, **dates, **material.about}
-    value |= {"secrets": [dict(material.kept)] if material.kept else [], "scopes": _scopes(scopes)}
+    value |= {
+        "secrets": [dict(material.kept)] if material.kept else [],
+        "scopes": _words(scopes, "scopes"),
+        "roles": _words(roles, "roles"),
+    }
     await _write_new(issuing, value, plan)
     return Issued(credential_id(kind, name), kind, name, material.shown)
 
@@ -107,10 +114,10 @@ def _wanted_name(type: Type, name: str | None) -> str:
     return name or f"{type}-{_random.token_hex(8)}"
 
 
-def _scopes(scopes: Iterable[str]) -> list[str]:
-    found = sorted(set(scopes))
-    if not all(_SCOPE.match(each) for each in found):
-        raise InvalidInput('A scope has no spaces, quotes or backslashes: ["orders:read"].', target="scopes")
+def _words(words: Iterable[str], what: str) -> list[str]:
+    found = sorted(set(words))
+    if not all(_WORD.match(each) for each in found):
+        raise InvalidInput(f'Those in `{what}` have no spaces, quotes or backslashes: ["orders:read"].', target=what)
     return found
 
 
@@ -213,15 +220,20 @@ async def _succeed(
 
 
 async def list_credentials(
-    store: Store, application: str | None = None, api: str | None = None, type: str | None = None
+    store: Store,
+    application: str | None = None,
+    api: str | None = None,
+    type: str | None = None,
+    ending: tuple[float, float] | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """As they may be shown. Those of every API are among those of each."""
+    """As they may be shown. Those of every API are among those of each. `ending` as in `keys.list_keys`."""
     async for id, record in store.scan(CREDENTIALS):
         value = record.value
         if (
             application in (None, value["application"])
             and (api is None or value["api"] in (None, api))
             and type in (None, value["type"])
+            and (ending is None or ends_within(value, *ending))
         ):
             yield shown(id, value)
 

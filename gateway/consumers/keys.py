@@ -1,8 +1,7 @@
-"""Writing applications, subscriptions and keys. Each function is one commit with its audit entry.
+"""Writing keys. Each function is one commit with its audit entry.
 
 A key's plaintext is returned once, by the function that makes it; the store holds its keyed hash. A key's id begins
 that hash, so it can be shown and logged. Records:
-APPLICATIONS name → title, owner, created · SUBSCRIPTIONS `application/api` → application, api, plan, created ·
 KEYS id → digest (hex), application, api, plan (None: the subscription's), starts, ends, revoked, created, replaces.
 
 A key that is made while its application is deleted opens nothing: the directory asks for the application, too.
@@ -10,85 +9,18 @@ A key that is made while its application is deleted opens nothing: the directory
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from gateway.consumers.applications import entry, known_application
 from gateway.consumers.records import key_id
+from gateway.consumers.subscriptions import subscription_writes
 from gateway.core.clock import Clock
 from gateway.core.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from gateway.core.secrets import KeyHasher, new_credential
-from gateway.store.store import APPLICATIONS, CREDENTIALS, KEYS, SUBSCRIPTIONS, Record, Store, Value, Write
+from gateway.store.store import KEYS, Record, Store, Value, Write
 
-_NAME: Final = re.compile(r"[a-z][a-z0-9_-]{0,62}\Z")
 DAY: Final = 86_400.0
-
-
-def _named(what: str, name: str) -> str:
-    if _NAME.match(name) is None:
-        raise InvalidInput(
-            f"{name!r} is no name of an {what}: a small letter, then up to 62 of a-z, 0-9, _ and -.", target=what
-        )
-    return name
-
-
-def entry(actor: str, action: str, subject: str, **more: Any) -> Value:
-    """An audit entry: who did what to which record; never a credential."""
-    return {"actor": actor, "action": action, "subject": subject, **more}
-
-
-async def create_application(
-    store: Store, clock: Clock, name: str, *, title: str = "", owner: str = "", actor: str
-) -> Value:
-    """The new record. Conflict when there is one of that name."""
-    value = {"title": title, "owner": owner, "created": clock.time()}
-    if await store.get(APPLICATIONS, _named("application", name)) is not None:
-        raise Conflict(f"There is an application {name} already.")
-    await store.commit([Write(APPLICATIONS, name, value, expect=0)], entry(actor, "application.create", name))
-    return value
-
-
-async def delete_application(store: Store, name: str, *, actor: str) -> None:
-    """The application with its subscriptions, keys and other credentials. NotFound when there is none."""
-    record = await known_application(store, name)
-    writes = [Write(APPLICATIONS, name, None, expect=record.version)]
-    for table in (SUBSCRIPTIONS, KEYS, CREDENTIALS):
-        async for key, found in store.scan(table):
-            if found.value["application"] == name:
-                writes.append(Write(table, key, None, expect=found.version))
-    await store.commit(writes, entry(actor, "application.delete", name))
-
-
-async def known_application(store: Store, name: str) -> Record:
-    record = await store.get(APPLICATIONS, name)
-    if record is None:
-        raise NotFound(f"There is no application {name}. Create it first: penstock apps create {name}")
-    return record
-
-
-async def subscribe(
-    store: Store, clock: Clock, *, application: str, api: str, plan: str | None = None, actor: str
-) -> Value:
-    """Subscribes an application to an API, or moves its subscription (and so its keys) to another plan."""
-    await known_application(store, application)
-    key = f"{application}/{_named('api', api)}"
-    old = await store.get(SUBSCRIPTIONS, key)
-    created = clock.time() if old is None else old.value["created"]
-    value = {"application": application, "api": api, "plan": plan, "created": created}
-    write = Write(SUBSCRIPTIONS, key, value, expect=old.version if old else 0)
-    await store.commit([write], entry(actor, "subscription.write", key, plan=plan))
-    return value
-
-
-async def unsubscribe(store: Store, *, application: str, api: str, actor: str) -> None:
-    """Ends a subscription; its keys open nothing until there is one again. NotFound when there is none."""
-    key = f"{application}/{api}"
-    record = await store.get(SUBSCRIPTIONS, key)
-    if record is None:
-        raise NotFound(f"{application} is not subscribed to {api}.")
-    await store.commit(
-        [Write(SUBSCRIPTIONS, key, None, expect=record.version)], entry(actor, "subscription.delete", key)
-    )
 
 
 async def create_key(
@@ -118,25 +50,15 @@ async def create_key(
         return id, plaintext
 
 
-async def subscription_writes(store: Store, clock: Clock, application: str, api: str, plan: str | None) -> list[Write]:
-    key = f"{application}/{_named('api', api)}"
-    record = await store.get(SUBSCRIPTIONS, key)
-    if record is None:
-        value = {"application": application, "api": api, "plan": plan, "created": clock.time()}
-        return [Write(SUBSCRIPTIONS, key, value, expect=0)]
-    there = record.value.get("plan")
-    if plan is not None and plan != there:
-        raise Conflict(
-            f"{application} is subscribed to {api} with {f'plan {there}' if there else 'no plan'}, "
-            f"not with plan {plan}. Change the subscription, which moves its keys, or leave the plan out.",
-            target="plan",
-        )
-    return []
-
-
 def check_period(starts: float | None, ends: float | None) -> None:
     if starts is not None and ends is not None and ends <= starts:
         raise InvalidInput("A key must end after it starts.", target="ends")
+
+
+def ends_within(value: Value, now: float, until: float) -> bool:
+    """Whether a credential that holds at `now`, or will, has ended at `until`."""
+    ends = value["ends"]
+    return value["revoked"] is None and ends is not None and now < ends <= until
 
 
 def _new_key(hasher: KeyHasher, clock: Clock, value: dict[str, Any]) -> tuple[str, str, Write]:
@@ -189,9 +111,13 @@ async def rotate_key(
     return new, plaintext
 
 
-async def list_keys(store: Store, application: str | None = None, api: str | None = None) -> AsyncIterator[Value]:
-    """Keys as they may be shown: each with its `id`, without its digest."""
+async def list_keys(
+    store: Store, application: str | None = None, api: str | None = None, ending: tuple[float, float] | None = None
+) -> AsyncIterator[Value]:
+    """Keys as they may be shown: each with its `id`, without its digest. `ending`: those that hold at the first of two
+    times and no more at the second."""
     async for id, record in store.scan(KEYS):
         value = record.value
-        if application in (None, value["application"]) and api in (None, value["api"]):
+        wanted = application in (None, value["application"]) and api in (None, value["api"])
+        if wanted and (ending is None or ends_within(value, *ending)):
             yield {"id": id, **{name: found for name, found in value.items() if name != "digest"}}

@@ -69,6 +69,10 @@ class Forbidden(Problem):
     status, title, code = 403, "Not allowed", "forbidden"
 
 
+class ApplicationSuspended(Forbidden):
+    title, code = "The application is suspended", "application_suspended"
+
+
 class NotFound(Problem):
     status, title, code = 404, "Not found", "not_found"
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
 from gateway.manifest.http_backend import HttpBackend
 from gateway.manifest.model import Document
@@ -20,6 +20,8 @@ VersionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9.
 HeaderName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9-]{0,63}$")]
 StepId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}(/[a-z][a-z0-9_-]{0,62})?$")]
 BasePath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~{}-]+)+$")]
+AttributeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,62}$")]
+Contact = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 RestKey = Annotated[str, StringConstraints(pattern=r"^(GET|HEAD|POST|PUT|PATCH|DELETE|ANY) /\S*$")]
 NamedPolicy = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}(@[0-9]+)?$")]
 SchemaLike = dict[str, Any] | list[Any] | str  # JSON Schema 2020-12, or the short form: `int64`, `[Line]`, `string?`
@@ -207,18 +209,42 @@ class Policy(Document):
     steps: Steps
 
 
+class Quota(Document):
+    """Requests in a calendar's day from 00:00, week from Sunday 00:00, and month from the 1st, all UTC."""
+
+    day: int | None = Field(None, ge=1)
+    week: int | None = Field(None, ge=1)
+    month: int | None = Field(None, ge=1)
+
+    @model_validator(mode="after")
+    def _some(self) -> Quota:
+        if self.day is self.week is self.month is None:
+            raise ValueError("say how many: `day`, `week` or `month`")
+        return self
+
+
+class Limits(Document):
+    """Of each application, over all the APIs that it calls on the plan."""
+
+    message_size: str | None = Field(None, description="of a request's body, as in 64kB or 1MB; more is a 413")
+    rate: str | None = Field(None, description="as in 100/1m, 10/s")
+    quota: Quota | None = None
+
+
 class Plan(Document):
-    """What subscribers may do: its steps run after the endpoint's."""
+    """What subscribers may do: its limits and steps run after the endpoint's."""
 
     kind: Literal["Plan"]
     name: Name
     title: str = ""
+    limits: Limits = Limits()
     policies: Steps = Field(default_factory=list)
 
 
 class Subscription(Document):
     api: Name
     plan: Name | None = None
+    version: VersionName | None = Field(None, description="the version of the API that it is pinned to")
 
 
 class Application(Document):
@@ -226,6 +252,11 @@ class Application(Document):
     name: Name
     title: str = ""
     owner: str = ""
+    contacts: list[Contact] = Field(default_factory=list, description="whom to tell: addresses, URLs, names")
+    attributes: dict[AttributeName, str] = Field(default_factory=dict)
+    status: Literal["active", "suspended"] | None = Field(
+        None, description="suspended: nothing of it opens anything; none: as it is, active when it is new"
+    )
     subscriptions: list[Subscription] = Field(default_factory=list)
 
 

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core import headers
 from gateway.core.clock import Clock
-from gateway.core.errors import BadRequest, Forbidden, Problem, StoreUnavailable, Unauthorized
+from gateway.core.errors import ApplicationSuspended, BadRequest, Forbidden, Problem, StoreUnavailable, Unauthorized
 from gateway.core.exchange import Exchange, Switch
 from gateway.core.identity import Holds, Identity
 from gateway.core.kinds import Built, Kind, Site
@@ -139,6 +139,8 @@ def _refusal(key: Key | None, api: str, now: float) -> str | None:
 def _problem(reason: str | None, challenge: Challenge) -> Problem:
     """Unknown, revoked and ended keys read the same, so that nobody learns which keys exist. A key that is good, but
     not for this API, is known to its owner: what is missing is the subscription."""
+    if reason == "suspended":
+        return ApplicationSuspended("Ask those who run this gateway why.")
     if reason in NOT_SUBSCRIBED:
         return Forbidden("The application has no subscription to this API.")
     return Unauthorized(SAME_TEXT, headers=challenge)

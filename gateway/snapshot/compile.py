@@ -17,6 +17,7 @@ from gateway.manifest.environment import fill
 from gateway.snapshot.configs import check_steps, place_of
 from gateway.snapshot.memo import Ground, Memo, Watched
 from gateway.snapshot.order import GATEWAY, NamedPolicy, Ordering, effective, expand_policy
+from gateway.snapshot.plan_limits import plan_steps
 from gateway.snapshot.plans import check_plan_names, check_plans
 from gateway.snapshot.spec import Snapshot, StepSpec, TopicSpec, VersionSpec
 from gateway.snapshot.urls import check_urls, check_version
@@ -128,8 +129,9 @@ def _plans(source: Source, kinds: Kinds, findings: list[Finding]) -> dict[str, t
     found = {}
     for name, plan in sorted(source.plans.items()):
         ordering = Ordering(source.policies)
-        places = [Place(path=f"plan {name}: policies[{index}]") for index in range(len(plan.policies))]
-        steps = effective((), plan.policies, f"plan {name}", places, ordering)
+        written, paths = plan_steps(plan)
+        places = [Place(path=f"plan {name}: {path}") for path in paths]
+        steps = effective((), written, f"plan {name}", places, ordering)
         findings += ordering.findings
         found[name] = _complete(steps, kinds, findings)
     return found

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from gateway.core.errors import BadRequest, InvalidInput
 from gateway.core.kinds import Kinds, Stage
 from gateway.core.target import check
+from gateway.snapshot.order import overlay
 from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, matches, rank, roots, segments_of
 from gateway.snapshot.spec import EndpointSpec, Snapshot, StepSpec, VersionSpec
 
@@ -53,8 +54,14 @@ class Explanation:
         return asdict(self)
 
 
-def explain(snapshot: Snapshot, method: str, url: str, headers: Mapping[str, str], kinds: Kinds) -> Explanation:
-    """Follows routing over the snapshot. `url` may be absolute; header names are compared without case."""
+def explain(
+    snapshot: Snapshot, method: str, url: str, headers: Mapping[str, str], kinds: Kinds, plan: str | None = None
+) -> Explanation:
+    """Follows routing over the snapshot. `url` may be absolute; header names are compared without case. With a `plan`
+    the steps are those that a caller on it meets. InvalidInput for one that is not there."""
+    if plan is not None and plan not in snapshot.plans:
+        known = ", ".join(snapshot.plans) or "none"
+        raise InvalidInput(f"There is no plan {plan}. There are: {known}.", target="plan")
     path = _path(url)
     found = Explanation(method=method.upper(), path=path)
     try:
@@ -78,8 +85,14 @@ def explain(snapshot: Snapshot, method: str, url: str, headers: Mapping[str, str
         unknown = _unknown_version(snapshot, parts, _depth(mounted[0]))
         found.outcome = found.outcome or unknown or f"404: {version.name} has no template for it"
         return found
-    _describe(version, endpoint, kinds, found)
+    _describe(version, _on_plan(endpoint, snapshot.plans[plan]) if plan else endpoint, kinds, found)
     return found
+
+
+def _on_plan(endpoint: EndpointSpec, plan: tuple[StepSpec, ...]) -> EndpointSpec:
+    """Of a mount's service the steps are those before the operation is known; the plan's come behind that."""
+    replaced, appended = overlay(endpoint.steps, plan)
+    return endpoint.model_copy(update={"steps": (*replaced, *appended)})
 
 
 def _path(url: str) -> str:

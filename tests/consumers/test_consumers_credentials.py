@@ -11,6 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
+from gateway.consumers.applications import create_application, delete_application
 from gateway.consumers.credentials import TYPES, Credential, subject_name
 from gateway.consumers.directory import Directory, load_directory
 from gateway.consumers.issuing import (
@@ -21,8 +22,8 @@ from gateway.consumers.issuing import (
     revoke_credential,
     rotate_credential,
 )
-from gateway.consumers.keys import create_application, delete_application, subscribe, unsubscribe
 from gateway.consumers.sealed import SealedElsewhere, Sealer
+from gateway.consumers.subscriptions import subscribe, unsubscribe
 from gateway.core.clock import ManualClock
 from gateway.core.errors import Conflict, InvalidInput, NotFound
 from gateway.core.secrets import KeyHasher, Secret
@@ -254,11 +255,11 @@ async def test_a_name_is_given_once_until_it_opens_nothing(issuing: Issuing) -> 
 
 
 async def test_identities_are_told_apart_by_method_plan_and_who_asks(issuing: Issuing) -> None:
-    credential = await found(issuing, made := await make(issuing, "oauth-client"))
+    credential = await found(issuing, made := await make(issuing, "oauth-client", roles=["clerk"]))
     holds, other = (lambda _identity, _now: True), (lambda _identity, _now: False)
     identity = credential.identify("shop", "jwt", holds)
     assert (identity.application, identity.plan, identity.credential) == ("partner", "gold", made.id)
-    assert identity.scopes == {"orders:read"}
+    assert (identity.scopes, identity.roles) == ({"orders:read"}, {"clerk"})
     assert credential.identify("shop", "jwt", holds) is identity
     assert credential.identify("shop", "basic", holds).method == "basic"
     assert credential.identify("shop", "basic", other).holds is other
@@ -273,6 +274,7 @@ async def test_identities_are_told_apart_by_method_plan_and_who_asks(issuing: Is
         ("basic", {"password": "short"}, "12 to 512"),
         ("basic", {"secret": "x" * 40}, "takes password"),
         ("basic", {"scopes": ["a b"]}, "no spaces"),
+        ("basic", {"roles": ["\n"]}, "no spaces"),
         ("basic", {"starts": 2.0, "ends": 1.0}, "end after"),
         ("hmac", {"secret": "x" * 31}, "32 to 512"),
         ("public-key", {}, "one of"),

@@ -8,17 +8,10 @@ from collections.abc import AsyncIterator
 import pytest
 import redis
 
+from gateway.consumers.applications import create_application, delete_application
 from gateway.consumers.directory import Directory, load_directory
-from gateway.consumers.keys import (
-    create_application,
-    create_key,
-    delete_application,
-    list_keys,
-    revoke_key,
-    rotate_key,
-    subscribe,
-    unsubscribe,
-)
+from gateway.consumers.keys import create_key, list_keys, revoke_key, rotate_key
+from gateway.consumers.subscriptions import subscribe, unsubscribe
 from gateway.core.clock import ManualClock
 from gateway.core.errors import Conflict, InvalidInput, NotFound
 from gateway.core.secrets import KeyHasher, Secret
