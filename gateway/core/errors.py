@@ -81,6 +81,10 @@ class UnknownVersion(Problem):
     status, title, code = 404, "No such version", "unknown_version"
 
 
+class ConflictingVersions(Problem):
+    status, title, code = 400, "Two versions are named", "conflicting_versions"
+
+
 class MethodNotAllowed(Problem):
     status, title, code = 405, "Method not allowed", "method_not_allowed"
 

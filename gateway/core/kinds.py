@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from pydantic import BaseModel
 
@@ -68,12 +68,28 @@ class Site:
         return f"{self.scope}/{self.step}"
 
 
+class Caller(NamedTuple):
+    """Whose credential a request shows, and the version of the component that this application is pinned to."""
+
+    application: str
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """Tells from a request's head whose credential it shows, before that is proved: routing chooses a version by it.
+    None: nobody's that is known. `field` is the header field that it stands in, if it does."""
+
+    read: Callable[[Head], Caller | None]
+    field: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """A configured step, ready to run. All parts are optional. `preflight` answers a CORS preflight from routing.
     `otherwise` runs where the step's `when` does not hold: it decides nothing, it keeps credentials and what clients
     claim of themselves from the backend. `conceals` names the request fields (lower case) of which the same is true
-    whatever happens; the relay drops them without a step."""
+    whatever happens; the relay drops them without a step. `presented` is for steps that authenticate applications."""
 
     step: Step | None = None
     otherwise: Callable[[Exchange], None] | None = None
@@ -82,6 +98,7 @@ class Built:
     response_tap: Tap | None = None
     preflight: Callable[[Head, frozenset[bytes]], Reply] | None = None  # (head, allowed methods)
     conceals: frozenset[bytes] = frozenset()
+    presented: Presented | None = None
 
 
 @dataclass(frozen=True, slots=True)

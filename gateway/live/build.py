@@ -9,20 +9,21 @@ from typing import Any, TypeVar
 from gateway.core.call import Backend
 from gateway.core.chain import Chain
 from gateway.core.exchange import Exchange, Head, Reply
-from gateway.core.kinds import BackendKinds
+from gateway.core.kinds import BackendKinds, Presented
 from gateway.frontend.frontend import Document, Mount
 from gateway.frontend.rest.document import json_document
 from gateway.frontend.rest.endpoint import rest_endpoint
 from gateway.frontend.rest.openapi import openapi
 from gateway.frontend.rest.problems import render
 from gateway.live.chains import Ending, Frame, call, common, endpoint_chain, mount_chain, mounted_chain
-from gateway.live.lifecycle import admit, announce
+from gateway.live.frames import frame_of
 from gateway.live.router import Trie
 from gateway.live.slots import Builder, Shared, Slot, build_slots
 from gateway.manifest.environment import reveal
 from gateway.schema.contract import read_operation
 from gateway.schema.json_schema import read_types
 from gateway.schema.types import Operation, Record, Types
+from gateway.snapshot.choice import vendor_type
 from gateway.snapshot.order import overlay
 from gateway.snapshot.routes import ODATA_PATH, parameters_of
 from gateway.snapshot.spec import EndpointSpec, EntitySetSpec, StepSpec, VersionSpec
@@ -44,6 +45,7 @@ class LiveVersion:
     mounts: dict[str, Chain] = field(default_factory=dict)
     preflights: dict[str, Preflight] = field(default_factory=dict)  # by endpoint key; a mount's by its protocol
     connections: Mapping[str, Any] = field(default_factory=dict)
+    presented: Presented | None = None  # how its requests show whose they are, before that is proved
     trie: Trie | None = None  # of its URLs below its base path
     digest: str = ""  # of the whole spec
     holders: int = 0
@@ -127,9 +129,12 @@ class _ChainBuilder:
         self.plans = plans
         self.settings = settings
         self.shared = Shared()
-        self.frame = Frame(admit(live.spec), announce(live.spec), settings.body_limit)
+        self.frame = Frame()
 
     def build(self) -> None:
+        if self.spec.select_by != ("path",) and self.spec.endpoints:
+            self._slots(self.spec.endpoints[0])  # tells how applications are known, which is told to caches
+        self.frame = frame_of(self.spec, self.live.presented, self.settings.builder.services, self.settings.body_limit)
         for endpoint in self.spec.endpoints:
             if endpoint.protocol == "rest":
                 self.live.chains[endpoint.key] = self._rest(endpoint)
@@ -173,6 +178,7 @@ class _ChainBuilder:
             component=self.spec.component,
             version=self.spec.version,
             location=location,
+            vendor=vendor_type(self.spec) if "media-type" in self.spec.select_by else None,
         )
         last = call(operation.name, self.live.backends[endpoint.operation], typed.encode)
         return Ending(last, typed.decode, typed.needs_body)
@@ -290,12 +296,16 @@ class _ChainBuilder:
             replaced, appended = overlay(steps, self.plans[plan])
             steps = (*replaced, *appended)
         spec = self.spec
-        return build_slots(steps, spec.component, spec.version, endpoint.key, self.settings.builder, self.shared)
+        slots = build_slots(steps, spec.component, spec.version, endpoint.key, self.settings.builder, self.shared)
+        if self.live.presented is None:
+            self.live.presented = next((each.built.presented for each in slots if each.built.presented), None)
+        return slots
 
     def _facts(self, endpoint: str, protocol: str, lane: str) -> dict[str, str]:
         return {
             "component": self.spec.component,
             "version": self.spec.version,
+            "revision": self.spec.revision,
             "endpoint": endpoint,
             "protocol": protocol,
             "lane": lane,

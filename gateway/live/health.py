@@ -38,7 +38,7 @@ def place_health(router: LiveRouter, path: str, is_ready: Callable[[], bool]) ->
         trie = Trie()
         trie.add((), _methods(name, step))
         base = router.base((*segments_of(path), name))
-        base.trie, base.by_header = trie, None
+        base.trie, base.choice = trie, None
 
 
 def _methods(name: str, step: Callable[[Exchange], Reply]) -> Methods:

@@ -1,15 +1,27 @@
-"""A version's life cycle on the wire: Deprecation (RFC 9745), Sunset (RFC 8594), Link (RFC 8288), 410 when retired."""
+"""A version's life cycle on the wire: Deprecation (RFC 9745), Sunset (RFC 8594), Link (RFC 8288); 410 when it is
+retired or past a sunset that acts, 503 in a brownout."""
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import format_datetime
+from math import ceil
 
-from gateway.core.errors import Gone
+from gateway.core.clock import Clock
+from gateway.core.errors import Gone, Unavailable
 from gateway.core.exchange import After, Exchange, Reply, Step
 from gateway.core.headers import Fields, block
+from gateway.core.kinds import Services
 from gateway.live.slots import passes, refuse_with
+from gateway.snapshot.choice import varies
+from gateway.snapshot.lifecycle import browned_out, retired
 from gateway.snapshot.spec import VersionSpec
+
+
+class BrownedOut(Unavailable):
+    """A deprecated version is away for a while, so that who still calls it notices."""
+
+    title, code = "The version is deprecated, and away for a while", "brownout"
 
 
 def lifecycle_fields(version: VersionSpec) -> Fields:
@@ -31,9 +43,9 @@ def successor_root(version: VersionSpec) -> str:
     return version.base_path.replace("{version}", version.lifecycle.successor or version.version)
 
 
-def announce(version: VersionSpec) -> After | None:
-    """The after that tells it, on refusals too; compiled to constants."""
-    fields = lifecycle_fields(version)
+def announce(version: VersionSpec, also: Fields) -> After | None:
+    """The after that tells it, on refusals too; compiled to constants. `also` are fields for other reasons."""
+    fields = [*lifecycle_fields(version), *also]
     if not fields:
         return None
 
@@ -45,17 +57,51 @@ def announce(version: VersionSpec) -> After | None:
     return announce_lifecycle
 
 
-def admit(version: VersionSpec) -> Step:
-    """The first step: a retired version answers 410 and says where to go."""
-    if version.lifecycle.status != "retired":
+def vary(version: VersionSpec, credential: str | None) -> Fields:
+    """What a cache must tell apart (RFC 9110, section 12.5.5) where request fields choose the version. `credential`:
+    the field of an application's credential, where applications may be pinned to a version."""
+    fields = varies(version)
+    if version.select_by == ("path",):
+        return []
+    if credential is not None:
+        fields = (*fields, credential)
+    return [(b"Vary", ", ".join(fields).encode())] if fields else []
+
+
+def admit(version: VersionSpec, services: Services) -> Step:
+    """The first step: a retired version answers 410 and says where to go. Where nothing can happen any more, or not
+    yet, a request pays nothing for it."""
+    life = version.lifecycle
+    if life.status == "retired":
+        return refuse_with(lambda _exchange: _gone(version))
+    if not life.sunset_acts and not life.brownouts:
         return passes
-    text = f"Version {version.version} of {version.component} is retired."
-    if version.lifecycle.successor:
-        text += f" Use {version.lifecycle.successor} at {successor_root(version)}."
 
-    fields = lifecycle_fields(version)
+    clock: Clock = services.named("clock")
 
-    def gone(_exchange: Exchange) -> Gone:
-        return Gone(text, headers=fields)
+    def admit_version(_exchange: Exchange) -> None:
+        moment = clock.time()
+        if retired(life, moment):
+            raise _gone(version)
+        end = browned_out(life, moment)
+        if end is not None:
+            raise _browned_out(version, end, moment)
 
-    return refuse_with(gone)
+    return admit_version
+
+
+def _gone(version: VersionSpec) -> Gone:
+    text = f"Version {version.version} of {version.component} is retired.{_where(version)}"
+    return Gone(text, headers=lifecycle_fields(version))
+
+
+def _browned_out(version: VersionSpec, end: float, now: float) -> BrownedOut:
+    until = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    text = f"Version {version.version} of {version.component} is deprecated and does not answer until {until}."
+    wait = (b"Retry-After", b"%d" % max(1, ceil(end - now)))
+    return BrownedOut(text + _where(version), headers=[wait, *lifecycle_fields(version)])
+
+
+def _where(version: VersionSpec) -> str:
+    successor = version.lifecycle.successor
+    return f" Use {successor} at {successor_root(version)}." if successor else ""

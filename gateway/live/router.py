@@ -157,30 +157,20 @@ def _branch(node: Node, parts: list[bytes], at: int, values: tuple[bytes, ...]) 
     return (node.rest, (*values, b"/".join(parts[at:]))) if node.rest is not None else None
 
 
-@dataclass(slots=True)
-class ByHeader:
-    """Versions of one component at one base path, told apart by a header field."""
-
-    values: Callable[[bytes], list[bytes]]
-    default: bytes | None
-    missing: Chain
-    unknown: Chain
-    tries: dict[bytes, Trie] = field(default_factory=dict)
+class Choice(Protocol):
+    """Where the path alone does not decide: a version of several (`live.choosing`), or one of two revisions of it."""
 
     def select(self, head: Head) -> Trie | Chain:
-        given = self.values(head.block)
-        if not given:
-            return self.tries[self.default] if self.default is not None else self.missing
-        trie = self.tries.get(given[0]) if len(given) == 1 else None
-        return trie if trie is not None else self.unknown
+        """The URLs of what was chosen, or the chain that refuses."""
+        ...
 
 
 @dataclass(slots=True)
 class Base:
-    """What one base path leads to: a version of its own, or several by header."""
+    """What one base path leads to: a version, or a choice by what else is in the request's head."""
 
     trie: Trie | None = None
-    by_header: ByHeader | None = None
+    choice: Choice | None = None
     known: frozenset[bytes] = frozenset()
     owner: str = ""  # the component whose versions `unknown` tells
     unknown: Chain | None = None  # versions stand in the next segment, and it is none of the known ones
@@ -234,8 +224,8 @@ class LiveRouter:
 
     def _within(self, base: Base, head: Head, parts: list[bytes], at: int) -> Found:
         trie: Trie | Chain | None = base.trie
-        if trie is None and base.by_header is not None:
-            trie = base.by_header.select(head)
+        if trie is None and base.choice is not None:
+            trie = base.choice.select(head)
         if isinstance(trie, Chain):
             return trie, ()
         found = trie.find(parts, at) if trie is not None else None

@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from gateway.core.chain import Chain
-from gateway.core.errors import MethodNotAllowed, NotFound, Problem, UnknownVersion
+from gateway.core.errors import ConflictingVersions, MethodNotAllowed, NotFound, Problem, UnknownVersion
 from gateway.core.exchange import Exchange, Reply, Step
-from gateway.core.headers import finder
+from gateway.core.kinds import Presented
 from gateway.frontend.rest.problems import render
 from gateway.live.build import LiveVersion, Preflight
-from gateway.live.router import Base, ByHeader, LiveRouter, Methods, Trie, encoded
+from gateway.live.choosing import ByHead, Split, goer, pinned
+from gateway.live.router import Base, LiveRouter, Methods, Trie, encoded
 from gateway.live.slots import refuse_with
+from gateway.snapshot.choice import Chooser
 from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, roots, segments_of, shape
-from gateway.snapshot.spec import VersionSpec
+from gateway.snapshot.spec import CanarySpec, VersionSpec
 
 _NO_PREFLIGHTS: Final[Mapping[bytes, Chain]] = {}
 _ANY: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE"))
@@ -32,39 +34,64 @@ class _Offer:
     preflight: Preflight | None = None
 
 
-def build_router(versions: Iterable[LiveVersion]) -> LiveRouter:
+Canaries = Mapping[str, CanarySpec]
+
+
+def build_router(versions: Iterable[LiveVersion], canaries: Canaries | None = None) -> LiveRouter:
     router = LiveRouter(_refusing("no route", _no_route))
-    for _ in place(router, versions):
+    for _ in place(router, versions, canaries or {}):
         pass
     return router
 
 
-async def build_router_in_slices(versions: Iterable[LiveVersion]) -> LiveRouter:
+async def build_router_in_slices(versions: Iterable[LiveVersion], canaries: Canaries) -> LiveRouter:
     """The same, while requests go on; what is running is shared, as each version brings its trie."""
     router = LiveRouter(_refusing("no route", _no_route))
-    for _ in place(router, versions):
+    for _ in place(router, versions, canaries):
         await asyncio.sleep(0)
     return router
 
 
-def place(router: LiveRouter, versions: Iterable[LiveVersion]) -> Iterator[None]:
+def place(router: LiveRouter, versions: Iterable[LiveVersion], canaries: Canaries) -> Iterator[None]:
     """Puts each version in its place in the router, component by component."""
     components: dict[str, list[LiveVersion]] = {}
     for version in sorted(versions, key=lambda each: each.spec.name):
         components.setdefault(version.spec.component, []).append(version)
     for live in components.values():
-        siblings = [each.spec for each in live]
-        for version in live:
-            trie = version.trie or trie_of(version)
-            for root, selector in roots(version.spec):
-                base = router.base(segments_of(root))
-                if selector == "path":
-                    base.trie = trie
-                else:
-                    _by_header(base, siblings, version.spec).tries[version.spec.version.encode()] = trie
-        for spec in siblings:
-            _place_of_versions(router, siblings, spec)
+        _place_component(router, live, canaries)
         yield
+
+
+def _place_component(router: LiveRouter, live: list[LiveVersion], canaries: Canaries) -> None:
+    beside = {each.spec.version: each for each in live if each.spec.canary}
+    active = [each for each in live if not each.spec.canary]
+    siblings = [each.spec for each in active]
+    presented = tuple({each.presented.field: each.presented for each in active if each.presented is not None}.values())
+    for version in active:
+        spec = version.spec
+        urls = _urls(version, beside.get(spec.version), canaries.get(spec.name), presented)
+        for root, selector in roots(spec):
+            base = router.base(segments_of(root))
+            if selector == "head":
+                _by_head(base, siblings, presented).tries[spec.version] = urls
+            elif spec.select_by != ("path",):
+                base.choice = _by_head_in(spec, siblings, presented)
+                base.choice.tries[spec.version] = urls
+            elif isinstance(urls, Trie):
+                base.trie = urls
+            else:
+                base.choice = urls
+    for spec in siblings:
+        _place_of_versions(router, siblings, spec)
+
+
+def _urls(
+    version: LiveVersion, canary: LiveVersion | None, rule: CanarySpec | None, presented: tuple[Presented, ...]
+) -> Trie | Split:
+    trie = version.trie or trie_of(version)
+    if canary is None or rule is None:
+        return trie
+    return Split(trie, canary.trie or trie_of(canary), goer(rule, version.spec.name, presented))
 
 
 def refusing_router(name: str, problem: Callable[[Exchange], Problem]) -> LiveRouter:
@@ -84,20 +111,30 @@ def _place_of_versions(router: LiveRouter, siblings: list[VersionSpec], version:
         base.owner = version.component
 
 
-def _by_header(base: Base, siblings: list[VersionSpec], version: VersionSpec) -> ByHeader:
-    if base.by_header is None:
-        header = version.version_header
-        sharing = [each for each in siblings if "header" in each.select_by]
-        default = next((each.version for each in sharing if each.default), None)
-        if default is None and len(sharing) == 1:
-            default = sharing[0].version
-        base.by_header = ByHeader(
-            values=finder(header.lower().encode()),
-            default=default.encode() if default else None,
-            missing=_refusing(f"{version.component} no version", _missing_version(sharing, header)),
-            unknown=_refusing(f"{version.component} unknown version", _unknown_version(sharing)),
-        )
-    return base.by_header
+def _by_head(base: Base, siblings: list[VersionSpec], presented: tuple[Presented, ...]) -> ByHead:
+    if not isinstance(base.choice, ByHead):
+        base.choice = _choice(Chooser([each for each in siblings if each.select_by != ("path",)]), presented)
+    return base.choice
+
+
+def _by_head_in(version: VersionSpec, siblings: list[VersionSpec], presented: tuple[Presented, ...]) -> ByHead:
+    """Where the path names the version, and the head must not name another."""
+    sharing = [each for each in siblings if each.select_by != ("path",)]
+    sharing.sort(key=lambda each: each is not version)  # its own ways to be named count
+    return _choice(Chooser(sharing, own=version.version), presented)
+
+
+def _choice(chooser: Chooser, presented: tuple[Presented, ...]) -> ByHead:
+    component = chooser.component
+    return ByHead(
+        chooser,
+        missing=_refusing(f"{component} no version", lambda _exchange: _missing_version(chooser)),
+        unknown=_refusing(
+            f"{component} unknown version", lambda exchange: _unknown_named(chooser, exchange, presented)
+        ),
+        conflicting=_refusing(f"{component} two versions", lambda exchange: _two_versions(chooser, exchange)),
+        presented=presented,
+    )
 
 
 def trie_of(version: LiveVersion) -> Trie:
@@ -187,10 +224,35 @@ def _unknown_version(versions: list[VersionSpec]) -> Callable[[Exchange], Proble
     return lambda _exchange: UnknownVersion(text, versions=names)
 
 
-def _missing_version(versions: list[VersionSpec], header: str) -> Callable[[Exchange], Problem]:
-    names = sorted(each.version for each in versions)
-    text = f"{versions[0].component} has no default version: name one in {header}. There are: {', '.join(names)}."
-    return lambda _exchange: UnknownVersion(text, versions=names)
+def _missing_version(chooser: Chooser) -> Problem:
+    there = ", ".join(chooser.versions)
+    places = " or ".join(dict.fromkeys(what for what, _ in chooser.readers))
+    text = f"{chooser.component} has no default version: name one in the {places}. There are: {there}."
+    return UnknownVersion(text, versions=chooser.versions, headers=varying(chooser))
+
+
+def _unknown_named(chooser: Chooser, exchange: Exchange, presented: tuple[Presented, ...]) -> Problem:
+    there = ", ".join(chooser.versions)
+    named = next((each for each in chooser.named(exchange.head) if each.version is None), None)
+    if named is not None:
+        text = f"{chooser.component} has no such version as the {named.what} names. There are: {there}."
+    else:
+        pin = pinned(presented, exchange.head)
+        text = f"The application is pinned to the version {pin} of {chooser.component}. There are: {there}."
+    return UnknownVersion(text, versions=chooser.versions, headers=varying(chooser))
+
+
+def _two_versions(chooser: Chooser, exchange: Exchange) -> Problem:
+    named = [f"the {each.what} names {each.version}" for each in chooser.named(exchange.head)]
+    if chooser.own is not None:
+        named.insert(0, f"the path names {chooser.own}")
+    text = f"The request names more than one version of {chooser.component}: {', '.join(named)}. Name one."
+    return ConflictingVersions(text, versions=chooser.versions, headers=varying(chooser))
+
+
+def varying(chooser: Chooser) -> list[tuple[bytes, bytes]]:
+    fields = [what.removeprefix("header ") for what, _ in chooser.readers if what.startswith("header ")]
+    return [(b"Vary", ", ".join(fields).encode())] if fields else []
 
 
 def _refusing(name: str, problem: Callable[[Exchange], Problem]) -> Chain:

@@ -73,7 +73,7 @@ class Swapper:
                     await asyncio.sleep(0)
                 version.holders += 1
                 found.versions[name] = version
-            found.router = await build_router_in_slices(found.versions.values())
+            found.router = await build_router_in_slices(found.versions.values(), outline.canaries)
         except BaseException:
             await found.release()
             raise

@@ -6,11 +6,12 @@ Maps are keyed, so that versions can inherit: `extends` merges them by key, null
 
 from __future__ import annotations
 
-from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from datetime import UTC, date, datetime, time
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints, model_validator
 
+from gateway.core.durations import seconds
 from gateway.manifest.http_backend import HttpBackend
 from gateway.manifest.model import Document
 
@@ -24,7 +25,19 @@ AttributeName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._
 Contact = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 RestKey = Annotated[str, StringConstraints(pattern=r"^(GET|HEAD|POST|PUT|PATCH|DELETE|ANY) /\S*$")]
 NamedPolicy = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,62}(@[0-9]+)?$")]
+Percent = Annotated[str, StringConstraints(pattern=r"^(100|[0-9]{1,2}(\.[0-9]{1,4})?)%$")]
+QueryName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9._-]{0,63}$")]
 SchemaLike = dict[str, Any] | list[Any] | str  # JSON Schema 2020-12, or the short form: `int64`, `[Line]`, `string?`
+
+
+DAY: Final = 86_400.0  # seconds
+
+
+def moment(value: date | datetime) -> datetime:
+    """A date means its first second, a time without an offset means UTC."""
+    if not isinstance(value, datetime):
+        return datetime.combine(value, time(), UTC)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 class Step(Document):
@@ -46,12 +59,71 @@ class Drop(Document):
 Steps = list[Step | Drop | NamedPolicy]  # `base` stands for the outer list
 
 
+class Brownout(Document):
+    """A time in which a deprecated version answers 503, so that who still calls it notices: `{from, until}` once, or
+    `{at: "09:00", for: 15m}` every day, with `days` on some of them."""
+
+    from_: date | datetime | None = Field(None, alias="from", description="its first moment; UTC unless it says more")
+    until: date | datetime | None = Field(None, description="the first moment after it")
+    at: str | None = Field(None, pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", description="every day at, in UTC")
+    for_: str | None = Field(None, alias="for", description="how long each time, at most 1d")
+    days: list[Literal["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"]] | None = Field(
+        None, min_length=1, description="with `at`: on these days; default: on all"
+    )
+
+    @model_validator(mode="after")
+    def _whole(self) -> Brownout:
+        once = (self.from_ is not None, self.until is not None)
+        again = (self.at is not None, self.for_ is not None)
+        if not (all(once) and not any(again) and self.days is None) and not (all(again) and not any(once)):
+            raise ValueError("write `from` and `until`, or `at` and `for`")
+        if self.for_ is not None and seconds(self.for_) > DAY:
+            raise ValueError("a brownout lasts a day at most")
+        if self.from_ is not None and self.until is not None and moment(self.from_) >= moment(self.until):
+            raise ValueError("`until` comes after `from`")
+        return self
+
+
 class Lifecycle(Document):
     status: Literal["draft", "published", "deprecated", "retired"] = "published"
     since: date | datetime | None = Field(None, description="deprecated since: the Deprecation field (RFC 9745)")
     sunset: date | datetime | None = Field(None, description="gone after: the Sunset field (RFC 8594)")
     successor: VersionName | None = None
     documentation: str | None = Field(None, description="URL for Link: rel=deprecation")
+    sunset_acts: bool = Field(False, description="from the sunset on the version answers 410, as if it were retired")
+    brownouts: list[Brownout] = Field(default_factory=list, description="a deprecated version answers 503 then")
+
+    @model_validator(mode="after")
+    def _acts(self) -> Lifecycle:
+        if self.sunset_acts and self.sunset is None:
+            raise ValueError("`sunset_acts` needs a `sunset`")
+        if self.brownouts and self.status != "deprecated":
+            raise ValueError("`brownouts` are for a version whose status is deprecated")
+        return self
+
+
+class Guard(Document):
+    """When a new revision, or a canary, is taken back by the gateway itself: by its own numbers, or by those beside the
+    revision that it takes the place of."""
+
+    errors: Percent | None = Field(None, description="more 5xx than this share of its requests: 5%")
+    p99: str | None = Field(None, description="99 of 100 requests take longer than that: 500ms")
+    errors_above: Percent | None = Field(None, description="so many percentage points more than the other revision: 2%")
+    p99_factor: float | None = Field(None, gt=1, le=1000, description="so many times the p99 of the other revision")
+    window: str = Field("1m", description="of the last requests, at most 10m")
+    minimum: int = Field(100, ge=1, description="requests in the window below which nothing is decided")
+    watch: str = Field("10m", description="how long after an activation; a canary is watched as long as it is one")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Guard:
+        if not any((self.errors, self.p99, self.errors_above, self.p99_factor)):
+            raise ValueError("say what is too much: errors, p99, errors_above or p99_factor")
+        if seconds(self.window) > 600:
+            raise ValueError("the window is 10m at most")
+        for text in (self.p99, self.watch):
+            if text is not None:
+                seconds(text)
+        return self
 
 
 class ValueDeclaration(Document):
@@ -182,13 +254,18 @@ class ApiComponent(Document):
     title: str = ""
     description: str = ""
     base_path: BasePath
-    select_by: list[Literal["path", "header"]] = Field(["path"], min_length=1)
+    select_by: list[Literal["path", "header", "query", "media-type", "date"]] = Field(
+        ["path"], min_length=1, description="how requests name a version; two ways that name two are refused"
+    )
     version_header: HeaderName = "Api-Version"
+    version_query: QueryName = Field("api-version", description="query: the parameter; backends do not see it")
+    released: date | None = Field(None, description="date: a request by that date or a later one may get this version")
     default: bool = Field(False, description="answers requests that name no version")
     documents: Literal["protected", "public"] = Field(
         "protected", description="openapi.json, WSDL, $metadata: under the component's policies, or the gateway's only"
     )
     lifecycle: Lifecycle = Lifecycle()
+    guard: Guard | None = Field(None, description="when a new revision is taken back by the gateway itself")
     values: dict[Identifier, ValueDeclaration] = Field(default_factory=dict)
     types: dict[Identifier, SchemaLike] = Field(default_factory=dict)
     backends: dict[Identifier, BackendDeclaration] = Field(default_factory=dict)

@@ -2,8 +2,8 @@
 
 So a child's list of policies replaces its parent's; `base` inside of a list stands for the outer scope (gateway,
 component, endpoint), never for the version that is extended. What speaks of one version only is not inherited:
-`version`, `extends`, `default`, `lifecycle`. An operation's `fixed` answer and a schema's `default` are data and
-replace whole.
+`version`, `extends`, `default`, `lifecycle`, `released`. An operation's `fixed` answer and a schema's `default` are
+data and replace whole.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gateway.manifest.bundle import Bundle
 from gateway.manifest.plain_words import near, place_of
 from gateway.manifest.yaml_reader import Tree
 
-_OWN: Final = ("version", "extends", "default", "lifecycle")
+_OWN: Final = ("version", "extends", "default", "lifecycle", "released")
 _DATA: Final = ("fixed", "default")
 
 Keys = tuple[str | int, ...]

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gateway.core import headers
 from gateway.core.clock import Clock
 from gateway.core.errors import ApplicationSuspended, BadRequest, Forbidden, Problem, StoreUnavailable, Unauthorized
-from gateway.core.exchange import Exchange, Switch
+from gateway.core.exchange import Exchange, Head, Switch
 from gateway.core.identity import Holds, Identity
-from gateway.core.kinds import Built, Kind, Site
+from gateway.core.kinds import Built, Caller, Kind, Presented, Site
 from gateway.core.secrets import KeyHasher
 from gateway.policy.admit import admit
 from gateway.policy.fields import names
@@ -95,14 +95,20 @@ def build(config: ApiKey, site: Site) -> Built:
         key = directory.find_id(identity.credential or "")
         return not directory.undecidable(now) and _refusal(key, component, now) is None
 
-    def presented_digest(exchange: Exchange) -> bytes:
+    def digest_of(head: Head) -> bytes | None:
         """Of the credential that this block holds: worked out once for a client that goes on with the same block."""
-        presented = read(exchange)
+        presented = read(head)
         if presented is None:
-            raise Unauthorized(missing, headers=challenge)
+            return None
         digest = hasher.digest(presented)
         if not query_names:
-            exchange.head.memo[read] = digest
+            head.memo[read] = digest
+        return digest
+
+    def presented_digest(exchange: Exchange) -> bytes:
+        digest = digest_of(exchange.head)
+        if digest is None:
+            raise Unauthorized(missing, headers=challenge)
         return digest
 
     def authenticate(exchange: Exchange) -> Switch | None:
@@ -120,8 +126,20 @@ def build(config: ApiKey, site: Site) -> Built:
             forward(exchange, key)
         return admit(exchange, key.identify(holds))
 
+    def shown(head: Head) -> Caller | None:
+        """Of a credential that stands in a header; the digest is kept for the step."""
+        try:
+            digest = head.memo.get(read) or digest_of(head)
+        except Problem:
+            return None
+        key = None if digest is None else directory.find(digest)
+        if key is None or key.api != component:
+            return None
+        return Caller(key.application, getattr(key, "version", None))
+
     conceals = frozenset(names([*config.forward.values(), *filter(None, [config.header])]))
-    return Built(step=authenticate, otherwise=conceal, conceals=conceals)
+    presented = Presented(shown, config.header)
+    return Built(step=authenticate, otherwise=conceal, conceals=conceals, presented=presented)
 
 
 def _where(config: ApiKey) -> str:
@@ -147,15 +165,15 @@ def _problem(reason: str | None, challenge: Challenge) -> Problem:
 
 
 @lru_cache(maxsize=256)
-def _reader(header: str | None, wanted: str | None) -> Callable[[Exchange], bytes | None]:
+def _reader(header: str | None, wanted: str | None) -> Callable[[Head], bytes | None]:
     """Exactly one credential, or none; in two places it is refused (CASES C41). The same for all steps of one
     configuration, as it is a key of `Head.memo`."""
     find = headers.finder(header.lower().encode()) if header else lambda _block: []
 
-    def read(exchange: Exchange) -> bytes | None:
-        found = find(exchange.head.block)
-        if wanted is not None and exchange.head.query:
-            pairs = parse_qsl(exchange.head.query.decode("ascii", "replace"), keep_blank_values=True)
+    def read(head: Head) -> bytes | None:
+        found = find(head.block)
+        if wanted is not None and head.query:
+            pairs = parse_qsl(head.query.decode("ascii", "replace"), keep_blank_values=True)
             found += [value.encode() for name, value in pairs if name == wanted]
         if len(found) > 1:
             raise BadRequest("An API key stands in more than one place. Send it once.")

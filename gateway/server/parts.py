@@ -46,4 +46,5 @@ def read_snapshot(path: Path) -> Snapshot:
         gateway=outline.gateway,
         topics=outline.topics,
         policies=outline.policies,
+        canaries=outline.canaries,
     )

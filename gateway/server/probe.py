@@ -13,6 +13,7 @@ from gateway.core.errors import Unavailable
 from gateway.core.listening import UNIX, Listener, split
 from gateway.core.proxy_header import SIGNATURE
 from gateway.server.protocol_peer import Trust
+from gateway.snapshot.choice import naming
 from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, roots
 from gateway.snapshot.spec import VersionSpec
 
@@ -78,7 +79,7 @@ def _unverified() -> ssl.SSLContext:
 
 async def probe(versions: Sequence[VersionSpec], door: Door, run: str) -> None:
     """One OPTIONS per mount of each version: routing answers it, no policy and no backend sees it."""
-    for version in versions:
+    for version in (each for each in versions if not each.canary):  # no URL is a canary's own
         for path, header in _targets(version):
             status = await _options(door, path, header + f"{MARK}: {run}\r\n")
             if status not in {200, 204, 410}:
@@ -87,13 +88,13 @@ async def probe(versions: Sequence[VersionSpec], door: Door, run: str) -> None:
 
 def _targets(version: VersionSpec) -> Iterator[tuple[str, str]]:
     for root, selector in roots(version):
-        header = f"{version.version_header}: {version.version}\r\n" if selector == "header" else ""
+        query, header = ("", "") if selector == "path" else naming(version)
         if any(endpoint.document == "openapi" for endpoint in version.endpoints):
-            yield f"{root}/openapi.json", header
+            yield f"{root}/openapi.json{query}", header
         if version.soap:
-            yield root + SOAP_PATH, header
+            yield root + SOAP_PATH + query, header
         if version.odata:
-            yield f"{root}{ODATA_PATH}/$metadata", header
+            yield f"{root}{ODATA_PATH}/$metadata{query}", header
 
 
 async def _options(door: Door, path: str, header: str) -> int:

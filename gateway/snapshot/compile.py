@@ -8,19 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from gateway.core.findings import DocumentsRefused, Finding, Place
 from gateway.core.kinds import BackendKinds, Kinds
 from gateway.manifest.bundle import Bundle
-from gateway.manifest.documents import Plan, Topic
+from gateway.manifest.documents import Lifecycle, Plan, Topic
 from gateway.manifest.environment import fill
 from gateway.snapshot.configs import check_steps, place_of
+from gateway.snapshot.lifecycle import lifecycle_spec
 from gateway.snapshot.memo import Ground, Memo, Watched
 from gateway.snapshot.order import GATEWAY, NamedPolicy, Ordering, effective, expand_policy
 from gateway.snapshot.plan_limits import plan_steps
 from gateway.snapshot.plans import check_plan_names, check_plans
-from gateway.snapshot.spec import Snapshot, StepSpec, TopicSpec, VersionSpec
-from gateway.snapshot.urls import check_urls, check_version
+from gateway.snapshot.spec import CANARY, CanarySpec, Snapshot, StepSpec, TopicSpec, VersionSpec
+from gateway.snapshot.urls import check_canary, check_urls, check_version
 from gateway.snapshot.version import VersionCompiler
 
 Values = Mapping[str, str | int | float | bool]
@@ -28,14 +30,17 @@ Values = Mapping[str, str | int | float | bool]
 
 @dataclass(frozen=True)
 class Source:
-    """Everything that is active, as the store has it. `pins` holds, per component@version, the named policies that a
-    roll-back pinned."""
+    """Everything that is active, as the store has it. Per component@version, `pins` holds the named policies that a
+    roll-back pinned, `lifecycles` what was set in place of the manifest's own, `canaries` the revisions beside the
+    active ones, and who gets them."""
 
     bundles: Sequence[Bundle] = ()
     policies: Mapping[str, NamedPolicy] = field(default_factory=dict)
     plans: Mapping[str, Plan] = field(default_factory=dict)
     topics: Mapping[str, Topic] = field(default_factory=dict)
     pins: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    lifecycles: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    canaries: Mapping[str, tuple[Bundle, CanarySpec]] = field(default_factory=dict)
 
 
 def compile(
@@ -51,17 +56,21 @@ def compile(
     ground = memo.begin((dict(values), kinds, backend_kinds), ground)
     made = _Versions(source, ground, values, kinds, backend_kinds, memo)
     versions = made.compile()
+    beside = made.canaries({each.name: each for each in versions})
     findings += made.findings
     findings += check_urls(versions, {bundle.name: bundle.places for bundle in made.bundles})
     memo.end({bundle.name for bundle in made.bundles})
     if findings:
         raise DocumentsRefused(findings)
     return Snapshot(
-        versions=tuple(versions),
+        versions=(*versions, *beside),
         plans=dict(ground.plans),
         gateway=ground.gateway,
         topics=dict(ground.topics),
         policies={name: policy.revision for name, policy in sorted(source.policies.items())},
+        canaries={
+            each.name.removesuffix(CANARY): source.canaries[each.name.removesuffix(CANARY)][1] for each in beside
+        },
     )
 
 
@@ -86,8 +95,28 @@ class _Versions:
         found = []
         for bundle in self.bundles:
             pins = self.source.pins.get(bundle.name, {})
-            found.append(self.memo.find(bundle, pins, self.ground) or self._compiled(bundle, pins))
+            spec = self.memo.find(bundle, pins, self.ground) or self._compiled(bundle, pins)
+            found.append(self._as_set(spec))
         return found
+
+    def canaries(self, active: Mapping[str, VersionSpec]) -> list[VersionSpec]:
+        """The revisions beside active ones. Only the active one hears messages, as each is delivered once."""
+        found = []
+        for name, (bundle, _) in sorted(self.source.canaries.items()):
+            if name in active:
+                spec = self.memo.find(bundle, {}, self.ground) or self._compiled(bundle, {})
+                self.findings += check_canary(active[name], spec, bundle)
+                update = {"canary": True, "listeners": {}, "default": False}
+                found.append(self.memo.derive(self._as_set(spec), update))
+        return found
+
+    def _as_set(self, spec: VersionSpec) -> VersionSpec:
+        """With the life cycle that was set on the version, if there is one."""
+        written = self.source.lifecycles.get(spec.name)
+        if written is None:
+            return spec
+        life = lifecycle_spec(Lifecycle.model_validate(dict(written)))
+        return self.memo.derive(spec, {"lifecycle": life})
 
     def _compiled(self, bundle: Bundle, pins: Mapping[str, int]) -> VersionSpec:
         self.memo.compiled += 1

@@ -8,11 +8,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from gateway.core.errors import BadRequest, InvalidInput
+from gateway.core.exchange import Head
+from gateway.core.headers import block
 from gateway.core.kinds import Kinds, Stage
 from gateway.core.target import check
+from gateway.snapshot.choice import Chooser
 from gateway.snapshot.order import overlay
 from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, matches, rank, roots, segments_of
-from gateway.snapshot.spec import EndpointSpec, Snapshot, StepSpec, VersionSpec
+from gateway.snapshot.spec import CANARY, EndpointSpec, Snapshot, StepSpec, VersionSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,12 @@ class Line:
     place: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Application:
+    name: str
+    version: str | None = None
+
+
 @dataclass
 class Explanation:
     method: str
@@ -44,6 +53,7 @@ class Explanation:
     version: str = ""
     revision: str = ""
     selected_by: str = ""
+    canary: str = ""
     endpoint: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
     candidates: list[Candidate] = field(default_factory=list)
@@ -55,10 +65,17 @@ class Explanation:
 
 
 def explain(
-    snapshot: Snapshot, method: str, url: str, headers: Mapping[str, str], kinds: Kinds, plan: str | None = None
+    snapshot: Snapshot,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    kinds: Kinds,
+    plan: str | None = None,
+    application: Application | None = None,
 ) -> Explanation:
     """Follows routing over the snapshot. `url` may be absolute; header names are compared without case. With a `plan`
-    the steps are those that a caller on it meets. InvalidInput for one that is not there."""
+    the steps are those that a caller on it meets. InvalidInput for one that is not there. `application` calls: its
+    name, and the version that it is pinned to; nothing here reads credentials."""
     if plan is not None and plan not in snapshot.plans:
         known = ", ".join(snapshot.plans) or "none"
         raise InvalidInput(f"There is no plan {plan}. There are: {known}.", target="plan")
@@ -70,13 +87,14 @@ def explain(
         found.outcome = f"400: {problem.detail}"
         return found
     parts = path.split("/")[1:] if path != "/" else []
-    lower = {name.lower(): value for name, value in headers.items()}
+    head = Head(method.upper().encode(), path.encode(), _query(url), _block(headers))
     mounted = _longest_base(snapshot, parts, found)
-    version = _select(mounted, lower, found) if mounted else None
+    version = _select(snapshot, mounted, head, found, application) if mounted else None
     if version is None:
         found.outcome = found.outcome or _unknown_version(snapshot, parts, 0) or "404: no base path fits"
         return found
-    found.version, found.revision = version.name, version.revision
+    version = _revision(snapshot, version, head, found, application)
+    found.version, found.revision = version.name.removesuffix(CANARY), version.revision
     below = parts[_depth(mounted[0]) :]
     if version.odata and below == [*segments_of(ODATA_PATH), ""]:
         below.pop()  # a service root is written with its slash, too
@@ -105,6 +123,40 @@ def _path(url: str) -> str:
         raise InvalidInput(f"{url!r} is no URL. Write a path, or https://host/path.", target="url") from None
 
 
+def _query(url: str) -> bytes:
+    return url.partition("#")[0].partition("?")[2].encode()
+
+
+def _block(headers: Mapping[str, str]) -> bytes:
+    """InvalidInput for what no client could send."""
+    try:
+        return block((name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items())
+    except ValueError:
+        raise InvalidInput("A header has characters that no header can have.", target="headers") from None
+
+
+def _revision(
+    snapshot: Snapshot, version: VersionSpec, head: Head, found: Explanation, application: Application | None
+) -> VersionSpec:
+    """The active revision, or its canary where the request would go there."""
+    rule = snapshot.canaries.get(version.name)
+    canary = next((each for each in snapshot.versions if each.name == version.name + CANARY), None)
+    if rule is None or canary is None:
+        return version
+    given = head.all(rule.header.lower().encode()) if rule.header else []
+    if given and (not rule.value or given == [rule.value.encode()]):
+        found.canary = f"canary, by header {rule.header}"
+        return canary
+    if application is not None and application.name in rule.applications:
+        found.canary = f"canary, as it has the application {application.name}"
+        return canary
+    found.canary = f"active, or the canary {canary.revision} for {rule.share:.4g} of those who call, by {rule.sticky}"
+    if rule.share >= 1:
+        found.canary = "canary, which everybody gets"
+        return canary
+    return version
+
+
 def _unknown_version(snapshot: Snapshot, parts: list[str], depth: int) -> str:
     """Where versions stand in the path, a wrong one is told apart from a wrong path. Empty: it is not so here."""
     for version in snapshot.versions:
@@ -112,7 +164,7 @@ def _unknown_version(snapshot: Snapshot, parts: list[str], depth: int) -> str:
         if "path" not in version.select_by or "{version}" not in segments:
             continue
         at = segments.index("{version}")
-        known = sorted(each.version for each in snapshot.versions if each.component == version.component)
+        known = sorted({each.version for each in snapshot.versions if each.component == version.component})
         below = len(parts) > at >= depth and tuple(parts[:at]) == segments[:at]
         if below and parts[at] and parts[at] not in known:
             return f"404: {version.component} has no version {parts[at]}; there are: {', '.join(known)}"
@@ -129,7 +181,7 @@ def _depth(mounted: Mounted) -> int:
 def _longest_base(snapshot: Snapshot, parts: list[str], found: Explanation) -> list[Mounted]:
     fitting = []
     for version in snapshot.versions:
-        for root, selector in roots(version):
+        for root, selector in roots(version) if not version.canary else ():
             base = segments_of(root)
             if tuple(parts[: len(base)]) == base:
                 fitting.append((version, root, selector))
@@ -145,25 +197,59 @@ def _longest_base(snapshot: Snapshot, parts: list[str], found: Explanation) -> l
     return [each for each in fitting if _depth(each) == longest]
 
 
-def _select(mounted: list[Mounted], headers: Mapping[str, str], found: Explanation) -> VersionSpec | None:
+def _sharing(snapshot: Snapshot, version: VersionSpec) -> list[VersionSpec]:
+    """The versions that are told apart by more than the path; this one's ways count."""
+    sharing = [
+        each
+        for each in snapshot.versions
+        if each.component == version.component and each.select_by != ("path",) and not each.canary
+    ]
+    return sorted(sharing, key=lambda each: each is not version)
+
+
+def _select(
+    snapshot: Snapshot, mounted: list[Mounted], head: Head, found: Explanation, application: Application | None
+) -> VersionSpec | None:
     version, _, selector = mounted[0]
-    if selector == "path":
+    if version.select_by == ("path",):
         found.selected_by = "path"
         return version
-    name = version.version_header
-    given = headers.get(name.lower())
-    known = {each.version: each for each, _, _ in mounted}
-    if given is None:
-        default = next((each for each in known.values() if each.default), None)
-        default = default or (version if len(known) == 1 else None)
-        found.selected_by = f"default, {name} is not given"
-        if default is None:
-            found.outcome = f"404: {name} names no version; there are: {', '.join(sorted(known))}"
-        return default
-    found.selected_by = f"header {name}: {given}"
-    if given not in known:
-        found.outcome = f"404: no version {given}; there are: {', '.join(sorted(known))}"
-    return known.get(given)
+    own = version.version if selector == "path" else None
+    specs = {each.version: each for each, _, _ in mounted}
+    chooser = Chooser(_sharing(snapshot, version) if own else list(specs.values()), own)
+    named = chooser.named(head)
+    there = ", ".join(chooser.versions)
+    wrong = next((each for each in named if each.version is None), None)
+    if wrong is not None:
+        found.selected_by = f"{wrong.what}: {wrong.said}"
+        found.outcome = f"404: no version {wrong.said}; there are: {there}"
+        return None
+    versions = {each.version for each in named} | ({own} if own else set())
+    if len(versions) > 1:
+        found.outcome = "400: two versions are named: " + ", ".join(f"{each.what}: {each.said}" for each in named)
+        return None
+    if versions:
+        found.selected_by = "path" if own else " and ".join(f"{each.what}: {each.said}" for each in named)
+        return specs[str(versions.pop())]
+    return _unnamed(chooser, specs, found, application)
+
+
+def _unnamed(
+    chooser: Chooser, specs: Mapping[str, VersionSpec], found: Explanation, application: Application | None
+) -> VersionSpec | None:
+    """What a request gets that names no version."""
+    places = " or ".join(dict.fromkeys(what.removeprefix("header ") for what, _ in chooser.readers))
+    if application is not None and application.version is not None:
+        found.selected_by = f"pin of the application {application.name}, {places} is not given"
+        chosen = specs.get(application.version)
+        if chosen is None:
+            found.outcome = f"404: no version {application.version}; there are: {', '.join(chooser.versions)}"
+        return chosen
+    found.selected_by = f"default, {places} is not given"
+    if chooser.default is None:
+        found.outcome = f"404: {places} names no version; there are: {', '.join(chooser.versions)}"
+        return None
+    return specs[chooser.default]
 
 
 def _endpoint(version: VersionSpec, below: list[str], found: Explanation) -> EndpointSpec | None:
@@ -236,8 +322,14 @@ def _describe(version: VersionSpec, endpoint: EndpointSpec, kinds: Kinds, found:
     found.endpoint = endpoint.key
     found.steps = list(chain_lines(endpoint, kinds))
     found.backend = _backend(version, endpoint)
-    status = version.lifecycle.status
-    found.outcome = f"410: {version.name} is retired" if status == "retired" else f"runs {endpoint.key}"
+    life = version.lifecycle
+    found.outcome = f"410: {version.name} is retired" if life.status == "retired" else f"runs {endpoint.key}"
+    if life.status == "deprecated":
+        found.outcome += f"; {version.name} is deprecated"
+        if life.sunset is not None:
+            found.outcome += f", {'answers 410' if life.sunset_acts else 'may be gone'} from {life.sunset:%Y-%m-%d} on"
+        if life.brownouts:
+            found.outcome += f", and answers 503 in {len(life.brownouts)} brownout(s)"
 
 
 def chain_lines(endpoint: EndpointSpec, kinds: Kinds) -> Iterator[Line]:

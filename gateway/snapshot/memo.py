@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from gateway.manifest.bundle import Bundle
 from gateway.snapshot.order import NamedPolicy
 from gateway.snapshot.spec import StepSpec, TopicSpec, VersionSpec
 
-KEPT: Final = 3  # forms of one version: the one that serves, a candidate, and the one before
+KEPT: Final = 4  # forms of one version: the one that serves, its canary, a candidate, and the one before
 T = TypeVar("T")
 Plans = Mapping[str, tuple[StepSpec, ...]]
 Node = tuple[object, ...]  # what is the same for everything that a node compiles: its values and kinds
@@ -82,12 +82,13 @@ class Memo:
     _gateways: list[tuple[StepSpec, ...]] = field(default_factory=list)
     _plans: list[Plans] = field(default_factory=list)
     _node: Node = ()
+    _derived: dict[str, tuple[tuple[VersionSpec, Mapping[str, Any], VersionSpec], ...]] = field(default_factory=dict)
     compiled: int = 0  # versions that were compiled and not remembered
 
     def begin(self, node: Node, ground: Ground) -> Ground:
         """The ground with what it has in common with earlier ones, as the same objects."""
         if node != self._node:
-            self._node, self._entries = node, {}
+            self._node, self._entries, self._derived = node, {}, {}
         gateway, plans = _same(self._gateways, ground.gateway), _same(self._plans, ground.plans)
         return Ground(gateway, plans, ground.policies, ground.topics)
 
@@ -113,10 +114,21 @@ class Memo:
         self._entries[spec.name] = (entry, *known)[:KEPT]
         return spec
 
+    def derive(self, spec: VersionSpec, update: Mapping[str, Any]) -> VersionSpec:
+        """The version with these members; the same object for the same version and members, as its digest is dear."""
+        known = self._derived.get(spec.name, ())
+        for of, members, made in known:
+            if of is spec and members == update:
+                return made
+        made = spec.model_copy(update=update)
+        self._derived[spec.name] = ((spec, update, made), *known)[: 2 * KEPT]
+        return made
+
     def end(self, names: Collection[str]) -> None:
         """Forgets versions that are long gone."""
         if len(self._entries) > 2 * len(names) + KEPT:
             self._entries = {name: self._entries[name] for name in names if name in self._entries}
+            self._derived = {name: self._derived[name] for name in names if name in self._derived}
 
 
 def _same(known: list[T], wanted: T) -> T:

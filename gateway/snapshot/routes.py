@@ -35,16 +35,16 @@ def parameters_of(path: str) -> tuple[str, ...]:
     return tuple(part[1:-1] if is_parameter(part) else part for part in segments_of(path) if part[:1] in "{*" and part)
 
 
-def roots(version: VersionSpec) -> list[tuple[str, Literal["path", "header"]]]:
-    """Where a version is mounted, and what selects it there."""
-    found: list[tuple[str, Literal["path", "header"]]] = []
+def roots(version: VersionSpec) -> list[tuple[str, Literal["path", "head"]]]:
+    """Where a version is mounted, and what selects it there: the path, or something else in the request's head."""
+    found: list[tuple[str, Literal["path", "head"]]] = []
     by_path = "path" in version.select_by
     if by_path:
         found.append((version.root, "path"))
-    if "header" in version.select_by:
+    if version.select_by != ("path",):
         bare = "/".join(part for part in version.base_path.split("/") if "{version}" not in part) or "/"
         if not by_path or bare != version.root:
-            found.append((bare, "header"))
+            found.append((bare, "head"))
     return found
 
 

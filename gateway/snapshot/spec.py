@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date, datetime
 from functools import cached_property
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
+CANARY: Final = "~canary"  # behind the name of a version: the revision beside the active one
 Schema = dict[str, Any]
 Protocol = Literal["rest", "soap", "odata", "document", "event"]
 
@@ -136,12 +137,35 @@ class EndpointSpec(Spec):
     place: str = ""
 
 
+class BrownoutSpec(Spec):
+    """From `start` to `end`; or on each of `days` (Monday is 0) from `at` minutes after midnight (UTC), `seconds` long."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+    at: int = 0
+    seconds: float = 0.0
+    days: tuple[int, ...] = ()
+
+
 class LifecycleSpec(Spec):
     status: Literal["draft", "published", "deprecated", "retired"] = "published"
     since: datetime | None = None
     sunset: datetime | None = None
     successor: str | None = None
     documentation: str | None = None
+    sunset_acts: bool = False
+    brownouts: tuple[BrownoutSpec, ...] = ()
+
+
+class CanarySpec(Spec):
+    """Which requests of a version go to its canary: those with `header` (with this `value`, or any), those of
+    `applications`, and a share of the others, from 0 to 1. `sticky` tells who stays with what he got."""
+
+    share: float = 0.0
+    header: str = ""
+    value: str = ""
+    applications: tuple[str, ...] = ()
+    sticky: Literal["application", "client", "request"] = "application"
 
 
 class SoapSpec(Spec):
@@ -180,6 +204,9 @@ class VersionSpec(Spec):
     base_path: str  # with {version} still in it
     select_by: tuple[str, ...] = ("path",)
     version_header: str = "Api-Version"
+    version_query: str = "api-version"
+    released: date | None = None
+    canary: bool = False  # a revision beside the one that is active
     default: bool = False
     lifecycle: LifecycleSpec = LifecycleSpec()
     types: dict[str, Schema] = Field(default_factory=dict)
@@ -192,7 +219,7 @@ class VersionSpec(Spec):
 
     @property
     def name(self) -> str:
-        return f"{self.component}@{self.version}"
+        return f"{self.component}@{self.version}{CANARY if self.canary else ''}"
 
     @property
     def root(self) -> str:
@@ -229,6 +256,7 @@ class Outline(Spec):
     gateway: tuple[StepSpec, ...] = ()
     topics: dict[str, TopicSpec] = Field(default_factory=dict)
     policies: dict[str, int] = Field(default_factory=dict)
+    canaries: dict[str, CanarySpec] = Field(default_factory=dict)
 
     def dump(self) -> bytes:
         """Canonical JSON."""
@@ -247,6 +275,7 @@ class Snapshot(Spec):
     gateway: tuple[StepSpec, ...] = ()
     topics: dict[str, TopicSpec] = Field(default_factory=dict)
     policies: dict[str, int] = Field(default_factory=dict)  # named policies and the revision each follows
+    canaries: dict[str, CanarySpec] = Field(default_factory=dict)  # component@version: who gets its canary
 
     def dump(self) -> bytes:
         """Canonical JSON: sorted keys, so that equal snapshots have equal bytes."""
@@ -261,6 +290,7 @@ class Snapshot(Spec):
             gateway=self.gateway,
             topics=self.topics,
             policies=self.policies,
+            canaries=self.canaries,
         )
 
     @cached_property

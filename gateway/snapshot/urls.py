@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gateway.core.findings import Finding, Place
+from gateway.manifest.bundle import Bundle
 from gateway.snapshot.configs import place_of
-from gateway.snapshot.routes import ODATA_PATH, OPENAPI_PATH, SOAP_PATH, roots, segments_of, shape
+from gateway.snapshot.routes import ODATA_PATH, OPENAPI_PATH, SOAP_PATH, parameters_of, roots, segments_of, shape
 from gateway.snapshot.spec import EndpointSpec, VersionSpec
 
 Places = Mapping[str, Mapping[str, str]]  # per version the places of its manifest's keys
@@ -26,7 +27,48 @@ def check_urls(versions: Sequence[VersionSpec], places: Places) -> list[Finding]
 
 def check_version(version: VersionSpec) -> list[Finding]:
     """Findings about the URLs of one version, whatever the others claim."""
-    return [*_shadowed_mounts(version), *_doubles(version)]
+    return [*_shadowed_mounts(version), *_doubles(version), *_choosable(version)]
+
+
+def check_canary(active: VersionSpec, canary: VersionSpec, bundle: Bundle) -> list[Finding]:
+    """A canary is found as the active revision is: by the same URLs, chosen in the same ways."""
+    findings = []
+    for key in ("base_path", "select_by", "version_header", "version_query", "released"):
+        was, now = getattr(active, key), getattr(canary, key)
+        if was != now:
+            message = f"{active.name} and its canary differ in {key}, by which requests find both."
+            hint = "Publish this without --canary, or keep it as it is in the active revision."
+            findings.append(
+                Finding(_place(canary, key, {canary.name: bundle.places}), "canary_elsewhere", message, hint)
+            )
+    return findings
+
+
+def _choosable(version: VersionSpec) -> list[Finding]:
+    """A way to choose a version that cannot work."""
+    findings = []
+    if "date" in version.select_by and version.released is None:
+        message = f"{version.name} is chosen by date, and does not say when it was released."
+        findings.append(
+            Finding(Place(path=f"{version.name}: released"), "no_release_date", message, "released: 2026-03-01")
+        )
+    if "query" in version.select_by:
+        for endpoint in version.endpoints:
+            bound = set(endpoint.binding.query.values()) | _inputs(version, endpoint)
+            if version.version_query in bound:
+                message = f"{version.name} {endpoint.key} takes {version.version_query}, which names the version."
+                hint = "Give the one or the other another name: version_query, or `query` of the endpoint."
+                findings.append(Finding(place_of(endpoint.place), "version_query_taken", message, hint))
+    return findings
+
+
+def _inputs(version: VersionSpec, endpoint: EndpointSpec) -> set[str]:
+    """The parameters of an operation that a route takes from the query under their own names."""
+    operation = version.operations.get(endpoint.operation)
+    if operation is None or endpoint.protocol != "rest":
+        return set()
+    elsewhere = {*endpoint.binding.query, *endpoint.binding.headers, *parameters_of(endpoint.path)}
+    return set(operation.contract.input.get("properties", {})) - elsewhere
 
 
 def _place(version: VersionSpec, key: str, places: Places) -> Place:
@@ -46,11 +88,19 @@ def _collisions(claimants: list[tuple[VersionSpec, str]], places: Places) -> lis
             hint = "Put {version} into base_path, or select by header alone."
         elif first.version_header.lower() != other.version_header.lower():
             hint = "Give both the same version_header."
+        elif _ways(first) != _ways(other):
+            hint = "Give both the same select_by."
+        elif first.version_query != other.version_query:
+            hint = "Give both the same version_query."
         else:
             continue
         message = f"{other.name} and {first.name} claim one URL: {other.root}."
         findings.append(Finding(_place(other, "base_path", places), "url_collision", message, hint))
     return findings
+
+
+def _ways(version: VersionSpec) -> set[str]:
+    return set(version.select_by) - {"path"}
 
 
 def _hidden(versions: Sequence[VersionSpec], places: Places) -> list[Finding]:

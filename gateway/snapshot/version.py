@@ -4,17 +4,17 @@ chain ordered for each. Pure; what is wrong goes to the ordering's findings."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time
 from typing import Any
 
 from gateway.core.durations import seconds
 from gateway.core.findings import Finding, Place
 from gateway.core.kinds import BackendKinds, Kinds
 from gateway.manifest.bundle import Bundle, ContractPart
-from gateway.manifest.documents import Endpoint, Lifecycle, Operation, Steps, TopicTarget
+from gateway.manifest.documents import Endpoint, Operation, Steps, TopicTarget
 from gateway.manifest.environment import fill
 from gateway.snapshot.configs import check_config, check_steps, condition_fits, place_of
 from gateway.snapshot.entity_sets import odata_spec
+from gateway.snapshot.lifecycle import lifecycle_spec
 from gateway.snapshot.order import Ordering, effective
 from gateway.snapshot.routes import ODATA_PATH, OPENAPI_PATH, SOAP_PATH, shape
 from gateway.snapshot.spec import (
@@ -22,7 +22,6 @@ from gateway.snapshot.spec import (
     Binding,
     Contract,
     EndpointSpec,
-    LifecycleSpec,
     ListenerSpec,
     ODataSpec,
     OperationSpec,
@@ -74,8 +73,10 @@ class VersionCompiler:
             base_path=manifest.base_path,
             select_by=tuple(manifest.select_by),
             version_header=manifest.version_header,
+            version_query=manifest.version_query,
+            released=manifest.released,
             default=manifest.default,
-            lifecycle=_lifecycle(manifest.lifecycle),
+            lifecycle=lifecycle_spec(manifest.lifecycle),
             types=self.bundle.types,
             backends=self._backends(),
             operations=operations,
@@ -374,25 +375,6 @@ def _target(declared: Operation) -> tuple[str, str, dict[str, Any]]:
 
 def _contract(part: ContractPart) -> Contract:
     return Contract.model_validate(part.model_dump(mode="json"))
-
-
-def _lifecycle(declared: Lifecycle) -> LifecycleSpec:
-    return LifecycleSpec(
-        status=declared.status,
-        since=_moment(declared.since),
-        sunset=_moment(declared.sunset),
-        successor=declared.successor,
-        documentation=declared.documentation,
-    )
-
-
-def _moment(value: date | datetime | None) -> datetime | None:
-    """A date means its first second, a time without an offset means UTC."""
-    if value is None:
-        return None
-    if not isinstance(value, datetime):
-        return datetime.combine(value, time(), UTC)
-    return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 
 def _path(keys: Sequence[str | int]) -> str:

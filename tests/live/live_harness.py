@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
 from gateway.backend import fixed
 from gateway.core.call import Backend, Call
+from gateway.core.clock import ManualClock
 from gateway.core.errors import Forbidden
-from gateway.core.exchange import Exchange, Reply, Step, StepResult
+from gateway.core.exchange import Exchange, Head, Reply, Step, StepResult
 from gateway.core.identity import Identity
 from gateway.core.ids import id_source
-from gateway.core.kinds import BackendKind, Built, Kind, Kinds, Services, Site, Stage
+from gateway.core.kinds import BackendKind, Built, Caller, Kind, Kinds, Presented, Services, Site, Stage
 from gateway.core.live import LiveCell
 from gateway.core.memory_wire import Answer, MemoryWire
 from gateway.live.build import Settings
@@ -42,6 +43,12 @@ class Admit(BaseModel):
 
     plan: str | None = None
     unreadable: bool = False
+
+
+class Known(BaseModel):
+    """Knows applications by a header, `name` or `name/pinned version`; proves nothing."""
+
+    header: str = "X-App"
 
 
 class Tap(BaseModel):
@@ -86,6 +93,14 @@ def _admit(config: Admit, site: Site) -> Built:
     return Built(step=step)
 
 
+def _known(config: Known, _site: Site) -> Built:
+    def read(head: Head) -> Caller | None:
+        name, _, version = (head.get(config.header.lower().encode()) or b"").decode().partition("/")
+        return Caller(name, version or None) if name else None
+
+    return Built(presented=Presented(read, config.header))
+
+
 def _tap(config: Tap, _site: Site) -> Built:
     def tap(_exchange: Exchange) -> Callable[[bytes, bool], bytes]:
         return lambda data, _end: data + config.letter.encode() if data else data
@@ -103,6 +118,7 @@ KINDS: Kinds = {
         Kind("guard", Note, _note, protects=True),
         Kind("admit", Admit, _admit, protects=True),
         Kind("tap", Tap, _tap),
+        Kind("known", Known, _known, protects=True),
     )
 }  # fmt: skip
 
@@ -163,7 +179,8 @@ class World:
 
     def __post_init__(self) -> None:
         self.live = LiveCell(build_router(()), ids=id_source("id"))
-        services = Services(seen=self.seen)
+        self.clock = ManualClock()
+        services = Services(seen=self.seen, clock=self.clock)
         self.backend_kinds = {
             "fixed": fixed.KIND,
             "python": BackendKind("python", None, None, None, self._bind),
@@ -182,12 +199,14 @@ class World:
     def _bind(self, _config: Any, _connection: Any, _operation: Operation, _types: Types, _services: Any) -> Backend:
         return Held(self.go, 1)
 
-    async def compile(self, *texts: str) -> Snapshot:
-        return compile(await source("---\n".join(texts)), {}, KINDS, self.backend_kinds)
+    async def compile(self, *texts: str, **more: Any) -> Snapshot:
+        """`more` are members of the source: `canaries`, `lifecycles`."""
+        made = replace(await source("---\n".join(texts)), **more)
+        return compile(made, {}, KINDS, self.backend_kinds)
 
-    async def serve(self, *texts: str) -> None:
+    async def serve(self, *texts: str, **more: Any) -> None:
         """These documents, and nothing else."""
-        self.swapper.swap(await self.swapper.prepare(await self.compile(*texts)))
+        self.swapper.swap(await self.swapper.prepare(await self.compile(*texts, **more)))
 
     async def request(self, method: str, target: str, body: bytes = b"", **headers: str) -> Answer:
         fields = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]

@@ -119,8 +119,10 @@ async def test_a_header_chooses_the_version_and_the_default_answers_without(
     assert (await shop.request("GET", "/shop/a", **headers)).body == body
 
 
-async def test_the_path_wins_where_it_names_a_version(shop: World) -> None:
-    assert (await shop.request("GET", "/shop/v1/a", Api_Version="v2")).body == b'"v1"'
+async def test_a_header_that_names_another_version_than_the_path_is_refused(shop: World) -> None:
+    answer = await shop.request("GET", "/shop/v1/a", Api_Version="v2")
+    assert (answer.status, b"conflicting_versions" in answer.body) == (400, True)
+    assert (await shop.request("GET", "/shop/v1/a", Api_Version="v1")).body == b'"v1"'
 
 
 @pytest.mark.parametrize(

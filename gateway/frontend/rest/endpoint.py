@@ -35,10 +35,11 @@ def rest_endpoint(
     component: str,
     version: str,
     location: Location | None = None,
+    vendor: bytes | None = None,
 ) -> TypedEndpoint:
     """`path_parameters` are the template's names in order; `exchange.params` holds their raw segments.
     `location` makes the `Location` of a reply of the output (a topic's status URL). DocumentsRefused when `check`
-    finds something."""
+    finds something. `vendor`: a JSON media type of the API's own that clients may ask for, too."""
     findings = check(spec, operation, types, path_parameters)
     if findings:
         raise DocumentsRefused(findings)
@@ -48,18 +49,25 @@ def rest_endpoint(
         readings(bound, path_parameters, types),
         _body_reading(bound, operation, types),
         (component, version),
+        vendor.partition(b"/")[2] if vendor is not None else None,
     )
     return TypedEndpoint(decode, _encoder(spec, operation, types, location), needs_body=bound.takes_body)
 
 
-def _decoder(operation: Operation, parameters: tuple[Reading, ...], body: Reading, facts: tuple[str, str]) -> Step:
+def _decoder(
+    operation: Operation,
+    parameters: tuple[Reading, ...],
+    body: Reading,
+    facts: tuple[str, str],
+    vendor: bytes | None,
+) -> Step:
     name, answers = operation.name, operation.output is not None
     component, version = facts
 
     def decode(exchange: Exchange) -> None:
         exchange.operation = name
         if answers:
-            require_json_accepted(exchange.head)
+            require_json_accepted(exchange.head, vendor)
         input_: Input = {}
         errors: Errors = []
         for reading in parameters:

@@ -49,10 +49,12 @@ def _is_json(value: bytes) -> bool:
     return type_ == b"application" and (subtype == b"json" or subtype.endswith(b"+json"))
 
 
-def require_json_accepted(head: Head) -> None:
-    """NotAcceptable when `Accept` rules out application/json."""
+def require_json_accepted(head: Head, vendor: bytes | None = None) -> None:
+    """NotAcceptable when `Accept` rules out application/json, and the API's own subtype if it has one."""
     given = head.get(b"accept")
     if given is None or given in _ANY_TYPES or accepts(given):
+        return
+    if vendor is not None and accepts(given, b"application", vendor):
         return
     raise NotAcceptable(
         "This endpoint answers application/json, which the request's Accept header rules out.",
