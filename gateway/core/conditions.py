@@ -6,14 +6,14 @@
 All keys of a mapping must hold. A matcher is a scalar (equals), a list (one of), or a mapping of `equals`, `in`,
 `prefix`, `pattern` (of the whole value) and `present`, of which all must hold. A value that is absent equals nothing;
 of a repeated header field, query parameter or a claim that is a list, one value has to match. Methods compare with
-case.
+case. `cel` holds an expression for what the others cannot say (`core/expressions.py`).
 Evaluation may raise a BadRequest (a query that cannot be decoded); what an error means is the chain's to decide.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
@@ -29,6 +29,7 @@ Match = Callable[[Sequence[str]], bool]
 Test = Callable[[str], bool]
 
 _WORDS: Final = ("equals", "in", "prefix", "pattern", "present")
+EXPRESSIONS: Final = "gateway.core.expressions"  # loaded where a condition holds an expression
 _LONGEST_PATTERN: Final = 1000  # characters
 _bad_escape: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
 
@@ -48,8 +49,6 @@ def compile_condition(spec: Mapping[str, Any], path: str = "when") -> Condition:
 
 
 def _unknown(path: str, key: str) -> str:
-    if key == "cel":
-        return f"{path}.cel: expressions are not offered yet; write the condition with {', '.join(_KEYS)}"
     return f"{path}.{key}: no such key; there are {', '.join(_KEYS)}"
 
 
@@ -63,6 +62,31 @@ def _any(spec: Any, path: str) -> Condition:
 def _not(spec: Any, path: str) -> Condition:
     inner = compile_condition(spec, path)
     return lambda exchange: not inner(exchange)
+
+
+def _expression(spec: Any, path: str) -> Condition:
+    from gateway.core.expressions import compile_expression  # with its library, only where one is used
+
+    if not isinstance(spec, str):
+        raise ValueError(f"{path}: write an expression as text")
+    try:
+        return compile_expression(spec)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def expressions(when: Any) -> Iterator[str]:
+    """The expressions of a condition."""
+    for key, value in when.items() if isinstance(when, Mapping) else ():
+        if key == "cel" and isinstance(value, str):
+            yield value
+        for inner in value if key == "any" and isinstance(value, list | tuple) else (value,):
+            yield from expressions(inner) if key in {"any", "not"} else ()
+
+
+def names_operation(when: Mapping[str, Any] | None) -> bool:
+    """Whether a condition looks at the operation that runs."""
+    return when is not None and any("operation" in text for text in expressions(when))
 
 
 # what is looked at
@@ -251,4 +275,5 @@ _KEYS: Final[Mapping[str, Callable[[Any, str], Condition]]] = {
     "plan": _one(_plan),
     "any": _any,
     "not": _not,
+    "cel": _expression,
 }

@@ -65,12 +65,24 @@ class Unauthorized(Problem):
     status, title, code = 401, "Authentication required", "unauthorized"
 
 
+class Unpresented(Unauthorized):
+    """No credential of this kind is there, so that another way in may be tried (`any-of`). A client sees any 401."""
+
+    code = "unauthorized"
+
+
 class Forbidden(Problem):
     status, title, code = 403, "Not allowed", "forbidden"
 
 
 class ApplicationSuspended(Forbidden):
     title, code = "The application is suspended", "application_suspended"
+
+
+class InsufficientScope(Forbidden):
+    """RFC 6750 section 3.1."""
+
+    title, code = "The credential does not reach so far", "insufficient_scope"
 
 
 class NotFound(Problem):
@@ -151,6 +163,18 @@ class Unavailable(Problem):
 
 class StoreUnavailable(Unavailable):
     title, code = "The store cannot be reached", "store_unavailable"
+
+
+class Undecidable(Unavailable):
+    """Whether the caller may pass cannot be told now, so nobody does (CASES C49)."""
+
+    title, code = "It cannot be decided now", "undecidable"
+
+
+class Overloaded(Unavailable):
+    """More of this work waits than is taken; asking again helps."""
+
+    title, code = "Too much of this work waits", "overloaded"
 
 
 class GatewayTimeout(Problem):

@@ -62,6 +62,7 @@ class Site:
     step: str
     services: Services
     facts: Mapping[str, str] = field(default_factory=dict)
+    kinds: Kinds = field(default_factory=dict)  # of this gateway: for steps that hold others
 
     @property
     def counter(self) -> str:
@@ -106,7 +107,11 @@ class Kind(Generic[C]):
     """`name` is what documents `use`; `protects` tells that an endpoint with this step is not open to everybody.
     `example` is a configuration that holds, shown to people and measured in `benchmarks`. `libraries` are modules that
     `build` imports when it is called, as nodes without such a step never load them: they are imported in a thread
-    before. `family` is the heading under which kinds are listed."""
+    before. `family` is the heading under which kinds are listed.
+
+    `stage_of` tells the stage of a configuration as it is written, where that differs. `by_operation`: it decides on
+    the operation that runs, so that before a SOAP service or an OData root it waits until that is known (DESIGN 5).
+    `holds` names the setting that lists steps of other kinds, each with `use` and `with`."""
 
     name: str
     config: type[C]
@@ -118,6 +123,9 @@ class Kind(Generic[C]):
     family: Family = "transformation"
     example: Mapping[str, Any] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
+    stage_of: Callable[[Mapping[str, Any]], Stage] | None = None
+    by_operation: bool = False
+    holds: str = ""
 
 
 Kinds = Mapping[str, Kind[Any]]

@@ -152,7 +152,8 @@ class _ChainBuilder:
 
     def _rest(self, endpoint: EndpointSpec) -> Chain:
         ending = self._relay(endpoint) if endpoint.relay else self._typed(endpoint)
-        facts = self._facts(endpoint.key, "rest", "relay" if endpoint.relay else "call")
+        lane = "relay" if endpoint.relay else "call"
+        facts = self._facts(endpoint.key, "rest", lane, endpoint.operation)
 
         def chain(slots: tuple[Slot, ...]) -> Chain:
             return endpoint_chain(f"{self.spec.name} {endpoint.key}", slots, ending, self.frame, render, facts)
@@ -202,12 +203,12 @@ class _ChainBuilder:
         """The mount's chain leads to its endpoints' chains, each plan's variant to theirs."""
         endpoints = {_name(each): each for each in self.spec.endpoints if each.protocol == protocol}
         base = {name: self._slots(each) for name, each in endpoints.items()}
-        shared = common(list(base.values()))
+        planned = {plan: {name: self._slots(each, plan) for name, each in endpoints.items()} for plan in self.plans}
+        shared = min(common(list(slots.values())) for slots in (base, *planned.values()))
         self._offer_preflight(protocol, next(iter(base.values()), ())[:shared])
         own = self._endings(protocol, mount)
         variants = {}
-        for plan in self.plans:
-            slots = {name: self._slots(each, plan) for name, each in endpoints.items()}
+        for plan, slots in planned.items():
             chains = {name: self._mounted(protocol, mount, name, own[name], shared, slots[name]) for name in endpoints}
             variants[plan] = {name: replace(chain, plan=plan) for name, chain in chains.items()}
         chains = {
@@ -235,7 +236,7 @@ class _ChainBuilder:
         self, protocol: str, mount: Mount, name: str, ending: Ending, shared: int, slots: tuple[Slot, ...]
     ) -> Chain:
         key = f"{protocol} {name}"
-        facts = self._facts(key, protocol, "call")
+        facts = self._facts(key, protocol, "call", name)
         return mounted_chain(f"{self.spec.name} {key}", shared, slots, ending, self.frame, mount, facts)
 
     def _dispatching(
@@ -301,7 +302,9 @@ class _ChainBuilder:
             self.live.presented = next((each.built.presented for each in slots if each.built.presented), None)
         return slots
 
-    def _facts(self, endpoint: str, protocol: str, lane: str) -> dict[str, str]:
+    def _facts(self, endpoint: str, protocol: str, lane: str, operation: str = "") -> dict[str, str]:
+        """`operation`: what runs, for steps that decide on it: an operation, an entity set; empty for a relay, a
+        document, and a mount that has not found out yet."""
         return {
             "component": self.spec.component,
             "version": self.spec.version,
@@ -309,6 +312,7 @@ class _ChainBuilder:
             "endpoint": endpoint,
             "protocol": protocol,
             "lane": lane,
+            "operation": operation,
         }
 
 

@@ -198,11 +198,11 @@ def call(operation: str, backend: Backend, encode: Encode) -> Step:
 
 
 def common(lists: Sequence[Sequence[Slot]]) -> int:
-    """How many slots all lists begin with that need no more than the head."""
+    """How many slots all lists begin with that need neither more than the head nor the operation."""
     count = 0
     for slots in zip(*lists, strict=False):
         first = slots[0]
-        if first.stage != Stage.HEAD or any(slot.spec != first.spec for slot in slots):
+        if first.stage != Stage.HEAD or first.by_operation or any(slot.spec != first.spec for slot in slots):
             break
         count += 1
     return count

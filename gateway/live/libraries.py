@@ -10,8 +10,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from gateway.core.conditions import EXPRESSIONS, expressions
 from gateway.core.kinds import Kinds
 from gateway.snapshot.spec import StepSpec, VersionSpec
+from gateway.snapshot.stages import uses
 
 Plans = Mapping[str, tuple[StepSpec, ...]]
 
@@ -29,8 +31,10 @@ def needed(spec: VersionSpec, plans: Plans, kinds: Kinds) -> Iterator[str]:
     if any(backend.kind == "sql" for backend in spec.backends.values()):
         yield SQL
     lists = [*(endpoint.steps for endpoint in spec.endpoints), *plans.values()]
-    for use in sorted({step.use for steps in lists for step in steps}):
+    for use in sorted({use for steps in lists for step in steps for use in uses(step, kinds)}):
         yield from kinds[use].libraries
+    if any(text for steps in lists for step in steps for text in expressions(step.when)):
+        yield EXPRESSIONS
 
 
 async def load(spec: VersionSpec, plans: Plans, kinds: Kinds) -> None:

@@ -14,6 +14,7 @@ from gateway.core.kinds import Built, Kinds, Services, Site, Stage
 from gateway.core.secrets import Secret
 from gateway.manifest.environment import reveal
 from gateway.snapshot.spec import StepSpec
+from gateway.snapshot.stages import by_operation, stage
 
 log: Final = logging.getLogger("gateway")
 
@@ -27,6 +28,7 @@ class Slot:
     reply_stage: Stage
     built: Built
     run: Step
+    by_operation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,13 +87,13 @@ def build_slots(
 def _slot(step: StepSpec, component: str, version: str, endpoint: str, builder: Builder, shared: Shared) -> Slot:
     kind = builder.kinds[step.use]
     config = kind.config.model_validate(reveal(step.config, builder.secrets))
-    site = _Place(component, version, endpoint, step.scope, step.id, builder.services)
+    site = _Place(component, version, endpoint, step.scope, step.id, builder.services, kinds=builder.kinds)
     built = kind.build(config, site)
     object.__setattr__(site, "built", True)
     run = built.step or passes
     if step.when is not None:
         run = _guarded(run, step, kind.protects, built.otherwise or passes)
-    slot = Slot(step, kind.stage, kind.reply_stage, built, run)
+    slot = Slot(step, stage(step, builder.kinds), kind.reply_stage, built, run, by_operation(step, builder.kinds))
     if not site.asked:
         shared.keep(slot)
     return slot

@@ -17,7 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core import headers
 from gateway.core.clock import Clock
-from gateway.core.errors import ApplicationSuspended, BadRequest, Forbidden, Problem, StoreUnavailable, Unauthorized
+from gateway.core.errors import (
+    ApplicationSuspended,
+    BadRequest,
+    Forbidden,
+    Problem,
+    StoreUnavailable,
+    Unauthorized,
+    Unpresented,
+)
 from gateway.core.exchange import Exchange, Head, Switch
 from gateway.core.identity import Holds, Identity
 from gateway.core.kinds import Built, Caller, Kind, Presented, Site
@@ -108,7 +116,7 @@ def build(config: ApiKey, site: Site) -> Built:
     def presented_digest(exchange: Exchange) -> bytes:
         digest = digest_of(exchange.head)
         if digest is None:
-            raise Unauthorized(missing, headers=challenge)
+            raise Unpresented(missing, headers=challenge)
         return digest
 
     def authenticate(exchange: Exchange) -> Switch | None:

@@ -11,10 +11,11 @@ from pydantic import BaseModel, ValidationError
 
 from gateway.core.conditions import compile_condition
 from gateway.core.findings import Finding, Place
-from gateway.core.kinds import Kinds
+from gateway.core.kinds import Kind, Kinds
 from gateway.manifest import texts
 from gateway.manifest.plain_words import needed
 from gateway.snapshot.spec import StepSpec
+from gateway.snapshot.stages import held
 
 Loc = tuple[int | str, ...]
 
@@ -99,8 +100,25 @@ def check_steps(steps: Iterable[StepSpec], kinds: Kinds) -> list[Finding]:
         named = step.id.partition("/")[0]
         what = f"`{step.use}` of the policy `{named}`" if "/" in step.id else f"`{step.use}`"
         findings += check_config(kind.config, step.config, place, what)
+        findings += _check_held(kind, step, kinds, place, what)
         if step.when is not None:
             findings += _check_condition(step, place)
+    return findings
+
+
+def _check_held(kind: Kind[Any], step: StepSpec, kinds: Kinds, place: Place, what: str) -> list[Finding]:
+    """The steps that a step holds: of the same family, none of which holds others."""
+    findings: list[Finding] = []
+    offered = sorted(name for name, each in kinds.items() if each.family == kind.family and not each.holds)
+    for index, use, config in held(kind.holds, step.config):
+        where = f"{what}, `{kind.holds}.{index}`"
+        if use in offered:
+            findings += check_config(kinds[use].config, config, place, f"{where} (`{use}`)")
+        elif use:
+            near = difflib.get_close_matches(use, offered, 1)
+            hint = f"Did you mean `{near[0]}`?" if near else f"There are: {', '.join(offered)}."
+            message = f"{where}: `{use}` is no kind of {kind.family} that can stand here."
+            findings.append(Finding(place, "unknown_kind", message, hint))
     return findings
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from gateway.core.errors import BadRequest, InvalidInput
@@ -16,6 +16,9 @@ from gateway.snapshot.choice import Chooser
 from gateway.snapshot.order import overlay
 from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, matches, rank, roots, segments_of
 from gateway.snapshot.spec import CANARY, EndpointSpec, Snapshot, StepSpec, VersionSpec
+from gateway.snapshot.stages import before_dispatch, stage
+
+_MOUNTS: Final = ("soap", "odata")
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +323,9 @@ def _shared(lists: list[tuple[StepSpec, ...]]) -> tuple[StepSpec, ...]:
 
 def _describe(version: VersionSpec, endpoint: EndpointSpec, kinds: Kinds, found: Explanation) -> None:
     found.endpoint = endpoint.key
-    found.steps = list(chain_lines(endpoint, kinds))
+    mounted = [each.steps for each in version.endpoints if each.protocol == endpoint.protocol]
+    shared = before_dispatch(mounted, kinds) if endpoint.protocol in _MOUNTS else None
+    found.steps = list(chain_lines(endpoint, kinds, shared))
     found.backend = _backend(version, endpoint)
     life = version.lifecycle
     found.outcome = f"410: {version.name} is retired" if life.status == "retired" else f"runs {endpoint.key}"
@@ -332,26 +337,40 @@ def _describe(version: VersionSpec, endpoint: EndpointSpec, kinds: Kinds, found:
             found.outcome += f", and answers 503 in {len(life.brownouts)} brownout(s)"
 
 
-def chain_lines(endpoint: EndpointSpec, kinds: Kinds) -> Iterator[Line]:
-    """Every step as it will run, with `buffer` and `decode` where the compiler puts them."""
-    ordered = sorted(endpoint.steps, key=lambda step: kinds[step.use].stage if step.use in kinds else Stage.HEAD)
+def chain_lines(endpoint: EndpointSpec, kinds: Kinds, shared: int | None = None) -> Iterator[Line]:
+    """Every step as it will run, with `buffer` and `decode` where the compiler puts them. `shared`: how many steps a
+    mount runs before it knows the operation; `dispatch` stands behind them."""
+    ordered = sorted(endpoint.steps, key=lambda step: stage(step, kinds))
     typed = not endpoint.relay and not endpoint.document
     reads = typed and _reads_body(endpoint)
     buffered = decoded = False
-    for step in ordered:
-        stage = kinds[step.use].stage if step.use in kinds else Stage.HEAD
-        if not buffered and (stage == Stage.BODY or (stage == Stage.CALL and reads)):
+    for index, step in enumerate(ordered):
+        if index == shared:
+            yield from _dispatch(endpoint.protocol)
+            buffered = endpoint.protocol == "soap"
+        at = stage(step, kinds)
+        if not buffered and (at == Stage.BODY or (at == Stage.CALL and reads)):
             yield Line("buffer", "buffer", "BODY")
             buffered = True
-        if stage == Stage.CALL and typed and not decoded:
+        if at == Stage.CALL and typed and not decoded:
             yield Line("decode", f"decode({endpoint.protocol})", "CALL")
             decoded = True
-        yield Line(step.id, step.use, stage.name, step.scope, step.when, step.place)
+        yield Line(step.id, step.use, at.name, step.scope, step.when, step.place)
+    if shared is not None and shared >= len(ordered):
+        yield from _dispatch(endpoint.protocol)
+        buffered = endpoint.protocol == "soap"
     if typed and not decoded:
         if reads and not buffered:
             yield Line("buffer", "buffer", "BODY")
         yield Line("decode", f"decode({endpoint.protocol})", "CALL")
     yield Line("last", "relay" if endpoint.relay else "document" if endpoint.document else "call", "LAST")
+
+
+def _dispatch(protocol: str) -> Iterator[Line]:
+    """The SOAP service finds the operation in the body, the OData root in the URL."""
+    if protocol == "soap":
+        yield Line("buffer", "buffer", "BODY")
+    yield Line("dispatch", f"dispatch({protocol})", "BODY" if protocol == "soap" else "HEAD")
 
 
 def _reads_body(endpoint: EndpointSpec) -> bool:

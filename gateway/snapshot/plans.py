@@ -9,6 +9,7 @@ from gateway.core.findings import Finding
 from gateway.core.kinds import Kinds, Stage
 from gateway.snapshot.configs import place_of
 from gateway.snapshot.spec import EndpointSpec, StepSpec, VersionSpec
+from gateway.snapshot.stages import stage
 
 Plans = Mapping[str, tuple[StepSpec, ...]]
 
@@ -58,8 +59,7 @@ class _Chain:
         self.told = self.stage(ordered[telling[-1]]) if telling else Stage.HEAD
 
     def stage(self, step: StepSpec) -> Stage:
-        kind = self.kinds.get(step.use)
-        return kind.stage if kind is not None else Stage.HEAD
+        return stage(step, self.kinds)
 
     def _protects(self, step: StepSpec) -> bool:
         kind = self.kinds.get(step.use)

@@ -70,7 +70,8 @@ def test_nobody_has_neither_application_nor_claims() -> None:
     [
         ({}, "when"),
         ({"mehtod": "GET"}, "when.mehtod"),
-        ({"cel": "true"}, "when.cel: expressions are not offered yet"),
+        ({"cel": "1 +"}, "when.cel: the expression is not CEL"),
+        ({"any": [{"cel": "nobody == 1"}]}, "when.any[0].cel: the expression asks for nobody"),
         ({"header": {"X Y": "a"}}, "when.header.X Y"),
         ({"header": "X"}, "when.header"),
         ({"header": {"X": {"equal": "a"}}}, "when.header.X.equal"),

@@ -21,6 +21,7 @@ from gateway.core.secrets import KeyHasher, Secret
 from gateway.frontend.rest.problems import render
 from gateway.relay.network import Network
 from gateway.relay.outside import Outside
+from gateway.server.kinds import POLICY_KINDS
 from gateway.store.memory_counters import MemoryCounters
 from gateway.store.store import APPLICATIONS, CREDENTIALS, KEYS, SUBSCRIPTIONS
 
@@ -57,7 +58,7 @@ class Gateway:
     def site(self, step: str = "step", scope: str = "shop@v2") -> Site:
         named = {"directory": self.directory, "counters": self.counters, "clock": self.clock}
         services = Services(self.hasher, self.outside, **named)
-        return Site("shop", "v2", "GET /orders/{id}", scope, step, services)
+        return Site("shop", "v2", "GET /orders/{id}", scope, step, services, kinds=POLICY_KINDS)
 
     def build(self, kind: Kind[Any], config: Mapping[str, Any] | None = None, step: str = "step") -> Built:
         return kind.build(kind.config.model_validate(config or {}), self.site(step))
@@ -68,12 +69,20 @@ class Gateway:
         last: Callable[[Exchange], Reply] | None = None,
         plans: Mapping[str, Chain] | None = None,
         known: Sequence[str] = ("gold", "trial"),
+        facts: Mapping[str, str] | None = None,
     ) -> Chain:
         """The plans that the gateway knows have a variant without steps of their own, unless `plans` says otherwise."""
         steps = [each.step or _pass for each in built]
         afters = [(index, each.after) for index, each in enumerate(built) if each.after is not None]
         conceals = frozenset[bytes]().union(*(each.conceals for each in built))
-        chain = Chain("test", (*steps, last or self.upstream), render, tuple(reversed(afters)), conceals=conceals)
+        chain = Chain(
+            "test",
+            (*steps, last or self.upstream),
+            render,
+            tuple(reversed(afters)),
+            conceals=conceals,
+            facts=facts or {},
+        )
         return replace(chain, plans={plan: replace(chain, plan=plan) for plan in known} | dict(plans or {}))
 
     def upstream(self, exchange: Exchange) -> Reply:

@@ -14,14 +14,12 @@ from gateway.manifest.bundle import Column, ForeignKey, Table
 from gateway.manifest.documents import Plan, Policy, Topic
 from gateway.manifest.loading import load_text
 from gateway.manifest.resolve import resolve
-from gateway.policy import anonymous, api_key, cors, headers, rate_limit, respond
+from gateway.server.kinds import POLICY_KINDS
 from gateway.snapshot.compile import Source, compile
 from gateway.snapshot.order import NamedPolicy
 from gateway.snapshot.spec import EndpointSpec, Snapshot
 
-KINDS: Kinds = {
-    kind.name: kind for kind in (api_key.KIND, anonymous.KIND, rate_limit.KIND, headers.KIND, cors.KIND, respond.KIND)
-}
+KINDS: Kinds = POLICY_KINDS
 
 
 def _never(*_arguments: Any) -> Any:

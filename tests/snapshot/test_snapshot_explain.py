@@ -106,7 +106,7 @@ async def test_a_wildcard_takes_every_method() -> None:
 async def test_soap_and_odata_mounts_are_found() -> None:
     soap = await asked("POST", "/shop/v1/soap")
     assert soap.endpoint.startswith("SOAP service")
-    assert [line.use for line in soap.steps] == ["api-key", "buffer", "decode(soap)", "call"]
+    assert [line.use for line in soap.steps] == ["api-key", "buffer", "dispatch(soap)", "decode(soap)", "call"]
     odata = await asked("GET", "/shop/v1/odata/ping()")
     assert odata.endpoint.startswith("OData service")
     assert (await asked("GET", "/shop/v1/odata/$metadata")).endpoint == "GET /odata/$metadata"

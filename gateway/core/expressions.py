@@ -1,0 +1,246 @@
+"""Expressions over an exchange in CEL, the Common Expression Language (https://cel.dev): compiled when they are
+published, evaluated for a request.
+
+    request.method == "GET" && "orders:read" in identity.scopes
+    request.headers["x-mode"] == "dry" || identity.claims.level > 3
+    arguments.amount <= 1000.0                                   (where the call is decoded)
+
+`request` has method, path, query, headers, host, scheme and client; `identity` has subject, method, application, plan,
+credential, scopes, roles and claims; `operation` is what runs; `arguments` are the call's. A header is text by its
+lower-case name; a query parameter is the list of its values. Who asks for what may be absent asks first:
+`"x-mode" in request.headers && …`, `has(identity.claims.level) && …`.
+
+An expression that errs, gives something else than true or false, or would look at too much raises `Undecided`: what
+that means is the asker's to say, and it never means yes. The language has no loops; its macros (`all`, `exists`,
+`map`, `filter`) go over lists, so that their work is bounded by what they go over before they begin.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import cel
+
+from gateway.core.conditions import decoded
+from gateway.core.exchange import Exchange
+from gateway.core.identity import ANONYMOUS, Identity
+
+Ask = Callable[[Exchange], bool]
+
+LONGEST: Final = 2000  # characters of an expression
+MOST_MACROS: Final = 8
+MOST_WORK: Final = 100_000  # elements that macros go over, about 20 ms
+_VARIABLES: Final = ("request", "identity", "operation")
+_FUNCTIONS: Final = frozenset(
+    (
+        "bytes", "contains", "double", "duration", "dyn", "endsWith", "getDate", "getDayOfMonth", "getDayOfWeek",
+        "getDayOfYear", "getFullYear", "getHours", "getMilliseconds", "getMinutes", "getMonth", "getSeconds", "int",
+        "matches", "size", "startsWith", "string", "timestamp", "type", "uint",
+    )
+)  # fmt: skip
+_TEXT: Final = re.compile(
+    r"""[rRbB]{0,2}(?:'{3}(?:\\.|[^\\])*?'{3}|"{3}(?:\\.|[^\\])*?"{3}|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL
+)
+_MACRO: Final = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*(\()\s*([A-Za-z_]\w*)?")
+_NAMED: Final = re.compile(r"[A-Za-z_]\w*")
+
+
+class Undecided(Exception):
+    """An expression gave no answer. The text is for the log: it may tell of the request."""
+
+
+class Absent(Undecided):
+    """The expression asks for something that this request does not have."""
+
+
+def compile_expression(text: str, arguments: bool = False) -> Ask:
+    """A function that tells whether the expression holds; it raises Undecided. `arguments`: the call's may be asked
+    for. ValueError says what is wrong with the text."""
+    if len(text) > LONGEST:
+        raise ValueError(f"an expression has at most {LONGEST} characters")
+    bare = _TEXT.sub('""', text)
+    if len(_macros(bare)) > MOST_MACROS:
+        raise ValueError(f"an expression has at most {MOST_MACROS} macros (all, exists, map, filter)")
+    program = _compiled(text)
+    _check_names(program, bare, arguments)
+    read = _reader(program.variables(), text)
+    work = _work(bare)
+
+    def holds(exchange: Exchange) -> bool:
+        variables = read(exchange)
+        if work is not None and work(variables) > MOST_WORK:
+            raise Undecided("the expression would look at too much")
+        return _evaluate(program, variables)
+
+    return holds
+
+
+def _compiled(text: str) -> cel.Program:
+    try:
+        return cel.compile(text)
+    except ValueError as error:
+        lines = [line.strip() for line in str(error).splitlines() if "ERROR" in line]
+        reason = lines[0].partition("ERROR: <input>:")[2] if lines else "it cannot be read"
+        raise ValueError(f"the expression is not CEL, at {reason[:200]}") from None
+
+
+def _check_names(program: cel.Program, bare: str, arguments: bool) -> None:
+    bound = set(_macros(bare).values())
+    known = {*_VARIABLES, "arguments"} if arguments else set(_VARIABLES)
+    if "arguments" in program.variables() and not arguments and "arguments" not in bound:
+        raise ValueError("`arguments` are there where the call is decoded; write `stage: call` in a step of kind cel")
+    if unknown := sorted(set(program.variables()) - known - bound - {"int", "string", "double", "bool"}):
+        raise ValueError(f"the expression asks for {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    named = {name for name in program.functions() if _NAMED.fullmatch(name)}
+    if unknown := sorted(named - _FUNCTIONS):
+        raise ValueError(f"the expression calls {', '.join(unknown)}; there are {', '.join(sorted(_FUNCTIONS))}")
+
+
+def _evaluate(program: cel.Program, variables: dict[str, Any]) -> bool:
+    try:
+        value = program.execute(variables)
+    except KeyError as error:
+        raise Absent(f"the request has no {error.args[0] if error.args else 'such value'}") from None
+    except Exception as error:  # whatever the library raises for what it cannot do
+        raise Undecided(f"{type(error).__name__}: {str(error)[:200]}") from None
+    if not isinstance(value, bool):
+        raise Undecided(f"the expression gave {type(value).__name__}, not true or false")
+    return value
+
+
+# how much work there is
+
+
+def _work(bare: str) -> Callable[[Mapping[str, Any]], int] | None:
+    """A bound of what the macros go over: the elements of all variables and lists that are written out, to the power
+    of how deep macros stand within macros. None: there are no macros."""
+    depth = _depth(bare)
+    if not depth:
+        return None
+    joins, written = bare.count("+") + 1, bare.count(",") + 1
+
+    def work(variables: Mapping[str, Any]) -> int:
+        return int((_size(variables) * joins + written) ** depth)
+
+    return work
+
+
+def _macros(bare: str) -> dict[int, str]:
+    """Where each macro's parenthesis opens: the name that it binds."""
+    return {match.start(1): match[2] or "" for match in _MACRO.finditer(bare)}
+
+
+def _depth(bare: str) -> int:
+    """How deep macros stand within macros."""
+    starts = _macros(bare)
+    stack: list[bool] = []
+    deepest = 0
+    for index, letter in enumerate(bare):
+        if letter == "(":
+            stack.append(index in starts)
+            deepest = max(deepest, sum(stack))
+        elif letter == ")" and stack:
+            stack.pop()
+    return deepest
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + sum(map(_size, value.values()))
+    return 1 + sum(map(_size, value)) if isinstance(value, list) else 1
+
+
+# what an expression sees
+
+
+def _reader(names: list[str], text: str) -> Callable[[Exchange], dict[str, Any]]:
+    """Only what the expression names is made for it."""
+    parts = {name: _PARTS[name] for name in names if name in _PARTS}
+    if "request" in parts:
+        parts["request"] = _request_reader(text)
+
+    def read(exchange: Exchange) -> dict[str, Any]:
+        return {name: part(exchange) for name, part in parts.items()}
+
+    return read
+
+
+def _request_reader(text: str) -> Callable[[Exchange], dict[str, Any]]:
+    fields = {name: part for name, part in _REQUEST.items() if name in text}
+    return lambda exchange: {name: part(exchange) for name, part in fields.items()}
+
+
+def _headers(exchange: Exchange) -> dict[str, str]:
+    """Repeated ones joined as RFC 9110 section 5.3 says."""
+    found: dict[str, str] = {}
+    for name, value in exchange.head.fields:
+        key, text = name.decode("latin-1"), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
+def _query(exchange: Exchange) -> dict[str, list[str]]:
+    """BadRequest for a query that cannot be decoded."""
+    found: dict[str, list[str]] = {}
+    for pair in exchange.head.query.split(b"&"):
+        if pair:
+            name, _, value = pair.partition(b"=")
+            found.setdefault(decoded(name), []).append(decoded(value))
+    return found
+
+
+def _identity(exchange: Exchange) -> dict[str, Any]:
+    identity: Identity = exchange.identity or ANONYMOUS
+    return {
+        "subject": identity.subject,
+        "method": identity.method,
+        "application": identity.application,
+        "plan": identity.plan,
+        "credential": identity.credential,
+        "scopes": sorted(identity.scopes),
+        "roles": sorted(identity.roles),
+        "claims": plain(identity.claims),
+    }
+
+
+def _arguments(exchange: Exchange) -> Any:
+    if exchange.call is None:
+        raise Undecided("the call is not decoded yet")
+    return plain(exchange.call.input)
+
+
+def plain(value: Any) -> Any:
+    """A canonical value (`schema/types.py`) as CEL has it: dates, times and identifiers as their text."""
+    if value is None or isinstance(value, str | bool | int | float | bytes):
+        return value
+    if isinstance(value, Mapping):
+        return {str(name): plain(each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each) for each in value]
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+_REQUEST: Final[Mapping[str, Callable[[Exchange], Any]]] = {
+    "method": lambda exchange: exchange.head.method.decode("latin-1"),
+    "path": lambda exchange: exchange.head.path.decode("latin-1"),
+    "host": lambda exchange: exchange.head.host.decode("latin-1"),
+    "query": _query,
+    "headers": _headers,
+    "scheme": lambda exchange: exchange.head.peer.scheme,
+    "client": lambda exchange: exchange.head.peer.client,
+}
+
+_PARTS: Final[Mapping[str, Callable[[Exchange], Any]]] = {
+    "request": _request_reader(" ".join(_REQUEST)),
+    "identity": _identity,
+    "operation": lambda exchange: exchange.chain.facts.get("operation", ""),
+    "arguments": _arguments,
+}

@@ -1,0 +1,144 @@
+"""`any-of`: several ways to authenticate; the first whose credential is there decides.
+
+    {use: any-of, with: {steps: [{use: api-key}, {use: basic, with: {…}}, {use: anonymous, with: {plan: trial}}]}}
+
+A credential that is there and wrong is refused: the next way is not tried, `anonymous` neither. Where none is there the
+caller hears of all ways. No credential of any of them goes on to the backend, whichever decided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.core.errors import Unauthorized, Unpresented
+from gateway.core.exchange import Exchange, Reply
+from gateway.core.kinds import Built, Kind, Site, Stage
+
+OPEN = "anonymous"
+
+
+class Way(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    use: str = Field(min_length=1, description="an authenticating kind")
+    with_: dict[str, Any] = Field(default_factory=dict, alias="with", description="its settings")
+
+
+class AnyOf(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    steps: tuple[Way, ...] = Field(min_length=1, description="tried in this order")
+
+    @model_validator(mode="after")
+    def _reachable(self) -> AnyOf:
+        if OPEN in [each.use for each in self.steps[:-1]]:
+            raise ValueError(f"`{OPEN}` lets everybody in, so that nothing behind it is tried; put it last")
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """What is tried, in order. `aside`: what runs of those that did not decide, for each that does."""
+
+    steps: Sequence[Callable[[Exchange], Any]]
+    aside: Sequence[tuple[Callable[[Exchange], None], ...]]
+
+    def enter(self, exchange: Exchange, first: int, missed: list[Unpresented]) -> Any:
+        """What the deciding step returns. Unauthorized when none has a credential."""
+        for index in range(first, len(self.steps)):
+            try:
+                result = self.steps[index](exchange)
+            except Unpresented as problem:
+                missed.append(problem)
+                continue
+            if asyncio.iscoroutine(result):
+                return self._later(exchange, index, result, missed)
+            self._conceal(exchange, index)
+            return result
+        raise _nothing(missed)
+
+    async def _later(self, exchange: Exchange, index: int, waiting: Any, missed: list[Unpresented]) -> Any:
+        """Of a step that can only tell after a wait that its credential is not there."""
+        try:
+            result = await waiting
+        except Unpresented as problem:
+            missed.append(problem)
+        else:
+            self._conceal(exchange, index)
+            return result
+        result = self.enter(exchange, index + 1, missed)
+        return await result if asyncio.iscoroutine(result) else result
+
+    def _conceal(self, exchange: Exchange, decided: int) -> None:
+        for aside in self.aside[decided]:
+            aside(exchange)
+
+
+def build(config: AnyOf, site: Site) -> Built:
+    built = [_built(each, site) for each in config.steps]
+    aside = [
+        tuple(other.otherwise for other in built if other is not each and other.otherwise is not None) for each in built
+    ]
+    ways = _Ways([each.step for each in built if each.step is not None], aside)
+
+    def authenticate(exchange: Exchange) -> Any:
+        return ways.enter(exchange, 0, [])
+
+    return Built(
+        step=authenticate,
+        otherwise=_all([each.otherwise for each in built if each.otherwise is not None]),
+        after=_afters([each.after for each in built if each.after is not None]),
+        conceals=frozenset[bytes]().union(*(each.conceals for each in built)),
+    )
+
+
+def _built(way: Way, site: Site) -> Built:
+    kind = site.kinds.get(way.use)
+    if kind is None or kind.family != "authentication" or kind.holds:
+        raise ValueError(f"`{way.use}` is no kind of authentication that can stand in any-of")
+    if kind.stage != Stage.HEAD or kind.stage_of is not None:
+        raise ValueError(f"`{way.use}` needs more than the head, so that any-of cannot try it; use it as a step")
+    built = kind.build(kind.config.model_validate(way.with_), site)
+    if built.step is None or built.request_tap is not None or built.response_tap is not None:
+        raise ValueError(f"`{way.use}` does not authenticate by its step alone; use it as a step")
+    return built
+
+
+def _all(every: list[Callable[[Exchange], None]]) -> Callable[[Exchange], None] | None:
+    def run(exchange: Exchange) -> None:
+        for each in every:
+            each(exchange)
+
+    return run if every else None
+
+
+def _afters(every: list[Callable[[Exchange, Reply], None]]) -> Callable[[Exchange, Reply], None] | None:
+    def run(exchange: Exchange, reply: Reply) -> None:
+        for each in reversed(every):
+            each(exchange, reply)
+
+    return run if every else None
+
+
+def _nothing(missed: list[Unpresented]) -> Unauthorized:
+    """Every way in, with its challenge (RFC 9110 section 11.6.1)."""
+    said = dict.fromkeys(field for problem in missed for field in problem.headers)
+    text = " ".join(dict.fromkeys(problem.detail for problem in missed if problem.detail))
+    return Unauthorized(f"One of these is needed. {text}".strip(), headers=list(said))
+
+
+KIND = Kind(
+    "any-of",
+    AnyOf,
+    build,
+    protects=True,
+    summary="Several ways to authenticate: the first whose credential is there decides",
+    family="authentication",
+    example={"steps": [{"use": "api-key"}, {"use": "anonymous"}]},
+    holds="steps",
+)
