@@ -12,6 +12,7 @@ from gateway.policy import (
     anonymous,
     any_of,
     api_key,
+    basic,
     cel,
     cors,
     headers,
@@ -26,6 +27,7 @@ _AUTHENTICATION: Final = (
     api_key.KIND,
     anonymous.KIND,
     any_of.KIND,
+    basic.KIND,
 )
 _AUTHORISATION: Final = (
     scopes.KIND,

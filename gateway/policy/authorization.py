@@ -1,0 +1,32 @@
+"""The Authorization field (RFC 9110 section 11.6.2), as several authenticating kinds read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from gateway.core.errors import BadRequest
+from gateway.core.exchange import Exchange
+from gateway.core.headers import finder
+
+FIELD: Final = b"authorization"
+LONGEST: Final = 8192  # bytes of a credential
+
+
+def reader(scheme: str, longest: int = LONGEST) -> Callable[[Exchange], bytes | None]:
+    """What stands behind `scheme`; None when no such credential is there. In two places it is refused (CASES C41)."""
+    find = finder(FIELD)
+    start = scheme.lower().encode() + b" "
+
+    def read(exchange: Exchange) -> bytes | None:
+        values = find(exchange.head.block)
+        ours = [value for value in values if value[: len(start)].lower() == start]
+        if not ours:
+            return None
+        if len(values) > 1:
+            raise BadRequest("A request has one Authorization field. Send one credential in it.")
+        if len(ours[0]) > longest:
+            raise BadRequest(f"A credential of {scheme} has at most {longest} bytes.")
+        return ours[0][len(start) :].strip()
+
+    return read
