@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.errors import Unauthorized, Unpresented
-from gateway.core.exchange import Exchange, Reply
+from gateway.core.exchange import After, Exchange, Reply
 from gateway.core.kinds import Built, Kind, Site, Stage
 
 OPEN = "anonymous"
@@ -117,7 +117,9 @@ def _all(every: list[Callable[[Exchange], None]]) -> Callable[[Exchange], None] 
     return run if every else None
 
 
-def _afters(every: list[Callable[[Exchange, Reply], None]]) -> Callable[[Exchange, Reply], None] | None:
+def _afters(every: list[After]) -> After | None:
+    """None of them waits: a way that authenticates reads no reply's body."""
+
     def run(exchange: Exchange, reply: Reply) -> None:
         for each in reversed(every):
             each(exchange, reply)

@@ -138,7 +138,7 @@ class EndpointSpec(Spec):
 
 
 class BrownoutSpec(Spec):
-    """From `start` to `end`; or on each of `days` (Monday is 0) from `at` minutes after midnight (UTC), `seconds` long."""
+    """From `start` to `end`; or on each of `days` (Monday is 0) from `at` minutes after 00:00 UTC, `seconds` long."""
 
     start: datetime | None = None
     end: datetime | None = None
