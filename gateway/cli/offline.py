@@ -15,7 +15,7 @@ from gateway.live.dry import dry_build
 from gateway.manifest.transfer import gather
 from gateway.runtime.registry import Registry
 from gateway.server.environment import node_environment, reflecting
-from gateway.server.kinds import BACKEND_KINDS, POLICY_KINDS
+from gateway.server.kinds import BACKEND_KINDS, node_kinds
 from gateway.snapshot.diff import diff
 from gateway.snapshot.explain import explain
 from gateway.snapshot.spec import Snapshot
@@ -24,14 +24,14 @@ from gateway.snapshot.spec import Snapshot
 def compiled(paths: Sequence[Path], processes: Sequence[str], environment: Path | None) -> Snapshot:
     """The snapshot that these documents alone would make. DocumentsRefused with every finding."""
     here = node_environment(Settings(environment=environment))
-    values = here.values
-    resolver = Resolver(Registry.load(processes).described(), reflecting(here), values, POLICY_KINDS)
+    values, kinds = here.values, node_kinds(processes)
+    resolver = Resolver(Registry.load(processes).described(), reflecting(here), values, kinds)
     state = State()
     changes = asyncio.run(change_set(gather(paths), state, resolver, now=0.0, actor="check"))
     after = state.candidate(changes.writes)
-    snapshot = after.compile(values, POLICY_KINDS, BACKEND_KINDS)
+    snapshot = after.compile(values, kinds, BACKEND_KINDS)
     places = {bundle.name: bundle.places for bundle in after.source().bundles}
-    if findings := dry_build(snapshot, places, POLICY_KINDS, BACKEND_KINDS, here.secrets if environment else None):
+    if findings := dry_build(snapshot, places, kinds, BACKEND_KINDS, here.secrets if environment else None):
         raise DocumentsRefused(findings)
     return snapshot
 
@@ -49,4 +49,4 @@ def explained(
     headers: Mapping[str, str],
     plan: str | None = None,
 ) -> dict[str, Any]:
-    return explain(compiled(paths, processes, environment), method, url, headers, POLICY_KINDS, plan).as_json()
+    return explain(compiled(paths, processes, environment), method, url, headers, node_kinds(processes), plan).as_json()

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import output, policy_code
 from gateway.cli.client import connect
 from gateway.cli.documents import said
 from gateway.cli.options import Json, Token, Url
@@ -25,6 +25,8 @@ def groups() -> Iterator[tuple[str, typer.Typer]]:
         group = _group(name)
         if name == "policies":
             group.command("kinds")(kinds)
+            group.command("new")(policy_code.write_new)
+            group.command("test")(policy_code.try_out)
         if name == "topics":
             group.command("dead-letters")(dead_letters)
             group.command("redrive")(redrive)

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from gateway.core.call import Backend
 from gateway.core.exchange import After, Exchange, Head, Reply, Step, Tap
 
-Family = Literal["authentication", "authorisation", "traffic", "validation", "transformation"]
+Family = Literal["authentication", "authorisation", "traffic", "validation", "transformation", "own"]
 C = TypeVar("C", bound=BaseModel)
 T = TypeVar("T")
 

@@ -25,7 +25,11 @@ class Settings(BaseModel):
 
     manifests: Path | None = Field(None, description="folder of documents published at start")
     policies: Path | None = Field(None, description="folder of policies and plans applied at start")
-    processes: tuple[str, ...] = Field((), description="packages whose processes this node hosts")
+    processes: tuple[str, ...] = Field((), description="packages whose processes and policies this node hosts")
+    policies_code: tuple[str, ...] = Field((), description="packages whose policies run isolated, a process for each")
+    policies_memory: int = Field(
+        512 * 1024 * 1024, ge=64 * 1024 * 1024, description="bytes that such a process may take"
+    )
     environment: Path | None = Field(None, description="file of kind Environment: values and secrets of this node")
     store: str | None = Field(None, description="redis://, rediss://, unix:// or redis+cluster://; none: embedded")
     data: Path = Field(Path("var"), description="folder of this node's own files")

@@ -29,7 +29,7 @@ class Registry:
         findings: list[Finding] = []
         functions: dict[str, Callable[..., Any]] = {}
         for package in packages:
-            for module in _modules(package, findings):
+            for module in modules(package, findings):
                 _collect(module, functions, findings)
         processes = {name: read for name, each in functions.items() if (read := _read(each, findings)) is not None}
         if findings:
@@ -61,7 +61,7 @@ class Registry:
         return {name: self._processes[name].described() for name in sorted(self._processes)}
 
 
-def _modules(package: str, findings: list[Finding]) -> Iterator[ModuleType]:
+def modules(package: str, findings: list[Finding]) -> Iterator[ModuleType]:
     """A module, and all that lie below it."""
     module = _import(package, findings)
     if module is None:

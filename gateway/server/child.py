@@ -9,12 +9,11 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol, Self
 
 import orjson
 
 from gateway.core.settings import PREFIX
-from gateway.server.launch import Launch
 
 log: Final = logging.getLogger("gateway.supervisor")
 SILENCE: Final = 5.0  # seconds without a sign of life after which a child counts as stuck
@@ -24,6 +23,19 @@ LONGEST: Final = 10.0  # seconds between two starts of a child that ends again a
 STEADY: Final = 30.0  # seconds of life after which its earlier ends are forgotten
 
 Told = Callable[[Mapping[str, Any]], None]
+# What a process that runs the code of others may know of the node's environment.
+PLAIN: Final = ("HOME", "LANG", "LC_ALL", "LC_CTYPE", "PATH", "PYTHONPATH", "TMPDIR", "TZ", "VIRTUAL_ENV")
+
+
+class Given(Protocol):
+    """What a start is given: `dump` is written to the child's standard input, `descriptors` are inherited."""
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self: ...
+
+    @property
+    def descriptors(self) -> tuple[int, ...]: ...
+
+    def dump(self) -> bytes: ...
 
 
 def inherited(environment: Mapping[str, str]) -> dict[str, str]:
@@ -32,14 +44,27 @@ def inherited(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not name.startswith(PREFIX)}
 
 
+def plain(environment: Mapping[str, str]) -> dict[str, str]:
+    """Of a child that runs what nobody vouches for: no credential that the node was started with."""
+    return {name: environment[name] for name in PLAIN if name in environment}
+
+
 class Child:
     """`launch` makes what a start is given; `told` hears the events that the child writes on its standard output."""
 
-    def __init__(self, name: str, module: str, launch: Callable[[], Launch], told: Told | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        launch: Callable[[], Given],
+        told: Told | None = None,
+        environment: Callable[[Mapping[str, str]], dict[str, str]] = inherited,
+    ) -> None:
         self.name = name
         self._module = module
         self._launch = launch
         self._told = told
+        self._environment = environment
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = asyncio.Event()
         self.is_up = False  # it has given a sign of life
@@ -96,7 +121,7 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE if self._told else None,
                 pass_fds=launch.descriptors,
-                env=inherited(os.environ),
+                env=self._environment(os.environ),
                 start_new_session=True,  # a Ctrl-C of the terminal goes to the supervisor alone
             )
         finally:

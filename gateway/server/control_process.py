@@ -31,12 +31,13 @@ from gateway.core.findings import DocumentsRefused
 from gateway.core.secrets import KeyHasher
 from gateway.live.dry import dry_build
 from gateway.manifest.transfer import gather
+from gateway.runtime.hosts import CheckingHosts
 from gateway.runtime.registry import Registry
 from gateway.server import launch
 from gateway.server.control import Control
 from gateway.server.crew import Crew
 from gateway.server.environment import node_environment, reflecting
-from gateway.server.kinds import BACKEND_KINDS, POLICY_KINDS
+from gateway.server.kinds import BACKEND_KINDS, node_kinds
 from gateway.server.last_known_good import Shelf, write
 from gateway.server.logs import configure
 from gateway.server.place import PROBE_SOCKET
@@ -67,6 +68,8 @@ class ControlProcess:
         self.store = open_store(given.store_url)
         self.streams = open_streams(given.store_url)
         registry = Registry.load(settings.processes)
+        kinds = node_kinds(settings.processes, given.hosted)
+        hosts = CheckingHosts(given.hosted)
         environment = node_environment(settings)
         egress = Egress.parse(settings.egress, given.data)
         self.crew = Crew(given.control_socket, self._directory, given.run)
@@ -77,7 +80,7 @@ class ControlProcess:
             shelf=Shelf(given.data),
             clock=self.clock,
             values=environment.values,
-            kinds=POLICY_KINDS,
+            kinds=kinds,
             backend_kinds=BACKEND_KINDS,
             probe=self._probe,
             facts={"url": self.url, "urls": self.urls, "version": __version__, "pid": os.getpid()},
@@ -88,13 +91,13 @@ class ControlProcess:
             store=self.store,
             streams=self.streams,
             publisher=Publisher(self.store, self.control, self.clock),
-            resolver=Resolver(registry.described(), reflecting(environment), environment.values, POLICY_KINDS),
-            kinds=POLICY_KINDS,
+            resolver=Resolver(registry.described(), reflecting(environment), environment.values, kinds),
+            kinds=kinds,
             backend_kinds=BACKEND_KINDS,
             hasher=self.hasher,
             clock=self.clock,
             rehearse=lambda snapshot, places: dry_build(
-                snapshot, places, POLICY_KINDS, BACKEND_KINDS, environment.secrets, egress
+                snapshot, places, kinds, BACKEND_KINDS, environment.secrets, egress, hosts
             ),
         )
 

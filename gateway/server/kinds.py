@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from gateway.backend import fixed, process, sql_kind, topic
@@ -22,6 +23,10 @@ from gateway.policy import (
     scopes,
 )
 from gateway.relay.pool import open_upstream
+from gateway.runtime.embedded_policies import embedded_kind
+from gateway.runtime.hosted_policies import hosted_kind
+from gateway.runtime.hosts import Hosted
+from gateway.runtime.policies import load_policies
 
 _AUTHENTICATION: Final = (
     api_key.KIND,
@@ -47,6 +52,18 @@ _TRANSFORMATION: Final = (
 POLICY_KINDS: Final[Kinds] = {
     kind.name: kind for kind in (*_AUTHENTICATION, *_AUTHORISATION, *_TRAFFIC, *_TRANSFORMATION)
 }
+
+
+def node_kinds(packages: Iterable[str], hosted: Iterable[Hosted] = ()) -> Kinds:
+    """The kinds of a node: the gateway's own, those of the packages that run inside of its processes, and those of
+    isolated runtimes. DocumentsRefused when one of them has no right to its name."""
+    found = dict(POLICY_KINDS)
+    for each in hosted:
+        for described in each.policies:
+            found[described["name"]] = hosted_kind(each.package, described)
+    embedded = load_policies(packages, found)
+    return found | {name: embedded_kind(policy) for name, policy in embedded.items()}
+
 
 BACKEND_KINDS: Final[BackendKinds] = {
     kind.name: kind for kind in (process.KIND, http_kind(open_upstream), sql_kind.KIND, fixed.KIND, topic.KIND)

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 
 from gateway.core.secrets import Secret
 from gateway.core.settings import Settings
+from gateway.runtime.hosts import Hosted
 from gateway.server.tls_files import Material
 
 BEAT: Final = 0.5  # seconds between signs of life
@@ -49,6 +50,7 @@ class Launch(BaseModel):
     key_secret: Secret
     tls: tuple[Material | None, ...] = ()
     index: int = 0
+    hosted: tuple[Hosted, ...] = ()  # packages whose policies run in processes of their own
 
     def dump(self) -> bytes:
         """The one place that writes secrets out: into the pipe of a child."""

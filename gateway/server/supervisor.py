@@ -28,6 +28,7 @@ from gateway.server.logs import configure
 from gateway.server.open_files import raise_open_files
 from gateway.server.opening import CannotListen, Opened, open_listener
 from gateway.server.place import PROBE_SOCKET, PlaceUnusable, hold, private_folder, socket_path
+from gateway.server.policy_hosts import HostsFailed, PolicyHosts
 from gateway.server.probe import askable
 from gateway.server.tls_files import CertificateUnusable
 from gateway.server.tls_keeper import Keeper, refresh
@@ -80,7 +81,7 @@ class Supervisor:
             watching = [asyncio.create_task(self._watch()), asyncio.create_task(self._keep_store())]
             await self._start(launch)
             await self._stop.wait()
-        except (PlaceUnusable, CannotListen, CertificateUnusable) as error:
+        except (PlaceUnusable, CannotListen, CertificateUnusable, HostsFailed) as error:
             raise NotStarted(str(error)) from None
         finally:
             await _cancel(watching)
@@ -126,6 +127,11 @@ class Supervisor:
 
     async def _start(self, launch: Launch) -> None:
         """Until the control process says that the node is ready, or why it cannot be."""
+        if self.settings.policies_code:
+            from gateway.server.kinds import POLICY_KINDS  # with all behind them, which this process has no use for
+
+            hosts = PolicyHosts(self.settings, launch.control_socket.parent, POLICY_KINDS)
+            launch = launch.model_copy(update={"hosted": await hosts.start(self._keep, STARTUP)})
         self._keep(Child("control", "gateway.server.control_process", partial(self._control, launch), self._told))
         for index in range(self.settings.workers):
             self._keep(Child(f"worker {index}", "gateway.server.worker", partial(self._worker, launch, index)))
@@ -173,7 +179,7 @@ class Supervisor:
                 child.signal(signal.SIGHUP)
 
     def _workers(self) -> list[Child]:
-        return [child for child in self._children if child.name != "control"]
+        return [child for child in self._children if child.name.startswith("worker")]
 
     def _keep(self, child: Child) -> None:
         self._children[child] = asyncio.create_task(child.keep())

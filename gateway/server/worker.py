@@ -37,10 +37,11 @@ from gateway.live.swap import LiveSnapshot, Swapper
 from gateway.relay.network import Network
 from gateway.relay.outside import Outside
 from gateway.runtime.embedded import EmbeddedRuntime
+from gateway.runtime.hosts import WorkerHosts
 from gateway.runtime.registry import Registry
 from gateway.server import collector, launch, upstreams
 from gateway.server.environment import node_environment
-from gateway.server.kinds import BACKEND_KINDS, POLICY_KINDS
+from gateway.server.kinds import BACKEND_KINDS, node_kinds
 from gateway.server.lasting import watch
 from gateway.server.link import Link, connect
 from gateway.server.listeners import Listeners
@@ -104,6 +105,7 @@ class Worker:
         )
         self.network = Network(Egress.parse(settings.egress, given.data), clock=self.clock)
         self.outside = Outside(self.network)
+        self.hosts = WorkerHosts(given.hosted, settings.max_body)
         self.shared = Shared(self.cell)
         self.port = open_port(given, self.shared.overload)
         services = Services(
@@ -112,6 +114,7 @@ class Worker:
             self.network,
             BodyLimits(settings.max_body, settings.largest_body),
             self.outside,
+            self.hosts,
             directory=self.directory,
             counters=self.counters,
             clock=self.clock,
@@ -120,7 +123,7 @@ class Worker:
             processes=self.runtime,
         )
         secrets = node_environment(settings).secrets
-        builder = Builder(POLICY_KINDS, services, secrets)
+        builder = Builder(node_kinds(settings.processes, given.hosted), services, secrets)
         build = BuildSettings(builder, BACKEND_KINDS, settings.max_body)
         self.swapper = Swapper(self.cell, build, self._swapped)
         self.prepared: dict[str, LiveSnapshot] = {}
@@ -260,6 +263,7 @@ class Worker:
             await self._forget(hash)
         await self.swapper.close()
         await self.outside.close()
+        await self.hosts.close()
         await self.network.close()
         await self.streams.close()
         await self.counters.close()
