@@ -163,12 +163,21 @@ def decoded(text: bytes) -> str:
 
 def _claim(name: str) -> Values:
     def values(exchange: Exchange) -> Sequence[str]:
-        value = None if exchange.identity is None else exchange.identity.claims.get(name)
-        if isinstance(value, list | tuple | set | frozenset):
-            return [_text(each) for each in value]
-        return () if value is None else (_text(value),)
+        return () if exchange.identity is None else _texts(exchange.identity.claims.get(name))
 
     return values
+
+
+def _texts(value: Any) -> Sequence[str]:
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_text(each) for each in value]
+    return () if value is None else (_text(value),)
+
+
+def compile_value(spec: Any, path: str) -> Callable[[Any], bool]:
+    """A matcher of one claim's value, None for one that is absent. ValueError as of `compile_condition`."""
+    match = _matcher(spec, path)
+    return lambda value: match(_texts(value))
 
 
 def _application(exchange: Exchange) -> Sequence[str]:

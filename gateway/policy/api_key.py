@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Final, Protocol
-from urllib.parse import parse_qsl, unquote_to_bytes
+from urllib.parse import parse_qsl
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -32,6 +32,7 @@ from gateway.core.kinds import Built, Caller, Kind, Presented, Site
 from gateway.core.secrets import KeyHasher
 from gateway.policy.admit import admit
 from gateway.policy.fields import names
+from gateway.policy.presented import query_concealer
 
 log: Final = logging.getLogger("gateway.auth")
 
@@ -92,7 +93,7 @@ def build(config: ApiKey, site: Site) -> Built:
     hasher = site.services.of(KeyHasher)
     read = _reader(config.header, config.query)
     query_names = frozenset({config.query.encode()} if config.query else ())
-    conceal = _concealer(query_names) if query_names else None
+    conceal = query_concealer(query_names) if query_names else None
     forward = _forwarder(config.forward) if config.forward else None
     component = site.component  # alone: identities outlive their site
     missing = f"Send an API key in {_where(config)}."
@@ -192,21 +193,6 @@ def _reader(header: str | None, wanted: str | None) -> Callable[[Head], bytes | 
         return found[0]
 
     return read
-
-
-def _concealer(wanted: frozenset[bytes]) -> Callable[[Exchange], None]:
-    """The backend must not see the credential; the other parameters go on byte for byte."""
-
-    def conceal(exchange: Exchange) -> None:
-        edits = exchange.edits
-        query = edits.query if edits.query is not None else exchange.head.query
-        edits.query = b"&".join(part for part in query.split(b"&") if _name(part) not in wanted)
-
-    return conceal
-
-
-def _name(part: bytes) -> bytes:
-    return unquote_to_bytes(part.partition(b"=")[0].replace(b"+", b" "))
 
 
 def _forwarder(fields: dict[str, str]) -> Callable[[Exchange, Key], None]:

@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from gateway.core.errors import Unauthorized
 from gateway.core.identity import Holds, Identity
 
 Claims = Mapping[str, Any]
@@ -20,11 +19,12 @@ Read = Callable[[Claims], Any]
 LONGEST: Final = 256  # characters of a subject, an application, a plan
 
 
-def _several(given: object) -> object:
-    return (given,) if isinstance(given, str) else () if given is None else given
+def one_or_more(given: object) -> object:
+    """A list, or its one text."""
+    return (given,) if isinstance(given, str) else given
 
 
-Paths = Annotated[tuple[str, ...], BeforeValidator(_several)]
+Several = Annotated[tuple[str, ...], BeforeValidator(one_or_more)]
 
 
 class ClaimNames(BaseModel):
@@ -32,11 +32,11 @@ class ClaimNames(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    subject: Paths = Field(("sub", "client_id", "azp"), description="who calls; required")
-    application: Paths = Field(("client_id", "azp"), description="the client, as an application's name")
-    scopes: Paths = Field(("scope", "scp"), description="what was granted: text with blanks between, or a list")
-    roles: Paths = Field(("roles",), description="what the subject is: text with blanks between, or a list")
-    plan: Paths = Field((), description="the plan, where no subscription tells it")
+    subject: Several = Field(("sub", "client_id", "azp"), description="who calls; required")
+    application: Several = Field(("client_id", "azp"), description="the client, as an application's name")
+    scopes: Several = Field(("scope", "scp"), description="what was granted: text with blanks between, or a list")
+    roles: Several = Field(("roles",), description="what the subject is: text with blanks between, or a list")
+    plan: Several = Field((), description="the plan, where no subscription tells it")
 
 
 def reader(paths: tuple[str, ...]) -> Read:
@@ -88,7 +88,7 @@ Identify = Callable[[Claims, str | None], Identity]
 
 
 def identifier(names: ClaimNames, method: str, holds: Holds) -> Identify:
-    """A function from claims and the credential's id (safe to log) to the identity. It raises Unauthorized for claims
+    """A function from claims and the credential's id (safe to log) to the identity. It raises ValueError for claims
     that name nobody, or that name somebody in a way that is not understood."""
     subject_of, application_of, plan_of = reader(names.subject), reader(names.application), reader(names.plan)
     scopes_of, roles_of = reader(names.scopes), reader(names.roles)
@@ -96,7 +96,7 @@ def identifier(names: ClaimNames, method: str, holds: Holds) -> Identify:
     def identify(claims: Claims, credential: str | None) -> Identity:
         subject = _name(subject_of(claims))
         if subject is None:
-            raise Unauthorized("The token names no subject.")
+            raise ValueError("its claims name no subject")
         return Identity(
             subject,
             method,
@@ -117,11 +117,5 @@ def _name(value: Any) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str) or not 0 < len(value) <= LONGEST or not value.isprintable():
-        raise Unauthorized("The token names its subject, application or plan in a way that is not understood.")
+        raise ValueError("its claims name a subject, an application or a plan in a way that is not understood")
     return value
-
-
-def until_expiry(identity: Identity, now: float) -> bool:
-    """For `Identity.holds`: just before its `exp` (RFC 7519 section 4.1.4); claims without one hold for ever."""
-    expiry = identity.claims.get("exp")
-    return expiry is None or now < expiry

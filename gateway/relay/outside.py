@@ -12,11 +12,12 @@ import logging
 import re
 import ssl
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
+from gateway.core.clock import Clock
 from gateway.core.errors import Problem, Unavailable
 from gateway.core.locations import UNIX, Location
 from gateway.relay.certificates import Tls, context, system, with_text
@@ -36,6 +37,13 @@ _URL: Final = re.compile(r"[!-~]{1,8192}")
 _METHOD: Final = re.compile(r"[A-Z]{1,20}")
 
 Fields = Sequence[tuple[bytes, bytes]]
+
+
+class Shared(Protocol):
+    def close(self) -> None: ...
+
+
+S = TypeVar("S", bound=Shared)
 
 
 class DependencyFailed(Unavailable):
@@ -108,6 +116,18 @@ class Outside:
         self._rotations: OrderedDict[tuple[Location, ssl.SSLContext | None], Rotation] = OrderedDict()
         self._warned: dict[str, float] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self._shared: dict[object, Shared] = {}
+
+    @property
+    def clock(self) -> Clock:
+        return self._network.clock
+
+    def shared(self, make: Callable[[Outside], S]) -> S:
+        """What steps of one worker share of the outside, such as keys of issuers: made when it is first asked for."""
+        found = self._shared.get(make)
+        if found is None:
+            found = self._shared[make] = make(self)
+        return found  # type: ignore[return-value]  # made by the same function
 
     def check(self, url: str) -> None:
         """ValueError when the URL is none, or the egress list forbids it; asked when a step is built."""
@@ -193,6 +213,8 @@ class Outside:
         return DependencyFailed("What the gateway has to ask for this request could not be told.", headers=[_LATER])
 
     async def close(self) -> None:
+        for shared in self._shared.values():
+            shared.close()
         rotations, self._rotations = self._rotations, OrderedDict()
         for rotation in rotations.values():
             await rotation.close()

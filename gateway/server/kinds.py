@@ -17,6 +17,7 @@ from gateway.policy import (
     cel,
     cors,
     headers,
+    jwt,
     rate_limit,
     respond,
     roles,
@@ -30,6 +31,7 @@ from gateway.runtime.policies import load_policies
 
 _AUTHENTICATION: Final = (
     api_key.KIND,
+    jwt.KIND,
     anonymous.KIND,
     any_of.KIND,
     basic.KIND,

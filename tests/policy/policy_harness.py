@@ -52,7 +52,7 @@ class Gateway:
         self.directory = CurrentDirectory(MAX_STALE)
         self.directory.current.as_of = self.clock.time()
         self.counters: Any = MemoryCounters(self.clock)
-        self.outside = Outside(Network())
+        self.outside = Outside(Network(clock=self.clock))
         self.seen: list[Exchange] = []
 
     def site(self, step: str = "step", scope: str = "shop@v2") -> Site:
