@@ -409,6 +409,16 @@ async def test_a_subscription_lets_in_and_its_plan_counts(gateway: Gateway) -> N
         assert (await gateway.request(built, bearer(token(other)))).status == 403
 
 
+async def test_an_oauth_client_of_the_directory_counts_as_its_application(gateway: Gateway) -> None:
+    gateway.add_key(b"unused")
+    record = {"type": "oauth-client", "name": "c-17", "application": "partner", "api": None}
+    gateway.directory.current.put("credentials", "c1", record)
+    built, good = chain(gateway, subscription="required"), token(claims(client_id="c-17"))
+    assert json_of(await gateway.request(built, bearer(good)))["identity"][:2] == ["partner", "gold"]
+    gateway.directory.current.put("credentials", "c1", record | {"revoked": 1.0})
+    assert (await gateway.request(built, bearer(good))).status == 403
+
+
 async def test_subscriptions_too_old_to_decide_by_are_unavailable(gateway: Gateway) -> None:
     gateway.add_key(b"unused")
     gateway.clock.advance(86_401)

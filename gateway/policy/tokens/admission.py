@@ -12,7 +12,7 @@ from gateway.core.exchange import Exchange, Step, Switch
 from gateway.core.identity import Holds, Identity
 from gateway.core.kinds import Built, Site
 from gateway.policy.admit import admit
-from gateway.policy.claims import identifier
+from gateway.policy.claims import identifier, reader
 from gateway.policy.fields import names
 from gateway.policy.presented import Conceal, concealer
 from gateway.policy.tokens.forwarding import forwarder
@@ -29,8 +29,19 @@ class Subscription(Protocol):
     def plan(self) -> str | None: ...
 
 
+class Client(Protocol):
+    """An OAuth client of the directory."""
+
+    @property
+    def application(self) -> str: ...
+    def refusal(self, api: str, now: float) -> str | None: ...
+    def plan_of(self, api: str) -> str | None: ...
+
+
 class Subscriptions(Protocol):
     """The directory, as far as it is asked here."""
+
+    def credential(self, type: str, name: str) -> Client | None: ...
 
     def subscription(self, application: str, api: str) -> Subscription | None: ...
 
@@ -45,6 +56,7 @@ class Admission:
         self._clock: Clock = site.services.named("clock")
         self._api = site.component
         self._subscribed = settings.subscription == "required"
+        self._client_of = reader(settings.claims.application)
         self._identify = identifier(settings.claims, method, self._holder(stays))
         self._lines = forwarder(settings.forward) if settings.forward else None
         self._first_wrong = demands(settings.required)
@@ -58,19 +70,18 @@ class Admission:
     def _holder(self, stays: Holds) -> Holds:
         if not self._subscribed:
             return stays
-        directory, api = self._directory, self._api
+        directory = self._directory
 
         def holds(identity: Identity, now: float) -> bool:
-            decidable = not directory.undecidable(now)
-            application = identity.application or ""
-            return stays(identity, now) and decidable and directory.subscription(application, api) is not None
+            return stays(identity, now) and not directory.undecidable(now) and self._tie(identity, now) is not None
 
         return holds
 
     def verified(
         self, claims: Mapping[str, Any], digest: bytes, since: float, until: float, generation: int
     ) -> Verified:
-        """Raises InvalidToken for claims that name nobody, or hold what cannot be forwarded."""
+        """Raises InvalidToken for claims that name nobody, or hold what cannot be forwarded. `digest` is of the token:
+        its beginning can be shown and logged."""
         try:
             identity = self._identify(claims, f"t-{digest[:12].hex()}")
         except ValueError as error:
@@ -94,12 +105,26 @@ class Admission:
         return admit(exchange, verified.identity)
 
     def _with_plan(self, exchange: Exchange, identity: Identity) -> Identity:
-        if self._directory.undecidable(self._clock.time()):
+        now = self._clock.time()
+        if self._directory.undecidable(now):
             raise StoreUnavailable("The subscriptions known here are too old to decide by.", headers=_LATER)
-        tie = self._directory.subscription(identity.application or "", self._api)
+        tie = self._tie(identity, now)
         if tie is None:
             raise self.challenges.insufficient(exchange, "its application is not subscribed", NOT_SUBSCRIBED)
-        return identity if identity.plan == tie.plan else replace(identity, plan=tie.plan)
+        application, plan = tie
+        if identity.plan == plan and identity.application == application:
+            return identity
+        return replace(identity, plan=plan, application=application)
+
+    def _tie(self, identity: Identity, now: float) -> tuple[str, str | None] | None:
+        """Application and plan of a client: of an OAuth client of the directory, or of the application of that name."""
+        name, directory = self._client_of(identity.claims) or "", self._directory
+        client = directory.credential("oauth-client", name)
+        if client is not None:
+            refused = client.refusal(self._api, now) is not None
+            return None if refused else (client.application, client.plan_of(self._api))
+        tie = directory.subscription(name, self._api)
+        return None if tie is None else (name, tie.plan)
 
 
 _LATER: Final = ((b"Retry-After", b"5"),)

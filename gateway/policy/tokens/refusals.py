@@ -6,19 +6,13 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from gateway.core.errors import Forbidden, Problem, Unauthorized
+from gateway.core.errors import Forbidden, Problem, Unauthorized, Unpresented
 from gateway.core.exchange import Exchange
 
 log: Final = logging.getLogger("gateway.auth")
 
 NOT_VALID: Final = "The token is not valid."
 EXPIRED: Final = "The token has expired."
-
-
-class TokenMissing(Unauthorized):
-    """There is no token: a challenge without an error code (RFC 6750 section 3.1)."""
-
-    code = "unauthorized"
 
 
 class TokenInvalid(Unauthorized):
@@ -51,7 +45,8 @@ class Challenges:
         return b"WWW-Authenticate", (self._bearer + rest).encode("ascii", "replace")
 
     def missing(self) -> Problem:
-        return TokenMissing(self._missing, headers=[self._field()])
+        """A challenge without an error code (RFC 6750 section 3.1)."""
+        return Unpresented(self._missing, headers=[self._field()])
 
     def invalid(self, exchange: Exchange, error: InvalidToken) -> Problem:
         log.info("request %s: token refused: %s", exchange.id, error)
