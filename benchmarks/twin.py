@@ -27,7 +27,7 @@ from typing import Any, TypeVar
 import orjson
 from uvicorn.server import ServerState
 
-from benchmarks import messages, servers
+from benchmarks import messages, servers, tokens
 from benchmarks.memory_transports import MemoryTransport, StoreEnd, TwinLoop, UpstreamEnd
 from benchmarks.messages import Message
 from gateway.cli.offline import compiled
@@ -40,7 +40,7 @@ from gateway.server.worker import Worker
 from gateway.snapshot.spec import Snapshot
 from gateway.store.connect import connect_counters
 
-MANIFESTS = Path(__file__).resolve().parent / "manifests"
+MANIFESTS = [Path(__file__).resolve().parent / name for name in ("manifests", "token_manifests")]
 SECRET = Secret("the key secret of the twin, which nobody else uses")
 CONNECTIONS = 32
 PATIENCE = 1000  # turns of the loop that a worker has to ask its upstream
@@ -56,6 +56,11 @@ ROWS = {
     "varied": messages.VARIED,
     "post-1k": messages.POST,
     "ten-edits": messages.EDITED,
+    "token-open": tokens.OPEN,  # the same request, and nobody looks at its token
+    "token-open-many": tokens.OPEN_MANY,
+    "jwt-again": tokens.AGAIN,
+    "jwt-seen": tokens.KNOWN,
+    "jwt-first": tokens.FIRST,
 }
 
 
@@ -151,9 +156,10 @@ def _check(reply: bytes) -> None:
 def _snapshot(folder: Path) -> Snapshot:
     make(folder / "shop.db")
     values = {"up": "http://127.0.0.1:9", "db": f"sqlite+aiosqlite:///{folder / 'shop.db'}"}
+    values["jwks"] = tokens.key_set()
     environment = folder / "environment.json"
     environment.write_bytes(orjson.dumps({"kind": "Environment", "values": values}))
-    return compiled([MANIFESTS], ["benchmarks.processes"], environment)
+    return compiled(MANIFESTS, ["benchmarks.processes"], environment)
 
 
 def _put_keys(worker: Worker) -> None:
@@ -236,9 +242,9 @@ def by_function(profile: cProfile.Profile, count: int, lines: int = 45) -> Itera
 
 
 def _table(costs: Sequence[tuple[str, Cost]]) -> Iterator[str]:
-    yield f"{'row':12}" + "".join(f"{name:>10}" for name in ("µs", *STAGES))
+    yield f"{'row':16}" + "".join(f"{name:>10}" for name in ("µs", *STAGES))
     for name, each in costs:
-        yield f"{name:12}" + "".join(f"{value:10.2f}" for value in (each.total, *each.stages))
+        yield f"{name:16}" + "".join(f"{value:10.2f}" for value in (each.total, *each.stages))
 
 
 def main() -> None:

@@ -11,7 +11,9 @@ from gateway.core import headers
 from gateway.core.errors import BadRequest
 from gateway.core.exchange import Exchange
 
+AUTHORIZATION: Final = b"authorization"
 COOKIE: Final = b"cookie"
+_FIELD: Final = b"\r\nauthorization:"
 _cookie_fields: Final = headers.finder(COOKIE)
 _without_cookies: Final = headers.dropper(frozenset((COOKIE,)))
 
@@ -48,19 +50,24 @@ def token_reader(header: str | None, cookie: str | None, query: str | None, long
 
 
 def _header(name: bytes) -> Callable[[Exchange], list[bytes]]:
+    if name == AUTHORIZATION:
+        return lambda exchange: _bearer(exchange.head.block)
     find = headers.finder(name)
-    if name != b"authorization":
-        return lambda exchange: [value for value in find(exchange.head.block) if value]
+    return lambda exchange: [value for value in find(exchange.head.block) if value]
 
-    def authorization(exchange: Exchange) -> list[bytes]:
-        values = find(exchange.head.block)
-        if len(values) > 1:
-            raise BadRequest("There is more than one field Authorization. Send it once.")
-        if values and values[0][:7].lower() == b"bearer ":
-            return [values[0][7:].strip()]
+
+def _bearer(block: bytes) -> list[bytes]:
+    """What stands behind `Authorization: Bearer`. Tokens are long: to look for a name in lower case takes half the time
+    of an expression without case."""
+    lower = block.lower()
+    at = lower.find(_FIELD)
+    if at < 0:
         return []
-
-    return authorization
+    if lower.find(_FIELD, at + 2) >= 0:
+        raise BadRequest("There is more than one field Authorization. Send it once.")
+    begin, end = at + len(_FIELD), block.find(b"\r\n", at + 2)
+    value = block[begin : end if end >= 0 else None].strip(b" \t")
+    return [value[7:].strip(b" ")] if value[:7].lower() == b"bearer " else []
 
 
 def _cookie(name: bytes) -> Callable[[Exchange], list[bytes]]:
