@@ -47,6 +47,10 @@ class ReplyLimit:
     """The same for the reply's body, where steps read it whole."""
 
 
+class ReplyLength:
+    """How many bytes the relayed response says that it has, or None; there only where a chain has taps for it."""
+
+
 def limit_of(exchange: Exchange, key: object, default: int) -> int:
     limit: int = default if exchange.notes is None else exchange.notes.get(key, default)
     return limit

@@ -63,6 +63,7 @@ class Site:
     services: Services
     facts: Mapping[str, str] = field(default_factory=dict)
     kinds: Kinds = field(default_factory=dict)  # of this gateway: for steps that hold others
+    openapi: Callable[[], Mapping[str, Any]] | None = None  # the version's own document; None: there is no version here
 
     @property
     def counter(self) -> str:

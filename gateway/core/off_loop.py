@@ -6,6 +6,7 @@ Few threads: what waits for one holds its memory, and Python code gains nothing 
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -14,12 +15,18 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 
 THREADS: Final = 2
+_NAME: Final = "off-loop"
 LARGE: Final = 65_536  # bytes from which reading through a body belongs here
 
 
 @cache
 def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(THREADS, thread_name_prefix="off-loop")
+    return ThreadPoolExecutor(THREADS, thread_name_prefix=_NAME)
+
+
+def aside() -> bool:
+    """Whether this code runs there."""
+    return threading.current_thread().name.startswith(_NAME)
 
 
 def off_loop(work: Callable[..., T], *given: object) -> asyncio.Future[T]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, TypeVar
 
 from gateway.core.call import Backend
@@ -128,7 +129,8 @@ class _ChainBuilder:
         self.spec = live.spec
         self.plans = plans
         self.settings = settings
-        self.shared = Shared()
+        self.openapi = cache(lambda: openapi(live.spec, live.operations, live.types))
+        self.shared = Shared(self.openapi)
         self.frame = Frame()
 
     def build(self) -> None:
@@ -138,7 +140,7 @@ class _ChainBuilder:
         for endpoint in self.spec.endpoints:
             if endpoint.protocol == "rest":
                 self.live.chains[endpoint.key] = self._rest(endpoint)
-        documents = {"openapi": json_document(openapi(self.spec, self.live.operations, self.live.types))}
+        documents = {"openapi": json_document(self.openapi())}
         for protocol, mount in self._mounts():
             self._mount(protocol, mount)
             names = {"soap": {"wsdl": ""}, "odata": {"odata": "", "metadata": "/$metadata"}}[protocol]

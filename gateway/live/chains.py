@@ -158,13 +158,14 @@ def _finish(line: _Line, slots: Sequence[Slot], ending: Ending, limit: int, agai
         if slot.stage == Stage.HEAD:
             line.slot(slot)
     body = [slot for slot in slots if slot.stage == Stage.BODY]
-    if (body or ending.needs_body) and again is None:
+    reads = any(slot.built.step is not None for slot in body)  # others of the kind look at replies alone
+    if (reads or ending.needs_body) and again is None:
         line.step(buffer(limit))
-        if body:
+        if reads:
             line.step(decode_request(limit))
     for slot in body:
         line.slot(slot)
-    if body and again is not None:
+    if reads and again is not None:
         line.step(again)
     if ending.decode is not None:
         line.step(ending.decode)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
@@ -23,6 +24,7 @@ from gateway.core.kinds import BackendKinds, Kinds, Services
 from gateway.core.secrets import KeyHasher, Secret
 from gateway.frontend.odata.mount import ODataMount
 from gateway.frontend.rest.binding import check
+from gateway.frontend.rest.openapi import openapi
 from gateway.frontend.soap.mount import SoapMount
 from gateway.live.slots import Builder, Shared, build_slots
 from gateway.manifest.environment import SECRET, reveal
@@ -110,6 +112,7 @@ class _Dry:
         if types is None:
             return
         operations = dict(self._operations(types))
+        self.shared.openapi = cache(lambda: openapi(self.spec, operations, types))
         self._connections()
         self._backends(operations, types)
         self._routes(operations, types)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from gateway.core.conditions import compile_condition
 from gateway.core.errors import InternalError, Problem
@@ -42,9 +42,11 @@ class Builder:
 
 class Shared:
     """The slots of one version. A step that stands before many endpoints is built once for all of them, unless its
-    kind asks for the endpoint: a thousand routes under one list of policies hold one of each."""
+    kind asks for the endpoint: a thousand routes under one list of policies hold one of each. `openapi` makes the
+    version's document, once, for the kinds that ask for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, openapi: Callable[[], Mapping[str, Any]] | None = None) -> None:
+        self.openapi = openapi
         self._slots: dict[tuple[str, str], list[Slot]] = {}
 
     def find(self, step: StepSpec) -> Slot | None:
@@ -87,7 +89,9 @@ def build_slots(
 def _slot(step: StepSpec, component: str, version: str, endpoint: str, builder: Builder, shared: Shared) -> Slot:
     kind = builder.kinds[step.use]
     config = kind.config.model_validate(reveal(step.config, builder.secrets))
-    site = _Place(component, version, endpoint, step.scope, step.id, builder.services, kinds=builder.kinds)
+    site = _Place(
+        component, version, endpoint, step.scope, step.id, builder.services, kinds=builder.kinds, openapi=shared.openapi
+    )
     built = kind.build(config, site)
     object.__setattr__(site, "built", True)
     run = built.step or passes

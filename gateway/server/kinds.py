@@ -17,11 +17,16 @@ from gateway.policy import (
     cel,
     cors,
     headers,
+    json_limits,
+    json_schema,
     jwt,
+    message_size,
     rate_limit,
     respond,
     roles,
     scopes,
+    xml_limits,
+    xml_schema,
 )
 from gateway.relay.pool import open_upstream
 from gateway.runtime.embedded_policies import embedded_kind
@@ -46,13 +51,20 @@ _TRAFFIC: Final = (
     rate_limit.KIND,
     cors.KIND,
 )
+_VALIDATION: Final = (
+    message_size.KIND,
+    json_limits.KIND,
+    json_schema.KIND,
+    xml_limits.KIND,
+    xml_schema.KIND,
+)
 _TRANSFORMATION: Final = (
     headers.KIND,
     respond.KIND,
 )
 
 POLICY_KINDS: Final[Kinds] = {
-    kind.name: kind for kind in (*_AUTHENTICATION, *_AUTHORISATION, *_TRAFFIC, *_TRANSFORMATION)
+    kind.name: kind for kind in (*_AUTHENTICATION, *_AUTHORISATION, *_TRAFFIC, *_VALIDATION, *_TRANSFORMATION)
 }
 
 

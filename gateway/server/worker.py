@@ -113,6 +113,7 @@ class Worker:
             self.clock,
             self.network,
             BodyLimits(settings.max_body, settings.largest_body),
+            self.observer.reports,
             self.outside,
             self.hosts,
             directory=self.directory,

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gateway.core.exchange import Exchange
 from gateway.telemetry.load import load_lines, total_load
+from gateway.telemetry.reports import report_lines
 from gateway.telemetry.text import family, labels, quoted
 from gateway.telemetry.upstreams import upstream_lines
 
@@ -122,6 +123,7 @@ def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
         lines += [f"penstock_{name}_bytes_total{{{_labels(entry)}}} {entry[name]}" for entry in entries]
     lines += load_lines(summed["load"])
     lines += upstream_lines(snapshots)
+    lines += report_lines(snapshots)
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -9,6 +9,7 @@ from gateway.core.clock import Clock, SystemClock
 from gateway.core.exchange import Exchange
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.counters import Counters
+from gateway.telemetry.reports import Reports
 
 
 class Observer:
@@ -16,6 +17,7 @@ class Observer:
 
     def __init__(self, path: Path | None, clock: Clock | None = None) -> None:
         self.counters = Counters()
+        self.reports = Reports()
         self.log = None if path is None else AccessLog(path, clock or SystemClock())
 
     def __call__(self, exchange: Exchange) -> None:
@@ -26,6 +28,8 @@ class Observer:
     def snapshot(self) -> dict[str, Any]:
         """The counters so far; `counters.total` sums several."""
         taken = self.counters.snapshot()
+        if reports := self.reports.snapshot():
+            taken["reports"] = reports
         taken["log_lines_dropped"] = 0 if self.log is None else self.log.dropped
         return taken
 

@@ -76,18 +76,21 @@ async def relaying(
     answering: Answering | None = None,
     kinds: Sequence[Kind[Any]] = (),
     limits: BodyLimits | None = None,
-    facts: Mapping[str, str] | None = None,
+    services: Sequence[object] = (),
+    openapi: Mapping[str, Any] | None = None,
 ) -> AsyncIterator[Relaying]:
-    """`kinds`: further ones, for these steps alone."""
+    """`kinds`: further ones, for these steps alone; `openapi`: the version's document."""
     limits = limits or BodyLimits(LIMIT)
     gateway = Gateway()
-    services = Services(limits, directory=gateway.directory, counters=gateway.counters, clock=gateway.clock)
-    builder = Builder({**POLICY_KINDS, **{kind.name: kind for kind in kinds}}, services, {})
-    slots = build_slots(steps, "shop", "v2", "ANY /orders", builder, Shared())
+    offered = Services(limits, *services, directory=gateway.directory, counters=gateway.counters, clock=gateway.clock)
+    builder = Builder({**POLICY_KINDS, **{kind.name: kind for kind in kinds}}, offered, {})
+    slots = build_slots(
+        steps, "shop", "v2", "ANY /orders", builder, Shared(lambda: openapi or {"components": {"schemas": {}}})
+    )
     async with upstream(answering) as recording:
         opened = open_upstream([recording.url])
         frame = Frame(body_limit=limits.default)
-        chain = endpoint_chain("shop@v2", slots, Ending(opened.relay(None, ())), frame, render, dict(facts or {}))
+        chain = endpoint_chain("shop@v2", slots, Ending(opened.relay(None, ())), frame, render, {})
         live = LiveCell(Routes(any=chain), ids=id_source("id"), observe=Observed())
         try:
             async with served(live) as address, connected(address) as client:
