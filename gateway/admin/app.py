@@ -44,10 +44,17 @@ def _signed(app: ASGIApp) -> ASGIApp:
 
 
 class Admin:
-    """`metrics` gives the counters of every worker."""
+    """`metrics` gives the counters of every worker, `lines` what this process itself has to tell."""
 
-    def __init__(self, service: Service, access: Access, metrics: Callable[[], Sequence[Mapping[str, Any]]]) -> None:
+    def __init__(
+        self,
+        service: Service,
+        access: Access,
+        metrics: Callable[[], Sequence[Mapping[str, Any]]],
+        lines: Callable[[], Sequence[str]] = tuple,
+    ) -> None:
         self.service = service
+        self.lines = lines
         self.access = access
         self.metrics = metrics
 
@@ -75,4 +82,5 @@ class Admin:
 
     async def _metrics(self, request: Request) -> Response:
         require(await self.access.token(request), "viewer")
-        return Response(render_prometheus(self.metrics()), media_type="text/plain; version=0.0.4")
+        own = "".join(f"{line}\n" for line in self.lines()).encode()
+        return Response(render_prometheus(self.metrics()) + own, media_type="text/plain; version=0.0.4")

@@ -61,6 +61,9 @@ class Directory:
         """The credential of an id, as it is now."""
         return self._credentials.find_id(id)
 
+    def credentials(self) -> Iterator[Credential]:
+        return iter(self._credentials)
+
     def application(self, name: str) -> Mapping[str, Any] | None:
         """An application's record."""
         found = self._applications.get(name)

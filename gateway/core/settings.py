@@ -56,6 +56,9 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of the node's own log")
     max_body: int = Field(1024 * 1024, ge=0, description="bytes of a body that a step may need whole; then 413")
     largest_body: int = Field(16 * 1024 * 1024, ge=0, description="bytes that a message-size step may allow instead")
+    expiry_warning: float = Field(
+        1_209_600.0, ge=0, description="seconds before a key's end at which log and metrics tell of it; 0: never"
+    )
     max_stale: float = Field(86400.0, gt=0, description="seconds for which the last known good may decide")
     head_timeout: float = Field(10.0, gt=0, description="seconds in which a request's head must have arrived; then 408")
     body_timeout: float = Field(30.0, gt=0, description="seconds that a body, or a client that reads, may stand still")

@@ -35,10 +35,15 @@ def place_health(router: LiveRouter, path: str, is_ready: Callable[[], bool]) ->
         return Reply(503, [*_FIELDS, (b"Retry-After", b"1")], b'{"ready":false}')
 
     for name, step in (("live", live), ("ready", ready)):
-        trie = Trie()
-        trie.add((), _methods(name, step))
-        base = router.base((*segments_of(path), name))
-        base.trie, base.choice = trie, None
+        place_own(router, path, name, step)
+
+
+def place_own(router: LiveRouter, path: str, name: str, step: Callable[[Exchange], Reply]) -> None:
+    """An answer of the gateway itself at `PATH/name`."""
+    trie = Trie()
+    trie.add((), _methods(name, step))
+    base = router.base((*segments_of(path), name))
+    base.trie, base.choice = trie, None
 
 
 def _methods(name: str, step: Callable[[Exchange], Reply]) -> Methods:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from email.utils import formatdate
 from functools import lru_cache
 from typing import Final, Protocol
 from urllib.parse import parse_qsl
@@ -17,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core import headers
 from gateway.core.clock import Clock
+from gateway.core.durations import seconds
 from gateway.core.errors import (
     ApplicationSuspended,
     BadRequest,
@@ -26,7 +28,7 @@ from gateway.core.errors import (
     Unauthorized,
     Unpresented,
 )
-from gateway.core.exchange import Exchange, Head, Switch
+from gateway.core.exchange import After, Exchange, Head, Reply, Switch
 from gateway.core.identity import Holds, Identity
 from gateway.core.kinds import Built, Caller, Kind, Presented, Site
 from gateway.core.secrets import KeyHasher
@@ -37,6 +39,7 @@ from gateway.policy.presented import query_concealer
 log: Final = logging.getLogger("gateway.auth")
 
 LONGEST = 512  # bytes of a credential
+ENDS: Final = b"X-API-Key-Ends"  # an HTTP date (RFC 9110 section 5.6.7)
 SAME_TEXT = "The API key is not valid."
 NOT_SUBSCRIBED: Final = ("no subscription", "of another API")
 
@@ -54,6 +57,8 @@ class Key(Protocol):
     def api(self) -> str: ...
     @property
     def plan(self) -> str | None: ...
+    @property
+    def ends(self) -> float | None: ...
     def refusal(self, now: float) -> str | None: ...
     def identify(self, holds: Holds) -> Identity: ...
 
@@ -73,6 +78,9 @@ class ApiKey(BaseModel):
 
     header: str | None = Field("X-API-KEY", min_length=1, description="the header field; null: not in a header")
     query: str | None = Field(None, min_length=1, description="the query parameter, where a header cannot be sent")
+    announce_end: str | None = Field(
+        None, description="how long before a key's end replies tell of it, as in 14d; none: never"
+    )
     forward: dict[str, str] = Field(
         default_factory=dict, description="fact (application, plan, key): request header for the backend"
     )
@@ -82,6 +90,8 @@ class ApiKey(BaseModel):
         if unknown := sorted(self.forward.keys() - {"application", "plan", "key"}):
             raise ValueError(f"`forward` knows application, plan and key, not {', '.join(unknown)}")
         names([*self.forward.values(), *filter(None, [self.header])])
+        if self.announce_end is not None:
+            seconds(self.announce_end)
         if self.header is None and self.query is None:
             raise ValueError("say where the key stands: `header` or `query`")
         return self
@@ -91,12 +101,13 @@ def build(config: ApiKey, site: Site) -> Built:
     directory: KeyDirectory = site.services.named("directory")
     clock: Clock = site.services.named("clock")
     hasher = site.services.of(KeyHasher)
-    read = _reader(config.header, config.query)
+    read = credential_reader(config.header, config.query)
     query_names = frozenset({config.query.encode()} if config.query else ())
     conceal = query_concealer(query_names) if query_names else None
     forward = _forwarder(config.forward) if config.forward else None
     component = site.component  # alone: identities outlive their site
     missing = f"Send an API key in {_where(config)}."
+    note_end, announce = _announcer(seconds(config.announce_end)) if config.announce_end else (None, None)
     challenge = ((b"WWW-Authenticate", f'ApiKey realm="{component}"'.encode()),)
 
     def holds(identity: Identity, now: float) -> bool:
@@ -128,11 +139,13 @@ def build(config: ApiKey, site: Site) -> Built:
         reason = _refusal(key, component, now)
         if key is None or reason is not None:
             log.info("request %s: api key refused: %s, key %s", exchange.id, reason, "-" if key is None else key.id)
-            raise _problem(reason, challenge)
+            raise refused(reason, challenge)
         if conceal is not None:
             conceal(exchange)
         if forward is not None:
             forward(exchange, key)
+        if note_end is not None:
+            note_end(exchange, key, now)
         return admit(exchange, key.identify(holds))
 
     def shown(head: Head) -> Caller | None:
@@ -148,7 +161,7 @@ def build(config: ApiKey, site: Site) -> Built:
 
     conceals = frozenset(names([*config.forward.values(), *filter(None, [config.header])]))
     presented = Presented(shown, config.header)
-    return Built(step=authenticate, otherwise=conceal, conceals=conceals, presented=presented)
+    return Built(step=authenticate, otherwise=conceal, after=announce, conceals=conceals, presented=presented)
 
 
 def _where(config: ApiKey) -> str:
@@ -163,7 +176,7 @@ def _refusal(key: Key | None, api: str, now: float) -> str | None:
     return key.refusal(now) or (None if key.api == api else "of another API")
 
 
-def _problem(reason: str | None, challenge: Challenge) -> Problem:
+def refused(reason: str | None, challenge: Challenge) -> Problem:
     """Unknown, revoked and ended keys read the same, so that nobody learns which keys exist. A key that is good, but
     not for this API, is known to its owner: what is missing is the subscription."""
     if reason == "suspended":
@@ -174,7 +187,7 @@ def _problem(reason: str | None, challenge: Challenge) -> Problem:
 
 
 @lru_cache(maxsize=256)
-def _reader(header: str | None, wanted: str | None) -> Callable[[Head], bytes | None]:
+def credential_reader(header: str | None, wanted: str | None) -> Callable[[Head], bytes | None]:
     """Exactly one credential, or none; in two places it is refused (CASES C41). The same for all steps of one
     configuration, as it is a key of `Head.memo`."""
     find = headers.finder(header.lower().encode()) if header else lambda _block: []
@@ -193,6 +206,21 @@ def _reader(header: str | None, wanted: str | None) -> Callable[[Head], bytes | 
         return found[0]
 
     return read
+
+
+def _announcer(within: float) -> tuple[Callable[[Exchange, Key, float], None], After]:
+    """What notes an end that is near, and what tells it; on refusals by later steps, too."""
+
+    def note_end(exchange: Exchange, key: Key, now: float) -> None:
+        if key.ends is not None and key.ends - now < within:
+            exchange.note(announce, key.ends)
+
+    def announce(exchange: Exchange, reply: Reply) -> None:
+        ends = exchange.notes.get(announce) if exchange.notes else None
+        if ends is not None:
+            reply.headers.append((ENDS, formatdate(ends, usegmt=True).encode()))
+
+    return note_end, announce
 
 
 def _forwarder(fields: dict[str, str]) -> Callable[[Exchange, Key], None]:

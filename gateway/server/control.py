@@ -18,6 +18,7 @@ from typing import Any, Final
 from gateway.admin.publishing import STALE
 from gateway.admin.state import FOLLOWED, State, Values, fetch_revisions, load
 from gateway.consumers.directory import TABLES, Directory, load_directory
+from gateway.consumers.expiring import ExpiryWatch
 from gateway.core.clock import Clock
 from gateway.core.errors import Problem, StoreUnavailable
 from gateway.core.findings import DocumentsRefused
@@ -66,6 +67,7 @@ class Control:
         backend_kinds: BackendKinds,
         probe: Callable[[Sequence[VersionSpec]], Awaitable[None]],
         facts: Mapping[str, Any],
+        expiry: ExpiryWatch | None = None,
     ) -> None:
         self.name = name
         self.run = uuid.uuid4().hex
@@ -78,6 +80,7 @@ class Control:
         self.backend_kinds = backend_kinds
         self.probe = probe
         self.facts = facts
+        self.expiry = expiry or ExpiryWatch(0.0, clock)
         self.state = State()
         self.directory = Directory()
         self.served = Served()
@@ -111,7 +114,8 @@ class Control:
             await self._restore_snapshot()
         if not self.served.hash:
             self.crew.idle()
-        self._tasks = [asyncio.create_task(self._follow_forever()), asyncio.create_task(self._beat_forever())]
+        lasting = (self._follow_forever(), self._beat_forever(), self.expiry.watch(lambda: self.directory))
+        self._tasks = [asyncio.create_task(each) for each in lasting]
 
     async def close(self) -> None:
         """Leaves its last state on disk, and the list of nodes at once instead of when its heartbeat ends."""

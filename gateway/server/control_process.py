@@ -23,6 +23,7 @@ from gateway.admin.app import Admin
 from gateway.admin.changes import Resolver
 from gateway.admin.publishing import Publisher
 from gateway.admin.service import Service
+from gateway.consumers.expiring import ExpiryWatch
 from gateway.consumers.tokens import create_token
 from gateway.core.clock import SystemClock
 from gateway.core.egress import Egress
@@ -84,6 +85,7 @@ class ControlProcess:
             backend_kinds=BACKEND_KINDS,
             probe=self._probe,
             facts={"url": self.url, "urls": self.urls, "version": __version__, "pid": os.getpid()},
+            expiry=ExpiryWatch(settings.expiry_warning, self.clock),
         )
         self.later: asyncio.Task[None] | None = None
         self.service = Service(
@@ -259,7 +261,8 @@ async def serve(given: launch.Launch) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     beat = asyncio.create_task(launch.beat(given.beat_fd))
-    admin = Admin(process.service, Access(process.store, process.hasher, process.clock), process.crew.metrics)
+    access = Access(process.store, process.hasher, process.clock)
+    admin = Admin(process.service, access, process.crew.metrics, process.control.expiry.lines)
     config = uvicorn.Config(
         admin.app(),
         http="httptools",

@@ -31,6 +31,7 @@ from gateway.core.secrets import KeyHasher
 from gateway.events.topics import Topics
 from gateway.live.build import Settings as BuildSettings
 from gateway.live.health import own_paths, place_health
+from gateway.live.key_check import place_key_check
 from gateway.live.slots import Builder
 from gateway.live.space import refusing_router
 from gateway.live.swap import LiveSnapshot, Swapper
@@ -108,8 +109,9 @@ class Worker:
         self.hosts = WorkerHosts(given.hosted, settings.max_body)
         self.shared = Shared(self.cell)
         self.port = open_port(given, self.shared.overload)
+        self.hasher = KeyHasher(given.key_secret)
         services = Services(
-            KeyHasher(given.key_secret),
+            self.hasher,
             self.clock,
             self.network,
             BodyLimits(settings.max_body, settings.largest_body),
@@ -136,7 +138,9 @@ class Worker:
         return bool(self._active) and not self.cell.draining
 
     def _swapped(self, live: LiveSnapshot) -> None:
-        place_health(live.router, self.given.settings.health_path, self._is_ready)
+        path = self.given.settings.health_path
+        place_health(live.router, path, self._is_ready)
+        place_key_check(live.router, path, self.directory, self.hasher, self.clock)
         self.topics.specs = live.outline.topics
         self.listeners.serve(live)
 

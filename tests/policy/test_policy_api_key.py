@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from gateway.policy import anonymous, api_key, respond
-from gateway.store.store import SUBSCRIPTIONS
+from gateway.policy import anonymous, api_key, rate_limit, respond
+from gateway.store.store import APPLICATIONS, SUBSCRIPTIONS
 from tests.policy.policy_harness import MAX_STALE, Gateway, json_of
 
 KEY = b"pk_right"
@@ -150,3 +150,35 @@ async def test_anonymous_keeps_whom_an_earlier_step_identified(gateway: Gateway)
 def test_header_names_that_belong_to_the_wire_are_refused(name: str) -> None:
     with pytest.raises(ValidationError):
         api_key.KIND.config.model_validate({"forward": {"application": name}})
+
+
+async def test_a_suspended_application_is_told_so(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    gateway.directory.current.put(APPLICATIONS, "partner", {"status": "suspended"})
+    answer = await gateway.request(gateway.chain(gateway.build(api_key.KIND)), [(b"x-api-key", KEY)])
+    assert (answer.status, json_of(answer)["code"]) == (403, "application_suspended")
+    assert gateway.seen == []
+
+
+async def test_a_keys_end_is_announced_when_it_is_near(gateway: Gateway) -> None:
+    chain = gateway.chain(gateway.build(api_key.KIND, {"announce_end": "14d"}))
+    told = []
+    for days in (13, 15, None):
+        gateway.add_key(KEY, ends=days and gateway.clock.time() + days * 86_400)
+        answer = await gateway.request(chain, [(b"x-api-key", KEY)])
+        told.append(dict(answer.headers).get(b"x-api-key-ends"))
+    assert told == [b"Mon, 27 Nov 2023 22:13:20 GMT", None, None]
+
+
+async def test_a_keys_end_is_announced_on_refusals_too(gateway: Gateway) -> None:
+    gateway.add_key(KEY, ends=gateway.clock.time() + 60)
+    limited = gateway.build(rate_limit.KIND, {"limit": "1/1d"})
+    chain = gateway.chain(gateway.build(api_key.KIND, {"announce_end": "1h"}), limited)
+    answers = [await gateway.request(chain, [(b"x-api-key", KEY)]) for _ in range(2)]
+    assert [(each.status, b"x-api-key-ends" in dict(each.headers)) for each in answers] == [(200, True), (429, True)]
+
+
+def test_announcing_nothing_costs_no_step_on_the_way_out(gateway: Gateway) -> None:
+    assert gateway.build(api_key.KIND).after is None
+    with pytest.raises(ValueError, match="duration"):
+        gateway.build(api_key.KIND, {"announce_end": "soon"})
