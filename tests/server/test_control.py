@@ -60,6 +60,13 @@ class Worker:
                 self.heard.clear()
                 await self.heard.wait()
 
+    async def heard_of(self, sequence: int) -> None:
+        """A change of the directory that was committed with it."""
+        async with asyncio.timeout(30):
+            while not any(each.get("sequence") == sequence for each in self.told):
+                self.heard.clear()
+                await self.heard.wait()
+
     async def until(self, do: str) -> dict[str, Any]:
         async with asyncio.timeout(30):
             while not (found := [each for each in self.told if each["do"] == do]):

@@ -120,6 +120,10 @@ def application_removed(gateway: Asked) -> None:
     gateway.directory.current.put(APPLICATIONS, "partner", None)
 
 
+def application_suspended(gateway: Asked) -> None:
+    gateway.directory.current.put(APPLICATIONS, "partner", {"status": "suspended"})
+
+
 def directory_replaced(gateway: Asked) -> None:
     """By a full load, in which the key is not."""
     gateway.directory.current = Directory()
@@ -130,7 +134,8 @@ def too_old_to_decide(gateway: Asked) -> None:
     gateway.clock.advance(MAX_STALE + 1)
 
 
-CAUSES = [revoked, ended, deleted, unsubscribed, application_removed, directory_replaced, too_old_to_decide]
+CAUSES = [revoked, ended, deleted, unsubscribed, application_removed, application_suspended, directory_replaced]
+CAUSES += [too_old_to_decide]
 
 
 @pytest.mark.parametrize("cause", CAUSES)

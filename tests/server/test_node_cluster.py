@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import soak
+from tests.server.doors import Door, doors
 from tests.server.nodes import SHOP, Node, client, kill, rules, until
 from tests.servers import running_valkey
 
@@ -87,6 +90,89 @@ def test_a_key_revoked_on_one_node_is_refused_by_the_other(pair: Pair) -> None:
     (id,) = [each["id"] for each in pair.a.admin("GET", "/keys?application=leaving").json()["items"]]
     assert pair.a.admin("DELETE", f"/keys/{id}").status_code == 200
     until(lambda: pair.b.get("/shop/v1/who", key).status_code == 401, "the other node refuses it")
+
+
+def everywhere(found: list[Door], key: str, status: int) -> None:
+    """Waits until each worker answers that, and sees that it stays so."""
+    for door in found:
+        until(lambda door=door: door.status(key) == status, f"the worker answers {status}")  # type: ignore[misc]
+    assert {door.status(key) for door in found * 3} == {status}
+
+
+def test_what_closes_a_key_closes_it_on_every_worker_of_every_node_and_what_opens_it_opens_it(pair: Pair) -> None:
+    """CASES C42. How soon is recorded by a soak test."""
+    key = pair.a.key("everywhere")
+    (id,) = [each["id"] for each in pair.a.admin("GET", "/keys?application=everywhere").json()["items"]]
+    with doors(key, pair.a, pair.b) as found:
+        assert len(found) == 4
+        assert pair.b.admin("PATCH", "/applications/everywhere", json={"status": "suspended"}).status_code == 200
+        everywhere(found, key, 403)
+        assert pair.a.admin("PATCH", "/applications/everywhere", json={"status": "active"}).status_code == 200
+        everywhere(found, key, 200)
+        rotated = pair.b.admin("POST", f"/keys/{id}/rotate", json={"overlap": 3600}).json()
+        everywhere(found, rotated["key"], 200)
+        everywhere(found, key, 200)
+        assert pair.b.admin("DELETE", f"/keys/{id}").status_code == 200
+        everywhere(found, key, 401)
+        everywhere(found, rotated["key"], 200)
+        assert pair.a.admin("DELETE", "/applications/everywhere").status_code == 200
+        everywhere(found, rotated["key"], 401)
+
+
+def test_a_change_of_plan_takes_effect_on_every_worker_of_every_node(pair: Pair) -> None:
+    plans = [
+        f"{{kind: Plan, name: {name}, limits: {{rate: {rate}}}}}"
+        for name, rate in (("wide", "9999/1s"), ("none", "1/1d"))
+    ]
+    assert pair.a.apply(*plans).status_code == 200
+    key = pair.a.key("mover")
+    with doors(key, pair.a, pair.b) as found:
+        for plan, header in (("wide", "9999"), (None, None), ("wide", "9999")):
+            changed = pair.b.admin("PATCH", "/subscriptions/mover/shop", json={"plan": plan})
+            assert changed.status_code == 200, changed.text
+            for door in found:
+                until(lambda door=door, header=header: limit_told(door, key) == header, f"it is on {plan}")  # type: ignore[misc]
+
+
+def limit_told(door: Door, key: str) -> str | None:
+    told = door.get(x_api_key=key).headers.get("ratelimit-policy")
+    return told and told.partition("q=")[2].partition(";")[0]
+
+
+def test_a_consumer_asks_any_worker_about_its_key(pair: Pair) -> None:
+    with doors(pair.key, pair.a, pair.b) as found:
+        for door in found:
+            told = door.get("/-/key", x_api_key=pair.key).json()
+            assert (told["application"], told["api"], told["ends"]) == ("partner", "shop", None)
+            assert door.get("/-/key", x_api_key="pk_unknown").status_code == 401
+
+
+@pytest.mark.soak
+def test_a_revocation_takes_effect_on_every_worker_of_every_node_within_a_second(
+    pair: Pair, record: soak.Record
+) -> None:
+    """CASES C42."""
+    with doors(pair.key, pair.a, pair.b) as found:
+        slowest = []
+        for number in range(20):
+            key = pair.a.key(f"soon-{number}")
+            everywhere(found, key, 200)
+            (id,) = [each["id"] for each in pair.a.admin("GET", f"/keys?application=soon-{number}").json()["items"]]
+            began = time.monotonic()
+            with ThreadPoolExecutor(len(found)) as pool:
+                refused = [pool.submit(refused_at, door, key) for door in found]
+                assert pair.a.admin("DELETE", f"/keys/{id}").status_code == 200
+                slowest.append(max(each.result() for each in refused) - began)
+    milliseconds = sorted(1000 * each for each in slowest)
+    record("from the request to revoke to the last worker, median and slowest of 20",
+           f"{milliseconds[10]:.0f} ms, {milliseconds[-1]:.0f} ms")  # fmt: skip
+    assert milliseconds[-1] < 1000
+
+
+def refused_at(door: Door, key: str) -> float:
+    while door.status(key) == 200:
+        time.sleep(0.005)
+    return time.monotonic()
 
 
 def test_a_node_that_lacks_a_value_is_named_and_both_keep_the_old(pair: Pair) -> None:
