@@ -95,7 +95,7 @@ def build(config: AccessList, _site: Site) -> Built:
 def _listed(entries: Entries) -> Listed:
     tests: list[Listed] = []
     if entries.clients:
-        tests.append(_by_client(entries.clients))
+        tests.append(by_address(entries.clients, lambda exchange: exchange.head.peer.client))
     tests += [_by_name(name, frozenset(getattr(entries, name))) for name in _NAMES if getattr(entries, name)]
     if len(tests) == 1:
         return tests[0]
@@ -107,7 +107,8 @@ def _listed(entries: Entries) -> Listed:
     return listed
 
 
-def _by_client(clients: tuple[str, ...]) -> Listed:
+def by_address(clients: tuple[str, ...], of: Callable[[Exchange], str]) -> Listed:
+    """Whether the address that `of` gives is one of these or in one of these networks."""
     networks = [network(each) for each in clients]
     single = frozenset(each.network_address for each in networks if each.num_addresses == 1)
     wide = [each for each in networks if each.num_addresses > 1]
@@ -119,7 +120,7 @@ def _by_client(clients: tuple[str, ...]) -> Listed:
             return None
         return address in single or any(address in each for each in wide)
 
-    return lambda exchange: known(exchange.head.peer.client)
+    return lambda exchange: known(of(exchange))
 
 
 def _address(client: str) -> Address | None:

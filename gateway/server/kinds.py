@@ -15,8 +15,11 @@ from gateway.policy import (
     api_key,
     basic,
     cel,
+    client_certificate,
     cors,
     headers,
+    hmac_signed,
+    http_signature,
     json_limits,
     json_schema,
     jwt,
@@ -40,6 +43,9 @@ _AUTHENTICATION: Final = (
     anonymous.KIND,
     any_of.KIND,
     basic.KIND,
+    client_certificate.KIND,
+    hmac_signed.KIND,
+    http_signature.KIND,
 )
 _AUTHORISATION: Final = (
     scopes.KIND,

@@ -16,7 +16,7 @@ from gateway.core.exchange import Exchange, Head, Peer, Reply
 from gateway.core.ids import id_source
 from gateway.core.kinds import Built, Kind, Services, Site
 from gateway.core.live import LiveCell
-from gateway.core.memory_wire import PEER, Answer, MemoryWire
+from gateway.core.memory_wire import PEER, Answer, Body, MemoryWire
 from gateway.core.secrets import KeyHasher, Secret
 from gateway.frontend.rest.problems import render
 from gateway.relay.network import Network
@@ -97,11 +97,18 @@ class Gateway:
         return Reply(200, [(b"server", b"upstream"), (b"access-control-allow-origin", b"upstream")], orjson.dumps(told))
 
     async def request(
-        self, chain: Chain, headers: Fields = (), target: str = "/orders/1", method: str = "GET", client: str = ""
+        self,
+        chain: Chain,
+        headers: Fields = (),
+        target: str = "/orders/1",
+        method: str = "GET",
+        client: str = "",
+        body: Body = b"",
+        peer: Peer = PEER,
     ) -> Answer:
         live = LiveCell(OneChain(chain), id_source("id"), self.clock)
-        peer = Peer(client, 0, "http", client) if client else PEER
-        return await MemoryWire.request(live, method, target, headers, peer=peer)
+        peer = Peer(client, 0, "http", client) if client else peer
+        return await MemoryWire.request(live, method, target, headers, body, peer=peer)
 
     def add_key(self, credential: bytes, id: str = "k1", api: str = "shop", **fields: Any) -> None:
         directory = self.directory.current

@@ -1,0 +1,177 @@
+"""`http-signature`: a request that is signed as RFC 9421 says, with a key that is listed or in the directory.
+
+    {use: http-signature, with: {keys: {partner: {algorithm: ed25519, key: secret:partner_key, application: partner}}}}
+
+The key decides the algorithm, never the message. What `required` lists must be covered; a body must be covered by
+Content-Digest (RFC 9530), which is compared with the body itself. A signature with a nonce is good once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Literal
+
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.core.durations import seconds
+from gateway.core.errors import Unauthorized, Unpresented
+from gateway.core.exchange import Exchange, StepResult
+from gateway.core.kinds import Built, Kind, Site
+from gateway.policy import content_digest
+from gateway.policy.admit import admit
+from gateway.policy.holders import Credential, Find, Held, Holder, NotInForce, either, listed, of_directory
+from gateway.policy.replay import once
+from gateway.policy.whole_body import with_body
+
+if TYPE_CHECKING:
+    from gateway.policy.message_signatures import Proved, VerifyingKey
+
+log: Final = logging.getLogger("gateway.auth")
+
+Algorithm = Literal[
+    "ed25519", "ecdsa-p256-sha256", "ecdsa-p384-sha384", "rsa-pss-sha512", "rsa-v1_5-sha256", "hmac-sha256"
+]
+SAME_TEXT: Final = "The signature is not valid."
+DEFAULT: Final = ("@method", "@target-uri")
+
+
+class SignatureKey(Holder):
+    algorithm: Algorithm = Field(description="what it is for, and nothing else")
+    key: str = Field(min_length=1, repr=False, description="a public key in PEM, or the secret of hmac-sha256")
+
+
+class HttpSignature(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    keys: dict[str, SignatureKey] = Field(default_factory=dict, description="by keyid")
+    directory: bool | None = Field(
+        None, description="also public keys of the directory; default: where no keys are listed"
+    )
+    algorithms: frozenset[Algorithm] = Field(
+        frozenset({"ed25519", "ecdsa-p256-sha256", "ecdsa-p384-sha384", "rsa-pss-sha512"}),
+        description="for which a key of the directory may be used",
+    )
+    required: tuple[str, ...] = Field(DEFAULT, min_length=1, description="components that must be covered")
+    tag: str | None = Field(None, description="of the signature that counts, where there are several")
+    max_age: str = Field("5m", description="how long after `created` it is good")
+    skew: str = Field("30s", description="by how much clocks may differ")
+    nonce: Literal["required", "checked", "ignored"] = Field("checked", description="checked: once, where there is one")
+    body: Literal["signed", "unsigned"] = Field("signed", description="unsigned: a body need not be covered")
+    max_body: int = Field(1_048_576, ge=1, description="bytes of a body that is compared with its digest")
+
+    @model_validator(mode="after")
+    def _fits(self) -> HttpSignature:
+        seconds(self.max_age), seconds(self.skew)
+        if not self.keys and self.directory is False:
+            raise ValueError("nobody could call: list `keys`, or write directory: true")
+        return self
+
+
+def build(config: HttpSignature, site: Site) -> Built:
+    from gateway.policy.message_signatures import Verifier, offered
+
+    find = _finder(config, site)
+    clock = site.services.named("clock")
+    max_age, skew = seconds(config.max_age), seconds(config.skew)
+    verifier = Verifier(clock, config.required, config.tag, max_age, skew)
+    challenge = _challenge(config, site.component)
+    use = once(site, max_age + 2 * skew + 1, lambda text: Unauthorized(text, headers=challenge))
+
+    def authenticate(exchange: Exchange) -> StepResult:
+        found = offered(exchange.head, config.tag)
+        if found is None:
+            raise Unpresented("Sign the request (RFC 9421).", headers=challenge)
+        held = find(found.keyid)
+        proved = None if held is None else verifier.verify(exchange, found.keyid, held.secrets)
+        if held is None or proved is None:
+            raise refused(exchange, "another signature")
+        if config.nonce == "required" and proved.nonce is None:
+            raise Unauthorized("Sign with a nonce, another for each request.", headers=challenge)
+        return covered(exchange, held, found.keyid, proved)
+
+    def covered(exchange: Exchange, held: Held[VerifyingKey], keyid: str, proved: Proved) -> StepResult:
+        """Of a digest that is signed the body is; one that is not signed proves nothing."""
+        digest = proved.covered.get("content-digest")
+        if digest is not None:
+            value = digest.encode("latin-1")
+            return with_body(exchange, config.max_body, lambda exchange: compare(exchange, held, keyid, proved, value))
+        if exchange.head.length and config.body == "signed":
+            raise Unauthorized("The body is not signed: cover Content-Digest (RFC 9530).", headers=challenge)
+        return enter(exchange, held, keyid, proved)
+
+    def compare(exchange: Exchange, held: Held[VerifyingKey], keyid: str, proved: Proved, digest: bytes) -> StepResult:
+        if not content_digest.agrees(digest, exchange.body or b""):
+            raise refused(exchange, "another body")
+        return enter(exchange, held, keyid, proved)
+
+    def enter(exchange: Exchange, held: Held[VerifyingKey], keyid: str, proved: Proved) -> StepResult:
+        def go_on(exchange: Exchange) -> StepResult:
+            try:
+                return admit(exchange, held.identify())
+            except NotInForce:
+                raise Unauthorized(SAME_TEXT, headers=challenge) from None
+
+        if proved.nonce is None or config.nonce == "ignored":
+            return go_on(exchange)
+        return use(exchange, f"{keyid}:{proved.nonce}", go_on)
+
+    def refused(exchange: Exchange, reason: str) -> Unauthorized:
+        log.info("request %s: http signature refused: %s", exchange.id, reason)
+        return Unauthorized(SAME_TEXT, headers=challenge)
+
+    return Built(step=authenticate, conceals=frozenset((b"signature", b"signature-input")))
+
+
+def _challenge(config: HttpSignature, component: str) -> tuple[tuple[bytes, bytes], ...]:
+    """RFC 9421 section 5.1 says what is wanted; RFC 9110 wants a challenge as well."""
+    names = " ".join(f'"{name}"' for name in config.required if '"' not in name)
+    wanted = f"sig1=({names});created;keyid" + (";nonce" if config.nonce == "required" else "")
+    tag = f';tag="{config.tag}"' if config.tag else ""
+    return (
+        (b"WWW-Authenticate", f'Signature realm="{component}"'.encode()),
+        (b"Accept-Signature", f"{wanted}{tag}".encode()),
+    )
+
+
+def _finder(config: HttpSignature, site: Site) -> Find[VerifyingKey]:
+    from gateway.policy.message_signatures import key_of
+
+    own = listed(
+        "http-signature", {name: (key, (key_of(key.algorithm, key.key),)) for name, key in config.keys.items()}
+    )
+    if config.keys and not config.directory:
+        return own
+    return either(own, of_directory("public-key", "http-signature", site, _reader(config)))
+
+
+def _reader(config: HttpSignature) -> Callable[[Credential, float], tuple[VerifyingKey, ...]]:
+    from gateway.policy.message_signatures import keys_of_jwk
+
+    allowed = frozenset[str](config.algorithms)
+
+    def read(found: Credential, now: float) -> tuple[VerifyingKey, ...]:
+        return tuple(key for each in found.secrets(now) for key in keys_of_jwk(orjson.dumps(each["jwk"]), allowed))
+
+    return read
+
+
+KIND = Kind(
+    "http-signature",
+    HttpSignature,
+    build,
+    protects=True,
+    summary="Authenticates a request that is signed as RFC 9421 says",
+    family="authentication",
+    example={
+        "keys": {
+            "partner": {
+                "algorithm": "hmac-sha256",
+                "key": "an example of a long secret",
+                "application": "partner",
+            }
+        }
+    },
+    libraries=("gateway.policy.message_signatures",),
+)
