@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.errors import Unauthorized, Unpresented
-from gateway.core.exchange import After, Exchange, Reply
-from gateway.core.kinds import Built, Kind, Site, Stage
+from gateway.core.exchange import Exchange, Head
+from gateway.core.kinds import Built, Caller, Kind, Presented, Site, Stage
 
 OPEN = "anonymous"
 
@@ -92,8 +92,8 @@ def build(config: AnyOf, site: Site) -> Built:
     return Built(
         step=authenticate,
         otherwise=_all([each.otherwise for each in built if each.otherwise is not None]),
-        after=_afters([each.after for each in built if each.after is not None]),
         conceals=frozenset[bytes]().union(*(each.conceals for each in built)),
+        presented=_presented([each.presented for each in built if each.presented is not None]),
     )
 
 
@@ -104,7 +104,7 @@ def _built(way: Way, site: Site) -> Built:
     if kind.stage != Stage.HEAD or kind.stage_of is not None:
         raise ValueError(f"`{way.use}` needs more than the head, so that any-of cannot try it; use it as a step")
     built = kind.build(kind.config.model_validate(way.with_), site)
-    if built.step is None or built.request_tap is not None or built.response_tap is not None:
+    if built.step is None or built.after is not None or built.request_tap is not None or built.response_tap is not None:
         raise ValueError(f"`{way.use}` does not authenticate by its step alone; use it as a step")
     return built
 
@@ -117,14 +117,15 @@ def _all(every: list[Callable[[Exchange], None]]) -> Callable[[Exchange], None] 
     return run if every else None
 
 
-def _afters(every: list[After]) -> After | None:
-    """None of them waits: a way that authenticates reads no reply's body."""
+def _presented(every: list[Presented]) -> Presented | None:
+    """Whose credential is shown, by the first way that knows."""
+    if len(every) < 2:
+        return every[0] if every else None
 
-    def run(exchange: Exchange, reply: Reply) -> None:
-        for each in reversed(every):
-            each(exchange, reply)
+    def read(head: Head) -> Caller | None:
+        return next(filter(None, (each.read(head) for each in every)), None)
 
-    return run if every else None
+    return Presented(read, ", ".join(dict.fromkeys(each.field for each in every if each.field)) or None)
 
 
 def _nothing(missed: list[Unpresented]) -> Unauthorized:

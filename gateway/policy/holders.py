@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core.clock import Clock
-from gateway.core.errors import Forbidden, StoreUnavailable, Unauthorized
+from gateway.core.errors import ApplicationSuspended, Forbidden, StoreUnavailable, Unauthorized
 from gateway.core.identity import Holds, Identity
 from gateway.core.kinds import Site
 
@@ -115,6 +115,8 @@ class NotInForce(Unauthorized):
 
 
 def _refused(reason: str) -> Forbidden | NotInForce:
+    if reason == "suspended":
+        return ApplicationSuspended("Ask those who run this gateway why.")
     if reason in NOT_SUBSCRIBED:
         return Forbidden("The application has no subscription to this API.")
     return NotInForce()

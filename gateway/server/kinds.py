@@ -17,6 +17,7 @@ from gateway.policy import (
     cel,
     client_certificate,
     cors,
+    external_decision,
     headers,
     hmac_signed,
     http_signature,
@@ -52,6 +53,7 @@ _AUTHORISATION: Final = (
     roles.KIND,
     access_list.KIND,
     cel.KIND,
+    external_decision.KIND,
 )
 _TRAFFIC: Final = (
     rate_limit.KIND,
