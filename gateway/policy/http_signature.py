@@ -70,7 +70,7 @@ class HttpSignature(BaseModel):
 
 
 def build(config: HttpSignature, site: Site) -> Built:
-    from gateway.policy.message_signatures import Verifier, offered
+    from gateway.policy.message_signatures import DECOY, Verifier, offered
 
     find = _finder(config, site)
     clock = site.services.named("clock")
@@ -84,7 +84,7 @@ def build(config: HttpSignature, site: Site) -> Built:
         if found is None:
             raise Unpresented("Sign the request (RFC 9421).", headers=challenge)
         held = find(found.keyid)
-        proved = None if held is None else verifier.verify(exchange, found.keyid, held.secrets)
+        proved = verifier.verify(exchange, found.keyid, (DECOY,) if held is None else held.secrets)
         if held is None or proved is None:
             raise refused(exchange, "another signature")
         if config.nonce == "required" and proved.nonce is None:

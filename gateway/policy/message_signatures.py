@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import http_sf
 import jwt
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from http_message_signatures import (
     HTTPMessageVerifier,
@@ -97,6 +98,10 @@ def keys_of_jwk(text: bytes, allowed: frozenset[str]) -> tuple[VerifyingKey, ...
     data = jwk._jwk_data
     fitting = _BY_JWK.get((str(jwk.key_type), data.get("crv")), ())
     return tuple(VerifyingKey(each, jwk.key) for each in fitting if each in allowed)
+
+
+DECOY: Final = VerifyingKey("ed25519", ed25519.Ed25519PrivateKey.generate().public_key())
+"""For key ids that nobody has: they take as long as known ones (CASES C40)."""
 
 
 class _Message:
