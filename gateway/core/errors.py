@@ -181,5 +181,9 @@ class GatewayTimeout(Problem):
     status, title, code = 504, "The backend took too long", "gateway_timeout"
 
 
+class NotCached(GatewayTimeout):
+    title, code = "Nothing stored answers this request", "not_cached"
+
+
 class VersionNotSupported(Problem):
     status, title, code = 505, "HTTP version not supported", "version_not_supported"

@@ -112,7 +112,8 @@ class Kind(Generic[C]):
 
     `stage_of` tells the stage of a configuration as it is written, where that differs. `by_operation`: it decides on
     the operation that runs, so that before a SOAP service or an OData root it waits until that is known (DESIGN 5).
-    `holds` names the setting that lists steps of other kinds, each with `use` and `with`."""
+    `holds` names the setting that lists steps of other kinds, each with `use` and `with`. `answers`: its step may
+    answer in the backend's place, so that a step which decides who may ask must stand before it."""
 
     name: str
     config: type[C]
@@ -127,6 +128,7 @@ class Kind(Generic[C]):
     stage_of: Callable[[Mapping[str, Any]], Stage] | None = None
     by_operation: bool = False
     holds: str = ""
+    answers: bool = False
 
 
 Kinds = Mapping[str, Kind[Any]]

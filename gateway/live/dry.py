@@ -36,6 +36,7 @@ from gateway.schema.types import Operation, Types
 from gateway.snapshot.configs import place_of
 from gateway.snapshot.routes import parameters_of
 from gateway.snapshot.spec import Snapshot, StepSpec, VersionSpec
+from gateway.store.memory_cells import MemoryCells
 from gateway.store.memory_counters import MemoryCounters
 
 Places = Mapping[str, Mapping[str, str]]
@@ -93,7 +94,7 @@ def _services(offered: tuple[object, ...]) -> Services:
     hasher = KeyHasher(Secret("dry build"))
     named = {"clock": clock, "directory": None, "counters": MemoryCounters(), "topics": None, "processes": _Processes()}
     egress = next((each for each in offered if isinstance(each, Egress)), None)
-    return Services(hasher, clock, Outside(Network(egress)), *offered, **named)
+    return Services(hasher, clock, Outside(Network(egress)), *offered, cells=MemoryCells(), **named)
 
 
 @dataclass

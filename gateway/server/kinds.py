@@ -14,6 +14,7 @@ from gateway.policy import (
     any_of,
     api_key,
     basic,
+    cache,
     cel,
     client_certificate,
     cors,
@@ -58,6 +59,7 @@ _AUTHORISATION: Final = (
 _TRAFFIC: Final = (
     rate_limit.KIND,
     cors.KIND,
+    cache.KIND,
 )
 _VALIDATION: Final = (
     message_size.KIND,

@@ -52,7 +52,7 @@ from gateway.server.parts import read_outline, read_version
 from gateway.server.port import GatewayServer, open_port
 from gateway.server.protocol import GatewayProtocol
 from gateway.server.protocol_shared import SHARED, Shared
-from gateway.store.connect import OwnedCounters, connect_counters, open_streams
+from gateway.store.connect import OwnedCounters, connect_counters, open_cells, open_streams
 from gateway.store.store import Change
 from gateway.telemetry.observer import Observer
 
@@ -79,6 +79,7 @@ class Worker:
         self.directory = CurrentDirectory(settings.max_stale)
         self.counters = counters
         self.streams = open_streams(given.store_url)
+        self.cells = open_cells(given.store_url)
         self.topics = Topics(self.streams, {})
         self.runtime = EmbeddedRuntime(Registry.load(settings.processes))
         self.observer = Observer(settings.access_log or given.data / "log" / "access.log")
@@ -120,6 +121,7 @@ class Worker:
             self.hosts,
             directory=self.directory,
             counters=self.counters,
+            cells=self.cells,
             clock=self.clock,
             topics=self.topics,
             streams=self.streams,
@@ -271,6 +273,7 @@ class Worker:
         await self.hosts.close()
         await self.network.close()
         await self.streams.close()
+        await self.cells.close()
         await self.counters.close()
         self.observer.close()
 

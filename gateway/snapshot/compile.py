@@ -15,6 +15,7 @@ from gateway.core.kinds import BackendKinds, Kinds
 from gateway.manifest.bundle import Bundle
 from gateway.manifest.documents import Lifecycle, Plan, Topic
 from gateway.manifest.environment import fill
+from gateway.snapshot.answering import check_answering
 from gateway.snapshot.configs import check_steps, place_of
 from gateway.snapshot.lifecycle import lifecycle_spec
 from gateway.snapshot.memo import Ground, Memo, Watched
@@ -128,6 +129,7 @@ class _Versions:
         findings = [*ordering.findings, *check_version(version)]
         findings += check_plans(self.ground.plans, [version], self.kinds)
         findings += check_plan_names(self.ground.plans, [version], self.kinds)
+        findings += check_answering(self.ground.plans, version, self.kinds)
         if findings:
             self.findings += findings
             return version

@@ -1,129 +1,30 @@
-"""Exact counters on a cluster: a hot connection to each primary, and the map of slots that tells which to ask.
-
-A server that no longer has a slot answers MOVED (or ASK, while the slot moves): the call is asked again there, and
-the map is read anew. A primary that is lost costs its own subjects only: the others are decided as before.
-"""
+"""Exact counters on a cluster: each subject's on the primary that has it."""
 
 from __future__ import annotations
 
-import asyncio
-from typing import Final
-from urllib.parse import urlsplit
-
-from redis.crc import key_slot
-
-from gateway.core.errors import StoreUnavailable
-from gateway.store.client import Client, Script
+from gateway.store.client import Script
+from gateway.store.cluster_line import ClusterLine
 from gateway.store.counters import Counter, Deliver, Keyed, Rule
-from gateway.store.hot import Answer, HotConnection, deliver, pack
+from gateway.store.hot import Answer
 from gateway.store.redis_counters import GIVE, TAKE, counter_key, decided, framed, ignore
 
-Address = tuple[str, int]
-_SLOTS: Final = 16384
-_REFRESH_SECONDS: Final = 1.0  # the pause between two readings of the map
 
-
-class ClusterCounters:
+class ClusterCounters(ClusterLine):
     """`timeout`: seconds after which a call has failed."""
 
     def __init__(self, url: str, prefix: str = "penstock", timeout: float = 0.1) -> None:
-        self._client = Client(url)
+        super().__init__(url, timeout)
         self._prefix = prefix
-        self._timeout = timeout
-        parts = urlsplit(url)
-        credentials, _, _hosts = parts.netloc.rpartition("@")
-        self._scheme = parts.scheme.partition("+")[0]
-        self._before = f"{credentials}@" if credentials else ""
-        self._nodes: dict[Address, HotConnection] = {}
-        self._slots: list[HotConnection | None] = [None] * _SLOTS
-        self._refreshing: asyncio.Task[None] | None = None
-        self._stale = False
-
-    async def connect(self) -> bool:
-        """Reads the map and connects to the primaries. False when that failed; it is tried again in the background."""
-        if await self._read_map():
-            return True
-        self._refresh()
-        return False
-
-    async def _read_map(self) -> bool:
-        try:
-            found = await self._client.slots()
-        except StoreUnavailable:
-            return False
-        if not found:
-            return False
-        slots: list[HotConnection | None] = [None] * _SLOTS
-        for first, last, address in found:
-            node = await self._node(address)
-            slots[first : last + 1] = [node] * (last + 1 - first)
-        self._slots = slots
-        await self._drop({address for _, _, address in found})
-        return True
-
-    async def _node(self, address: Address) -> HotConnection:
-        node = self._nodes.get(address)
-        if node is None:
-            host = f"[{address[0]}]" if ":" in address[0] else address[0]
-            url = f"{self._scheme}://{self._before}{host}:{address[1]}"
-            node = self._nodes[address] = HotConnection(url, self._timeout, moved=self._moved)
-            await node.connect()
-        return node
-
-    async def _drop(self, current: set[Address]) -> None:
-        for address in [address for address in self._nodes if address not in current]:
-            await self._nodes.pop(address).close()
 
     def counter(self, prefix: str, rules: tuple[Rule, ...], cost: int) -> Counter:
         return Keyed(self, prefix, rules, cost)
 
     def take(self, key: str, rules: tuple[Rule, ...], cost: int, deliver: Deliver) -> None:
-        self._call(TAKE, key, rules, cost, decided(deliver))
+        self._count(TAKE, key, rules, cost, decided(deliver))
 
     def give(self, key: str, rules: tuple[Rule, ...], cost: int) -> None:
-        self._call(GIVE, key, rules, cost, ignore)
+        self._count(GIVE, key, rules, cost, ignore)
 
-    def _call(self, script: Script, key: str, rules: tuple[Rule, ...], cost: int, answer: Answer) -> None:
+    def _count(self, script: Script, key: str, rules: tuple[Rule, ...], cost: int, answer: Answer) -> None:
         name = counter_key(self._prefix, key)
-        node = self._slots[key_slot(name)]
-        if node is None or not node.up:
-            self._refresh()
-            deliver(answer, None)
-            return
-        node.call(framed(script, name, rules, cost), answer, script)
-
-    def _moved(self, told: str, command: bytes, answer: Answer, script: Script | None) -> None:
-        """`told` is `MOVED slot host:port` or `ASK slot host:port` (Redis cluster specification)."""
-        kind, _, place = told.split(" ", 2)
-        host, _, port = place.rpartition(":")
-        node = self._nodes.get((host, int(port))) if port.isdigit() else None
-        if kind == "MOVED" or node is None:
-            self._refresh()
-        if node is None:
-            deliver(answer, None)
-            return
-        if kind == "ASK":
-            node.call(pack(b"ASKING"), ignore)
-        node.call(command, answer, script, redirected=True)
-
-    def _refresh(self) -> None:
-        """Reads the map in the background: once, and again when it was asked for meanwhile."""
-        self._stale = True
-        if self._refreshing is None:
-            self._refreshing = asyncio.get_running_loop().create_task(self._refresh_map())
-
-    async def _refresh_map(self) -> None:
-        try:
-            while self._stale:
-                self._stale = not await self._read_map()
-                await asyncio.sleep(_REFRESH_SECONDS)
-        finally:
-            self._refreshing = None
-
-    async def close(self) -> None:
-        if (task := self._refreshing) is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
-        for node in self._nodes.values():
-            await node.close()
-        await self._client.close()
+        self.call(name, framed(script, name, rules, cost), answer, script)

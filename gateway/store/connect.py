@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from gateway.store.cells import Cells
 from gateway.store.client import is_cluster
 from gateway.store.cluster_counters import ClusterCounters
+from gateway.store.cluster_line import ClusterLine
 from gateway.store.counters import Counters
+from gateway.store.lines import ServerLine
 from gateway.store.memory import MemoryStore
+from gateway.store.memory_cells import MemoryCells
 from gateway.store.memory_counters import MemoryCounters
 from gateway.store.memory_streams import MemoryStreams
+from gateway.store.redis_cells import RedisCells
 from gateway.store.redis_counters import RedisCounters
 from gateway.store.redis_store import RedisStore
 from gateway.store.redis_streams import RedisStreams
@@ -17,6 +22,7 @@ from gateway.store.store import Store
 from gateway.store.streams import Streams
 
 MEMORY: Final = "memory://"
+CELLS_TIMEOUT: Final = 0.25  # seconds for a call of the cells, whose values may be large
 
 
 class OwnedCounters(Counters, Protocol):
@@ -44,3 +50,10 @@ async def connect_counters(url: str, prefix: str = "penstock") -> OwnedCounters:
     counters = ClusterCounters(url, prefix) if is_cluster(url) else RedisCounters(url, prefix)
     await counters.connect()
     return counters
+
+
+def open_cells(url: str, prefix: str = "penstock") -> Cells:
+    """Cells on the store of that URL; they connect when something is built that uses them."""
+    if url == MEMORY:
+        return MemoryCells()
+    return RedisCells(ClusterLine(url, CELLS_TIMEOUT) if is_cluster(url) else ServerLine(url, CELLS_TIMEOUT), prefix)

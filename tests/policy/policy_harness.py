@@ -22,6 +22,7 @@ from gateway.frontend.rest.problems import render
 from gateway.relay.network import Network
 from gateway.relay.outside import Outside
 from gateway.server.kinds import POLICY_KINDS
+from gateway.store.memory_cells import MemoryCells
 from gateway.store.memory_counters import MemoryCounters
 from gateway.store.store import APPLICATIONS, CREDENTIALS, KEYS, SUBSCRIPTIONS
 
@@ -52,11 +53,12 @@ class Gateway:
         self.directory = CurrentDirectory(MAX_STALE)
         self.directory.current.as_of = self.clock.time()
         self.counters: Any = MemoryCounters(self.clock)
+        self.cells: Any = MemoryCells(self.clock)
         self.outside = Outside(Network(clock=self.clock))
         self.seen: list[Exchange] = []
 
     def site(self, step: str = "step", scope: str = "shop@v2") -> Site:
-        named = {"directory": self.directory, "counters": self.counters, "clock": self.clock}
+        named = {"directory": self.directory, "counters": self.counters, "cells": self.cells, "clock": self.clock}
         services = Services(self.hasher, self.outside, **named)
         return Site("shop", "v2", "GET /orders/{id}", scope, step, services, kinds=POLICY_KINDS)
 
