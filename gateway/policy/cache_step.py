@@ -25,7 +25,7 @@ from gateway.policy.cache_answers import CONDITIONS, Asked, asked
 from gateway.policy.cache_entry import Entry, Shape, who_asks
 from gateway.policy.cache_flights import End, Flights, Landed
 from gateway.policy.cache_rules import NOTHING, Rules, State, Storable, merged, serves_failure, state, storable
-from gateway.policy.cache_wires import Copying, Instead, in_background
+from gateway.policy.standing_wires import Copying, Instead, in_background
 from gateway.store.cells import Cells
 
 log: Final = logging.getLogger("gateway.cache")
@@ -363,7 +363,9 @@ class Cache:
             self._replace(exchange, reply, answers.reply(stale, lookup.asked, told, now))
             self._land(lookup, End.NOTHING)
         else:
-            found = self._storable(exchange, reply.status, fields, lookup)
+            found = None
+            if exchange.problem is None:  # which tells of this request alone
+                found = self._storable(exchange, reply.status, fields, lookup)
             told = b"%b; fwd=%b; fwd-status=%d" % (NAME, lookup.why, reply.status)
             reply.block += told + b"; stored" if found is not None else told
             self._take(exchange, reply, lookup, found)
@@ -380,11 +382,11 @@ class Cache:
             return
         kept = partial(self._keep, lookup, found, exchange.head)
         if reply.body is not None:
-            kept(reply.body if len(reply.body) <= self._settings.body else None)
+            kept(reply.body if len(reply.body) <= self._settings.body else None, False)
         else:
             exchange.wire = Copying(exchange.wire, self._settings.body, kept)
 
-    def _keep(self, lookup: Lookup, found: Storable, head: Any, body: bytes | None) -> None:
+    def _keep(self, lookup: Lookup, found: Storable, head: Any, body: bytes | None, _large: bool) -> None:
         """Its body is there, or is none that can be kept."""
         if body is None:
             self._land(lookup, End.NOTHING, passing=True)
@@ -418,7 +420,7 @@ class Cache:
         entry = stale
         if found is not None:
             entry = found.entry
-            self._keep(lookup, found, exchange.head, stale.body)
+            self._keep(lookup, found, exchange.head, stale.body, False)
             entry = entry.with_body(stale.body)
         else:
             self._land(lookup, End.NOTHING, passing=True)

@@ -22,6 +22,7 @@ from gateway.policy import (
     headers,
     hmac_signed,
     http_signature,
+    idempotency,
     json_limits,
     json_schema,
     jwt,
@@ -60,6 +61,7 @@ _TRAFFIC: Final = (
     rate_limit.KIND,
     cors.KIND,
     cache.KIND,
+    idempotency.KIND,
 )
 _VALIDATION: Final = (
     message_size.KIND,

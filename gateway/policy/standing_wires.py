@@ -9,7 +9,7 @@ from gateway.core import chain as chains
 from gateway.core.exchange import Edits, Exchange, Reply, Sink, Wait, Wire
 from gateway.core.tunnel import End, Tunnel
 
-Kept = Callable[["bytes | None"], None]  # the whole body; None: it was cut, or is too large
+Kept = Callable[["bytes | None", bool], None]  # the whole body; None: it was cut, or it is too large (True)
 
 
 class _Before:
@@ -71,7 +71,7 @@ class Copying(_Before):
     def start(self, exchange: Exchange, reply: Reply, length: int | None) -> None:
         self._length = length
         if length is not None and length > self._limit:
-            self._over(None)
+            self._over(None, large=True)
         self._wire.start(exchange, reply, length)
 
     def write(self, exchange: Exchange, data: bytes) -> None:
@@ -79,7 +79,7 @@ class Copying(_Before):
             self._size += len(data)
             self._pieces.append(data)
             if self._size > self._limit:
-                self._over(None)
+                self._over(None, large=True)
         self._wire.write(exchange, data)
 
     def end(self, exchange: Exchange) -> None:
@@ -97,10 +97,10 @@ class Copying(_Before):
         self._over(None)
         self._wire.send(exchange, reply)
 
-    def _over(self, body: bytes | None) -> None:
+    def _over(self, body: bytes | None, *, large: bool = False) -> None:
         kept, self._kept, self._pieces = self._kept, None, []
         if kept is not None:
-            kept(body)
+            kept(body, large)
 
 
 class Instead(_Before):
