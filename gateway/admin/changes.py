@@ -19,9 +19,10 @@ from gateway.manifest.loading import Loaded
 from gateway.manifest.resolve import resolve
 from gateway.manifest.tables import Reflect
 from gateway.schema.short import expand
-from gateway.snapshot.configs import check_steps
+from gateway.snapshot.configs import check_steps, place_of
 from gateway.snapshot.order import GATEWAY, Ordering, step_spec
 from gateway.snapshot.plan_limits import limit_steps
+from gateway.snapshot.spec import CanarySpec
 from gateway.store.store import (
     ACTIVE,
     APPLICATIONS,
@@ -78,11 +79,13 @@ async def change_set(
     now: float,
     actor: str,
     activate: bool = True,
+    canary: CanarySpec | None = None,
     recorded: Recorded | None = None,
 ) -> ChangeSet:
     """The documents are complete: files are included where they are gathered. DocumentsRefused with every finding.
-    `recorded` has what the store holds of applications, which no state has (`consumers_of`). Each write expects what
-    the state has now: whoever commits in between makes the commit of these fail."""
+    `canary`: components become canaries beside what is active. `recorded` has what the store holds of applications,
+    which no state has (`consumers_of`). Each write expects what the state has now: whoever commits in between makes
+    the commit of these fail."""
     state = state.candidate(())  # the caller's goes on following the store while this resolves
     changes = ChangeSet()
     findings: list[Finding] = []
@@ -105,7 +108,7 @@ async def change_set(
         raise DocumentsRefused(findings)
     components = [each for each in loaded if each.kind == "ApiComponent"]
     if components:
-        await _components(components, state, resolver, changes, now, actor, activate)
+        await _components(components, state, resolver, changes, now, actor, activate, canary)
     changes.writes = expectations(state, changes.writes)
     return changes
 
@@ -214,6 +217,7 @@ async def _components(
     now: float,
     actor: str,
     activate: bool,
+    canary: CanarySpec | None,
 ) -> None:
     after = state.candidate(changes.writes)
     policies = {name: int(record.value["revision"]) for name, record in after.rows(POLICIES).items()}
@@ -227,10 +231,11 @@ async def _components(
         values=resolver.values,
     )
     findings = await asyncio.to_thread(_checked, bundles)
+    findings += [finding for bundle in bundles for finding in _canary_in_the_way(bundle, state, canary)]
     if findings:
         raise DocumentsRefused(findings)
     for bundle in bundles:
-        _bundle(bundle, state, changes, now, actor, activate)
+        _bundle(bundle, state, changes, now, actor, activate, canary)
         await asyncio.sleep(0)  # what else runs has its turn, however many there are
 
 
@@ -238,12 +243,40 @@ def _checked(bundles: Sequence[Bundle]) -> list[Finding]:
     return [finding for bundle in bundles for finding in check(bundle)]
 
 
-def _bundle(bundle: Bundle, state: State, changes: ChangeSet, now: float, actor: str, activate: bool) -> None:
+def _canary_in_the_way(bundle: Bundle, state: State, canary: CanarySpec | None) -> list[Finding]:
+    record = state.rows(ACTIVE).get(bundle.name)
+    place = place_of(bundle.places.get("") or bundle.name)
+    if record is None or canary is not None:
+        if record is not None or canary is None:
+            return []
+        message = f"{bundle.name} is not live: there is nothing beside which a canary could run."
+        return [Finding(place, "no_active_revision", message, "Publish it without --canary first.")]
+    running = record.value.get("canary")
+    if not running or bundle.revision in {str(record.value["revision"]), str(running["revision"])}:
+        return []
+    message = f"{bundle.name} has a canary, revision {running['revision']}."
+    hint = f"penstock canary {bundle.name} promote, or abort; or publish this with --canary in its place."
+    return [Finding(place, "canary_running", message, hint)]
+
+
+def _bundle(
+    bundle: Bundle,
+    state: State,
+    changes: ChangeSet,
+    now: float,
+    actor: str,
+    activate: bool,
+    canary: CanarySpec | None,
+) -> None:
     name, revision = bundle.name, bundle.revision
     record = state.rows(ACTIVE).get(name)
     known = str(record.value["revision"]) if record else None
     if known == revision:
         changes.items.append(Item("ApiComponent", name, "unchanged", f"revision {revision}"))
+        return
+    running = record.value.get("canary") if record else None
+    if running and str(running["revision"]) == revision and canary is None:
+        changes.items.append(Item("ApiComponent", name, "unchanged", f"revision {revision}, canary"))
         return
     old = state.revisions.get(known) if known else None
     if old is not None:
@@ -256,11 +289,22 @@ def _bundle(bundle: Bundle, state: State, changes: ChangeSet, now: float, actor:
         reason = "draft" if draft else "not activated"
         changes.items.append(Item("ApiComponent", name, action, f"revision {revision}, {reason}"))
         return
+    if canary is not None and record is not None:
+        rule = canary.model_dump(mode="json") | {"revision": revision, "since": now, "actor": actor}
+        changes.writes.append(Write(ACTIVE, name, {**record.value, "canary": rule}))
+        changes.items.append(Item("ApiComponent", name, action, f"revision {revision}, canary for {canary.share:.4%}"))
+        return
     history = [*(record.value.get("history", []) if record else []), *([known] if known else [])][-50:]
     pointer = {"revision": revision, "since": now, "actor": actor, "history": history, "pins": {}}
+    pointer |= kept(record.value if record else {})
     changes.writes.append(Write(ACTIVE, name, pointer))
     changes.activated.append(name)
     changes.items.append(Item("ApiComponent", name, action, f"revision {revision}"))
+
+
+def kept(pointer: Mapping[str, Any]) -> dict[str, Any]:
+    """What stays when a version gets another revision: what was set on the version itself."""
+    return {name: pointer[name] for name in ("lifecycle",) if name in pointer}
 
 
 def active_bundle(state: State, name: str) -> Bundle | None:

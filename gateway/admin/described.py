@@ -112,6 +112,9 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "pins": ANY,
             "title": STRING,
             "status": {"enum": ["draft", "published", "deprecated", "retired"]},
+            "lifecycle": ANY,
+            "lifecycle_from": {"enum": ["manifest", "version"]},
+            "canary": {"type": ["object", "null"]},
             "base_path": NULLABLE,
             "endpoints": COUNT,
             "operations": STRINGS,
@@ -154,6 +157,17 @@ FLAGS: Final = tuple(
         ("no_activate", "Stores the revisions, and serves the old ones."),
     )
 )
+STICKY: Final[Schema] = {"enum": ["application", "client", "request"]}
+SHARE: Final[Schema] = {"type": "string", "pattern": "^(100|[0-9]{1,2}(\\.[0-9]{1,4})?)%?$"}
+CANARY: Final = (
+    ("canary", SHARE, "Versions become canaries beside the active revisions, for this share of who calls: 10%."),
+    ("canary_header", STRING, "Requests with this header field get the canary."),
+    ("canary_value", STRING, "Of that header: only with this value."),
+    ("canary_applications", STRING, "These applications get the canary; with commas between them."),
+    ("canary_sticky", STICKY, "Who stays with what he got; default: application."),
+)
+CHANGED: Final = record({"name": STRING, **PUBLISHED})
+CALLER: Final = record({"application": NULLABLE, "calls": COUNT, "first": STRING, "last": STRING})
 IF_MATCH: Final = ("If-Match", "The ETag that the record must have; `*` for any.")
 IF_NONE_MATCH: Final = ("If-None-Match", "`*`: only when there is none.")
 DOCUMENT: Final[Schema] = {"description": "A document; its JSON Schema stands beside this file.", "type": "object"}
@@ -215,7 +229,7 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         "YAML or JSON text, several documents in one, or what the command line packs. What is served changes on every "
         "live node before this answers; if one of them cannot serve it, nothing changes.",
         role="publisher (ApiComponent, Topic), policy-editor (Policy, Plan), operator (Application)",
-        query=(*FLAGS, ("label", STRING, "Stands for the file in places.")),
+        query=(*FLAGS, *CANARY, ("label", STRING, "Stands for the file in places.")),
         body=DOCUMENT,
         media=(*DOCUMENT_MEDIA, PACKED),
         answer=ref("Applied"),
@@ -238,6 +252,58 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         body_required=False,
         answer=ref("RolledBack"),
         refusals=CHANGE,
+    ),
+    ("PUT", "/versions/{name}/lifecycle"): About(
+        "Sets a version's life cycle, in place of its manifest's",
+        "A deprecated version announces it, and takes no new subscriptions; a retired one answers 410.",
+        role="publisher",
+        body=record(
+            {"status": {"enum": ["published", "deprecated", "retired"]}},
+            {
+                "since": DATE,
+                "sunset": DATE,
+                "successor": NULLABLE,
+                "documentation": NULLABLE,
+                "sunset_acts": {"type": ["boolean", "null"]},
+                "brownouts": {"type": ["array", "null"], "items": ANY},
+            },
+        ),
+        answer=record({"name": STRING, "lifecycle": ANY, **PUBLISHED}),
+        refusals=CHANGE,
+    ),
+    ("DELETE", "/versions/{name}/lifecycle"): About(
+        "The manifest's own life cycle holds again", role="publisher", answer=CHANGED, refusals=CHANGE
+    ),
+    ("PUT", "/versions/{name}/canary"): About(
+        "Changes who gets a version's canary",
+        "What is left out stays. A canary begins by publishing with the parameter `canary`.",
+        role="publisher",
+        body=record(
+            {},
+            {
+                "share": SHARE | {"type": ["string", "null"]},
+                "header": NULLABLE,
+                "value": NULLABLE,
+                "applications": {"type": ["array", "null"], "items": STRING},
+                "sticky": {"enum": ["application", "client", "request", None]},
+            },
+        ),
+        answer=CHANGED,
+        refusals=CHANGE,
+    ),
+    ("DELETE", "/versions/{name}/canary"): About(
+        "Ends a canary: everybody gets the active revision", role="publisher", answer=CHANGED, refusals=CHANGE
+    ),
+    ("POST", "/versions/{name}/canary/promote"): About(
+        "Makes a canary the active revision", role="publisher", answer=CHANGED, refusals=CHANGE
+    ),
+    ("GET", "/versions/{name}/callers"): About(
+        "Who called a version, by application",
+        "From real requests of the last days (UTC), today among them; the application is null where none was known.",
+        role="viewer",
+        query=(("days", {"type": "integer", "minimum": 1, "maximum": 400}, "How many days; default 30."),),
+        answer=record({"name": STRING, "days": COUNT, "calls": COUNT, "items": {"type": "array", "items": CALLER}}),
+        refusals=(400, *READ),
     ),
     ("GET", "/revisions"): _listed(
         "revisions, newest first",
@@ -262,6 +328,7 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
             {
                 "headers": {"type": ["object", "null"], "additionalProperties": STRING},
                 "plan": NULLABLE | {"description": "of the caller"},
+                "application": {"type": ["string", "null"], "description": "who calls; keys are not read here"},
             },
         ),
         answer=ANY,

@@ -38,12 +38,13 @@ class _Looking:
         return whole.model_copy(update={"versions": versions})
 
     async def explain(self, request: Request, token: Token) -> Any:
-        fields: dict[str, type] = {"method": str, "url": str, "headers": dict, "plan": str}
+        fields: dict[str, type] = {"method": str, "url": str, "headers": dict, "plan": str, "application": str}
         body = await json_body(request, fields, required=("method", "url"))
         headers = body.get("headers", {})
         if not all(isinstance(value, str) for value in headers.values()):
             raise InvalidInput("A header's value is a string.", target="headers")
-        return self.service.explain(self._seen(token), body["method"], body["url"], headers, body.get("plan"))
+        caller = {name: body.get(name) for name in ("plan", "application")}
+        return await self.service.explain(self._seen(token), body["method"], body["url"], headers, **caller)
 
     async def snapshot(self, _request: Request, token: Token) -> Any:
         snapshot = self._seen(token)

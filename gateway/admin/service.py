@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Protocol
 
 from gateway.admin.application_documents import consumers_of
-from gateway.admin.changes import ChangeSet, Resolver, active_bundle, change_set
+from gateway.admin.callers import Callers
+from gateway.admin.changes import ChangeSet, Resolver, active_bundle, change_set, kept
 from gateway.admin.documents import Breaking, read_documents, refused
 from gateway.admin.publishing import Node, Publisher
 from gateway.admin.state import State, expectations, read_bundle
-from gateway.core.clock import Clock
+from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import (
     Conflict,
     InvalidInput,
@@ -26,10 +27,12 @@ from gateway.core.secrets import KeyHasher
 from gateway.manifest.bundle import Bundle
 from gateway.manifest.loading import Loaded
 from gateway.snapshot.diff import diff
-from gateway.snapshot.explain import explain
-from gateway.snapshot.spec import Snapshot
+from gateway.snapshot.explain import Application, explain
+from gateway.snapshot.lifecycle import override
+from gateway.snapshot.spec import CanarySpec, Snapshot
 from gateway.store.store import ACTIVE, CREDENTIALS, PLANS, POLICIES, REVISIONS, SUBSCRIPTIONS, TOPICS, Store, Write
 from gateway.store.streams import Streams
+from gateway.store.usage import MemoryUsage
 
 Audit = dict[str, Any]
 Places = Mapping[str, Mapping[str, str]]  # of bundles, by component@version
@@ -70,6 +73,7 @@ class Service:
     hasher: KeyHasher
     clock: Clock
     rehearse: Rehearse = lambda _snapshot, _places: ()
+    callers: Callers = field(default_factory=lambda: Callers(MemoryUsage(), SystemClock()))
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # documents
@@ -109,6 +113,7 @@ class Service:
         force: bool = False,
         may: Any = None,
         expect: Mapping[tuple[str, str], int] | None = None,
+        canary: CanarySpec | None = None,
     ) -> dict[str, Any]:
         """All documents or none. `may(kind, name)` raises for what the actor may not touch; `expect` has the versions
         that records, by table and key, must have (PreconditionFailed)."""
@@ -118,7 +123,7 @@ class Service:
         async with self._writing:
             for last in range(TRIES):
                 try:
-                    return await self._apply(loaded, actor, dry_run, activate, force, expect or {})
+                    return await self._apply(loaded, actor, dry_run, activate, force, expect or {}, canary)
                 except PreconditionFailed:
                     if expect or last == TRIES - 1:
                         raise
@@ -132,6 +137,7 @@ class Service:
         activate: bool,
         force: bool,
         expect: Mapping[tuple[str, str], int],
+        canary: CanarySpec | None,
     ) -> dict[str, Any]:
         await self.node.follow()
         before = self.node.state.candidate(())  # what is read here is what the commit expects to find
@@ -145,6 +151,7 @@ class Service:
                 now=self.clock.time(),
                 actor=actor,
                 activate=activate,
+                canary=canary,
                 recorded=recorded,
             )
             snapshot = await self._compiled(before, changes.writes)
@@ -208,6 +215,10 @@ class Service:
             found.setdefault(component, []).append(version)
         return [{"name": name, "versions": versions} for name, versions in found.items()]
 
+    def live_names(self) -> list[str]:
+        """component@version of each live version."""
+        return sorted(self.node.state.rows(ACTIVE))
+
     def versions(self) -> list[dict[str, Any]]:
         return [self.version(name) for name in sorted(self.node.state.rows(ACTIVE))]
 
@@ -215,6 +226,7 @@ class Service:
         record = self._active(name)
         bundle = self._bundle_of(name)
         manifest = bundle.manifest
+        life = override(manifest.lifecycle, record.get("lifecycle"))
         return {
             "name": name,
             "revision": record["revision"],
@@ -222,7 +234,10 @@ class Service:
             "history": list(record.get("history", [])),
             "pins": dict(record.get("pins", {})),
             "title": manifest.title,
-            "status": manifest.lifecycle.status,
+            "status": life.status,
+            "lifecycle": life.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+            "lifecycle_from": "manifest" if record.get("lifecycle") is None else "version",
+            "canary": record.get("canary"),
             "base_path": manifest.base_path,
             "endpoints": len(manifest.rest),
             "operations": sorted(manifest.operations),
@@ -259,10 +274,21 @@ class Service:
                 found.append({"revision": key, **about, "active": key in active})
         return sorted(found, key=lambda each: -float(each["at"]))
 
-    async def rollback(
-        self, name: str, actor: str, *, to: str | None = None, with_policies: bool = False
+    async def repoint(
+        self, name: str, actor: str, change: Callable[[dict[str, Any]], dict[str, Any]], **audit: Any
     ) -> dict[str, Any]:
-        """Points a version at an earlier revision; by default the one before."""
+        """Changes the pointer of a live version, of which `change` gets a copy, on every node or not at all."""
+        async with self._writing:
+            await self.node.follow()
+            before = self.node.state.candidate(())
+            pointer = change(dict(self._active(name)))
+            entry = {"actor": actor, "subject": name, **audit}
+            return {"name": name, **await self._publish(before, [Write(ACTIVE, name, pointer)], entry)}
+
+    async def rollback(
+        self, name: str, actor: str, *, to: str | None = None, with_policies: bool = False, **why: Any
+    ) -> dict[str, Any]:
+        """Points a version at an earlier revision; by default the one before. A canary ends."""
         async with self._writing:
             await self.node.follow()
             before = self.node.state.candidate(())
@@ -282,9 +308,19 @@ class Service:
                 "actor": actor,
                 "history": [*history, current][-50:] if target not in history[-1:] else history[:-1],
                 "pins": pins,
+                "rolled_back": True,  # no guard watches what one goes back to
+                **kept(record),
             }
             writes = [await self._revision_write(bundle, target, actor), Write(ACTIVE, name, pointer)]
-            audit = {"actor": actor, "action": "rollback", "subject": name, "from": current, "to": target, "pins": pins}
+            audit = {
+                "actor": actor,
+                "action": "rollback",
+                "subject": name,
+                "from": current,
+                "to": target,
+                "pins": pins,
+                **why,
+            }
             return {
                 "name": name,
                 "from": current,
@@ -345,10 +381,27 @@ class Service:
             return self._bundle_of(name)
         return await self.revision(name)
 
-    def explain(
-        self, snapshot: Snapshot, method: str, url: str, headers: Mapping[str, str], plan: str | None = None
+    async def explain(
+        self,
+        snapshot: Snapshot,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        plan: str | None = None,
+        application: str | None = None,
     ) -> dict[str, Any]:
-        return explain(snapshot, method, url, headers, self.kinds, plan).as_json()
+        """`application`: who calls; credentials are not read here."""
+        caller = None if application is None else Application(application, await self._pins(snapshot, application))
+        return explain(snapshot, method, url, headers, self.kinds, plan, caller).as_json()
+
+    async def _pins(self, snapshot: Snapshot, application: str) -> dict[str, str]:
+        """By component; of those alone where a pin could choose."""
+        found = {}
+        for component in {each.component for each in snapshot.versions if each.select_by != ("path",)}:
+            record = await self.store.get(SUBSCRIPTIONS, f"{application}/{component}")
+            if record is not None and record.value.get("version"):
+                found[component] = str(record.value["version"])
+        return found
 
     def policy_kinds(self) -> list[dict[str, Any]]:
         return [

@@ -19,7 +19,7 @@ from gateway.manifest.documents import Plan, Steps, Topic
 from gateway.snapshot.compile import Source, compile
 from gateway.snapshot.memo import Memo
 from gateway.snapshot.order import NamedPolicy
-from gateway.snapshot.spec import Snapshot
+from gateway.snapshot.spec import CanarySpec, Snapshot
 from gateway.store.store import ACTIVE, PLANS, POLICIES, REVISIONS, TOPICS, Change, Gap, Record, Store, Write
 
 STEPS: Final[TypeAdapter[Steps]] = TypeAdapter(Steps)
@@ -80,12 +80,15 @@ class State:
 
     def missing_revisions(self) -> list[str]:
         """Revisions that an active pointer names and that are not here yet."""
-        wanted = {str(record.value["revision"]) for record in self.rows(ACTIVE).values()}
-        return sorted(wanted - self.revisions.keys())
+        return sorted(self._named() - self.revisions.keys())
+
+    def _named(self) -> set[str]:
+        pointers = [record.value for record in self.rows(ACTIVE).values()]
+        return {str(each["revision"]) for pointer in pointers for each in (pointer, pointer.get("canary")) if each}
 
     def drop_unused_revisions(self) -> None:
         """What no active pointer names is read again when somebody asks for it."""
-        wanted = {str(record.value["revision"]) for record in self.rows(ACTIVE).values()}
+        wanted = self._named()
         self.revisions = {key: bundle for key, bundle in self.revisions.items() if key in wanted}
         for table, key in list(self._read):
             if table == REVISIONS and key not in wanted:
@@ -99,6 +102,12 @@ class State:
             plans=self._parsed(PLANS, lambda _name, value: Plan.model_validate(value)),
             topics=self._parsed(TOPICS, lambda _name, value: Topic.model_validate(value)),
             pins={name: dict(record.value["pins"]) for name, record in active.items() if record.value.get("pins")},
+            lifecycles={name: life for name, record in active.items() if (life := record.value.get("lifecycle"))},
+            canaries={
+                name: (self.revisions[str(canary["revision"])], rule_of(canary))
+                for name, record in active.items()
+                if (canary := record.value.get("canary"))
+            },
         )
 
     def _parsed(self, table: str, read: Callable[[str, Mapping[str, Any]], T]) -> dict[str, T]:
@@ -141,6 +150,11 @@ async def fetch_revisions(store: Store, state: State) -> None:
 
 def read_bundle(value: Mapping[str, Any]) -> Bundle:
     return Bundle.model_validate(value["bundle"])
+
+
+def rule_of(canary: Mapping[str, Any]) -> CanarySpec:
+    """Who gets a canary, of its part of an active pointer."""
+    return CanarySpec.model_validate({name: canary[name] for name in CanarySpec.model_fields if name in canary})
 
 
 def read_policy(name: str, value: Mapping[str, Any]) -> NamedPolicy:

@@ -14,8 +14,10 @@ from gateway.admin.access import require, require_kind
 from gateway.admin.bodies import flag, json_body, media_type, raw_body
 from gateway.admin.routing import Entry
 from gateway.admin.service import Service
+from gateway.admin.standing import RULE, canary_rule
 from gateway.consumers.tokens import Token
 from gateway.core.errors import BadRequest
+from gateway.snapshot.spec import CanarySpec
 from gateway.store.store import ACTIVE
 
 
@@ -37,6 +39,19 @@ def component_of(name: str) -> str:
     return name.partition("@")[0]
 
 
+def _canary(request: Request) -> CanarySpec | None:
+    """Who gets the canary, by parameters that begin with it; None when it shall be none."""
+    given = {name: text for name in RULE if (text := request.query_params.get(f"canary_{name}")) is not None}
+    if "canary" in request.query_params:
+        given["share"] = request.query_params["canary"]
+    if not given:
+        return None
+    members: dict[str, Any] = dict(given)
+    if "applications" in given:
+        members["applications"] = tuple(filter(None, given["applications"].split(",")))
+    return canary_rule(members)
+
+
 class _Versions:
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -47,11 +62,14 @@ class _Versions:
         activate = not flag(request, "no_activate")
         label = request.query_params.get("label", "documents")
         body, media = await raw_body(request), media_type(request)
+        canary = _canary(request)
 
         def may(kind: str, name: str) -> None:
             require_kind(token, kind, name)
 
-        return await self.service.apply_body(body, media, label, token.name, activate=activate, may=may, **flags)
+        return await self.service.apply_body(
+            body, media, label, token.name, activate=activate, may=may, canary=canary, **flags
+        )
 
     async def components(self, _request: Request, token: Token) -> Any:
         return {"items": [each for each in self.service.components() if token.may("viewer", each["name"])]}

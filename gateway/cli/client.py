@@ -60,6 +60,9 @@ class Admin:
     def patch(self, path: str, body: Any) -> Any:
         return self._send("PATCH", path, {}, orjson.dumps(body))
 
+    def put(self, path: str, body: Any) -> Any:
+        return self._send("PUT", path, {}, orjson.dumps(body))
+
     def documents(self, paths: Iterable[Path], **query: Any) -> Any:
         """Applies files and folders. DocumentsRefused for what is wrong before anything is sent."""
         from gateway.manifest.transfer import MEDIA_TYPE, gather, pack

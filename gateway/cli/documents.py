@@ -74,6 +74,18 @@ def publish(
     paths: Paths,
     no_activate: Annotated[bool, typer.Option("--no-activate", help="Store the revision, serve the old one.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Even if consumers would notice.")] = False,
+    canary: Annotated[
+        str | None, typer.Option("--canary", help="Beside what is active, for this share of who calls: 10%.")
+    ] = None,
+    canary_header: Annotated[
+        str | None, typer.Option("--canary-header", help="Requests with this header get the canary.")
+    ] = None,
+    canary_application: Annotated[
+        list[str] | None, typer.Option("--canary-application", help="It gets the canary. May be repeated.")
+    ] = None,
+    canary_sticky: Annotated[
+        str | None, typer.Option("--canary-sticky", help="Who stays: application, client or request.")
+    ] = None,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -82,7 +94,13 @@ def publish(
 
     Example: penstock publish api_components
     """
-    told = connect(url, token).documents(paths, no_activate=no_activate, force=force)
+    rule = {
+        "canary": canary,
+        "canary_header": canary_header,
+        "canary_applications": ",".join(canary_application) if canary_application else None,
+        "canary_sticky": canary_sticky,
+    }
+    told = connect(url, token).documents(paths, no_activate=no_activate, force=force, **rule)
     if as_json:
         output.as_json(told)
         return

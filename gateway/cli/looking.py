@@ -25,6 +25,7 @@ def explain(
     files: Annotated[list[Path] | None, typer.Option("--files", help="Explain these documents, offline.")] = None,
     processes: Annotated[list[str] | None, typer.Option("--processes", help="Package of the processes.")] = None,
     environment: Annotated[Path | None, typer.Option("--environment", exists=True)] = None,
+    application: Annotated[str | None, typer.Option("--application", help="Who calls: its pin, its canary.")] = None,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -39,7 +40,7 @@ def explain(
 
         told = offline.explained(files, processes or [], environment, method, target, headers, plan)
     else:
-        body = {"method": method, "url": target, "headers": headers, "plan": plan}
+        body = {"method": method, "url": target, "headers": headers, "plan": plan, "application": application}
         told = connect(url, token).post("/explain", body)
     output.as_json(told) if as_json else output.explanation(told)
 

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
-from gateway.cli import consumers, credentials, documents, looking, output, serving, stored
+from gateway.cli import consumers, credentials, documents, looking, output, serving, stored, versions
 from gateway.cli.client import Failed
 from gateway.core.errors import Problem
 from gateway.core.findings import DocumentsRefused
@@ -42,6 +42,7 @@ def root(
 serving.add(app)
 documents.add(app)
 looking.add(app)
+versions.add(app)
 for name, group in (*stored.groups(), *consumers.groups(), *credentials.groups()):
     app.add_typer(group, name=name)
 

@@ -107,6 +107,8 @@ def explanation(found: Mapping[str, Any]) -> None:
     if found["version"]:
         selected = f"selected by {found['selected_by']} (revision {found['revision']})"
         out.print(_text(f"  version   {found['version']}, {selected}"))
+    if found.get("canary"):
+        out.print(_text(f"  revision  {found['canary']}"))
     if found["candidates"]:
         out.print("  candidates")
         for each in found["candidates"]:

@@ -20,6 +20,7 @@ import uvloop
 from gateway import __version__
 from gateway.admin.access import Access
 from gateway.admin.app import Admin
+from gateway.admin.callers import Callers
 from gateway.admin.changes import Resolver
 from gateway.admin.publishing import Publisher
 from gateway.admin.service import Service
@@ -44,7 +45,7 @@ from gateway.server.logs import configure
 from gateway.server.place import PROBE_SOCKET
 from gateway.server.probe import door, probe
 from gateway.snapshot.spec import VersionSpec
-from gateway.store.connect import open_store, open_streams
+from gateway.store.connect import open_store, open_streams, open_usage
 from gateway.store.store import TOKENS
 
 GRACE: Final = 3  # seconds for admin requests in flight
@@ -87,6 +88,9 @@ class ControlProcess:
             facts={"url": self.url, "urls": self.urls, "version": __version__, "pid": os.getpid()},
             expiry=ExpiryWatch(settings.expiry_warning, self.clock),
         )
+        self.callers = Callers(open_usage(given.store_url), self.clock, given.node)
+        self.crew.on_calls = self.callers.add
+        self.counting: asyncio.Task[None] | None = None
         self.later: asyncio.Task[None] | None = None
         self.service = Service(
             node=self.control,
@@ -98,6 +102,7 @@ class ControlProcess:
             backend_kinds=BACKEND_KINDS,
             hasher=self.hasher,
             clock=self.clock,
+            callers=self.callers,
             rehearse=lambda snapshot, places: dry_build(
                 snapshot, places, kinds, BACKEND_KINDS, environment.secrets, egress, hosts
             ),
@@ -203,8 +208,13 @@ class ControlProcess:
     async def close(self) -> None:
         if self.later is not None:
             self.later.cancel()
+        if self.counting is not None:
+            self.counting.cancel()
         await self.control.close()
         await self.crew.close()
+        with contextlib.suppress(StoreUnavailable):
+            await self.callers.flush()
+        await self.callers.usage.close()
         await self.streams.close()
         await self.store.close()
 
@@ -243,6 +253,7 @@ async def _come_up(process: ControlProcess) -> None:
     except TimeoutError:
         raise NodeFailed(f"No worker came up within {CREW:g} s; the log above says why.") from None
     await process.control.start()
+    process.counting = asyncio.create_task(process.callers.flush_forever())
     token = None
     try:
         token = await process.settle()

@@ -62,6 +62,7 @@ class Crew:
         self._numbers = itertools.count(1)
         self._arrival = asyncio.Event()
         self._ended: dict[str, Any] = {}
+        self.on_calls: Callable[[Iterable[Sequence[Any]]], None] = lambda _calls: None
 
     @property
     def size(self) -> int:
@@ -130,6 +131,7 @@ class Crew:
     def _heard(self, worker: _Worker, message: dict[str, Any]) -> None:
         if message["say"] == "metrics":
             worker.metrics = message["metrics"]
+            self.on_calls(worker.metrics.pop("calls", ()))
         elif message["say"] == "busy":
             worker.steps += 1
         elif message["say"] == "draining":

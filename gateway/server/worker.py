@@ -249,9 +249,12 @@ class Worker:
         while True:
             await asyncio.sleep(METRICS)
             self.port.refresh()
-            taken = self.observer.snapshot() | self.port.told(self.cell.running)
-            taken["upstreams"] = upstreams.states(self.swapper.current, self.given.index)
-            link.send({"say": "metrics", "metrics": taken})
+            self._tell(link)
+
+    def _tell(self, link: Link) -> None:
+        taken = self.observer.snapshot() | self.port.told(self.cell.running)
+        taken["upstreams"] = upstreams.states(self.swapper.current, self.given.index)
+        link.send({"say": "metrics", "metrics": taken})
 
     def refresh(self) -> None:
         """SIGHUP: certificates are read again, and the access log's file is opened again, as it may be another."""
@@ -266,6 +269,8 @@ class Worker:
             self._link.send({"say": "draining"})
 
     async def close(self) -> None:
+        if self._link is not None:
+            self._tell(self._link)  # who called in the last second
         for hash in list(self.prepared):
             await self._forget(hash)
         await self.swapper.close()

@@ -44,8 +44,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Application:
+    """Who calls; `pins` has the version that it is pinned to, by component."""
+
     name: str
-    version: str | None = None
+    pins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -77,8 +79,8 @@ def explain(
     application: Application | None = None,
 ) -> Explanation:
     """Follows routing over the snapshot. `url` may be absolute; header names are compared without case. With a `plan`
-    the steps are those that a caller on it meets. InvalidInput for one that is not there. `application` calls: its
-    name, and the version that it is pinned to; nothing here reads credentials."""
+    the steps are those that a caller on it meets. InvalidInput for one that is not there. `application` calls,
+    as nothing here reads credentials."""
     if plan is not None and plan not in snapshot.plans:
         known = ", ".join(snapshot.plans) or "none"
         raise InvalidInput(f"There is no plan {plan}. There are: {known}.", target="plan")
@@ -242,12 +244,12 @@ def _unnamed(
 ) -> VersionSpec | None:
     """What a request gets that names no version."""
     places = " or ".join(dict.fromkeys(what.removeprefix("header ") for what, _ in chooser.readers))
-    if application is not None and application.version is not None:
+    pin = application.pins.get(chooser.component) if application is not None else None
+    if application is not None and pin is not None:
         found.selected_by = f"pin of the application {application.name}, {places} is not given"
-        chosen = specs.get(application.version)
-        if chosen is None:
-            found.outcome = f"404: no version {application.version}; there are: {', '.join(chooser.versions)}"
-        return chosen
+        if pin not in specs:
+            found.outcome = f"404: no version {pin}; there are: {', '.join(chooser.versions)}"
+        return specs.get(pin)
     found.selected_by = f"default, {places} is not given"
     if chooser.default is None:
         found.outcome = f"404: {places} names no version; there are: {', '.join(chooser.versions)}"

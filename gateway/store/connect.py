@@ -18,8 +18,10 @@ from gateway.store.redis_cells import RedisCells
 from gateway.store.redis_counters import RedisCounters
 from gateway.store.redis_store import RedisStore
 from gateway.store.redis_streams import RedisStreams
+from gateway.store.redis_usage import RedisUsage
 from gateway.store.store import Store
 from gateway.store.streams import Streams
+from gateway.store.usage import MemoryUsage, Usage
 
 MEMORY: Final = "memory://"
 CELLS_TIMEOUT: Final = 0.25  # seconds for a call of the cells, whose values may be large
@@ -40,6 +42,11 @@ def open_store(url: str, prefix: str = "penstock") -> Store:
 def open_streams(url: str, prefix: str = "penstock") -> Streams:
     """As `open_store`; on a cluster each topic lives on one primary."""
     return MemoryStreams() if url == MEMORY else RedisStreams(url, prefix)
+
+
+def open_usage(url: str, prefix: str = "penstock") -> Usage:
+    """As `open_store`."""
+    return MemoryUsage() if url == MEMORY else RedisUsage(url, prefix)
 
 
 async def connect_counters(url: str, prefix: str = "penstock") -> OwnedCounters:

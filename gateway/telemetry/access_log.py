@@ -23,7 +23,7 @@ log: Final = logging.getLogger("gateway.telemetry")
 
 BATCH: Final = 64  # lines; a batch by time alone would stall the loop under load
 KNOWN: Final = 8192  # endpoints whose members are kept
-_NAMES: Final = ("component", "version", "endpoint")
+_NAMES: Final = ("component", "version", "revision", "endpoint")
 PERIOD: Final = 0.5  # seconds until a smaller batch is written
 
 Row = tuple[Any, ...]

@@ -16,16 +16,20 @@ BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 CLASSES: Final = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
 
 KNOWN: Final = 8192  # chains whose numbers are found without their names
+REVISIONS: Final = 4  # of a version whose numbers are told apart; those of earlier ones are summed under an empty name
 
-Key = tuple[str, str, str]  # component, version, endpoint
+NAMES: Final = ("component", "version", "endpoint", "revision")
+Key = tuple[str, str, str, str]  # component, version, endpoint, revision
+Call = tuple[str, str, str | None, int]  # component, version, application, how many
 
 
 class Series:
     """The numbers of one endpoint."""
 
-    __slots__ = ("buckets", "classes", "received", "seconds", "sent")
+    __slots__ = ("buckets", "callers", "classes", "received", "seconds", "sent")
 
     def __init__(self) -> None:
+        self.callers: dict[str | None, int] = {}  # calls by application since they were last taken
         self.classes = [0] * len(CLASSES)
         self.buckets = [0] * (len(BOUNDS) + 1)  # not cumulative
         self.seconds = 0.0
@@ -51,10 +55,26 @@ class Counters:
         """The numbers of a chain that was not seen before; publishing makes new chains of the same endpoints."""
         if len(self._known) > KNOWN:
             self._known.clear()
-        key = (facts.get("component", ""), facts.get("version", ""), facts.get("endpoint", ""))
-        series = self._series.setdefault(key, Series())
+        component, version, endpoint, revision = (facts.get(name, "") for name in NAMES)
+        key = component, version, endpoint, revision
+        series = self._series.get(key)
+        if series is None:
+            self._fold(key)
+            series = self._series[key] = Series()
         self._known[id(facts)] = (facts, series)
         return series
+
+    def _fold(self, key: Key) -> None:
+        """Of an endpoint with one more revision: the numbers of its oldest ones are summed, as publishing never ends.
+        Requests that still run on one of those are counted under its name again, once more from nothing."""
+        there = [known for known in self._series if known[:3] == key[:3] and known[3]]
+        for old in there[: max(0, len(there) - REVISIONS + 1)]:
+            sum_ = self._series.setdefault((*old[:3], ""), Series())
+            taken = self._series.pop(old)
+            sum_.add(taken)
+            for application, calls in taken.callers.items():
+                sum_.callers[application] = sum_.callers.get(application, 0) + calls
+            self._known = {id_: pair for id_, pair in self._known.items() if pair[1] is not taken}
 
     def count(self, exchange: Exchange) -> None:
         facts = exchange.chain.facts
@@ -67,17 +87,28 @@ class Counters:
         series.seconds += seconds
         series.received += exchange.received
         series.sent += exchange.sent
+        identity, callers = exchange.identity, series.callers
+        application = None if identity is None else identity.application
+        callers[application] = callers.get(application, 0) + 1
+
+    def take_calls(self) -> list[Call]:
+        """Who called which version since this was last asked; None for nobody that is known."""
+        found: list[Call] = []
+        for (component, version, _, _), series in self._series.items():
+            if series.callers:
+                if component:
+                    found += [(component, version, name, calls) for name, calls in series.callers.items()]
+                series.callers = {}
+        return found
 
     def snapshot(self) -> dict[str, Any]:
-        """JSON-ready: `{"endpoints": [{component, version, endpoint, classes, buckets, seconds, received, sent}]}`."""
+        """JSON-ready: `{"endpoints": [{component, version, endpoint, revision, classes, buckets, seconds, …}]}`."""
         return {"endpoints": [_entry(key, series) for key, series in self._series.items()]}
 
 
 def _entry(key: Key, series: Series) -> dict[str, Any]:
     return {
-        "component": key[0],
-        "version": key[1],
-        "endpoint": key[2],
+        **dict(zip(NAMES, key, strict=True)),
         "classes": list(series.classes),
         "buckets": list(series.buckets),
         "seconds": series.seconds,
@@ -92,7 +123,7 @@ def total(snapshots: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     snapshots = list(snapshots)
     for snapshot in snapshots:
         for entry in snapshot["endpoints"]:
-            key = (entry["component"], entry["version"], entry["endpoint"])
+            key = (entry["component"], entry["version"], entry["endpoint"], entry.get("revision", ""))
             summed.setdefault(key, Series()).add(_series(entry))
     entries = [_entry(key, series) for key, series in sorted(summed.items(), key=lambda pair: pair[0])]
     return {"endpoints": entries, "load": total_load(snapshots)}
@@ -109,7 +140,7 @@ def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
     """All workers' numbers as one page of metrics."""
     snapshots = list(snapshots)
     summed = total(snapshots)
-    entries = summed["endpoints"]
+    entries = _summed(summed["endpoints"], NAMES[:3])
     lines = family("penstock_requests_total", "counter", "Exchanges that ended, by class of status.")
     for entry in entries:
         for name, count in zip(CLASSES, entry["classes"], strict=True):
@@ -121,10 +152,43 @@ def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
     for name, what in (("received", "request"), ("sent", "response")):
         lines += family(f"penstock_{name}_bytes_total", "counter", f"Bytes of {what} bodies.")
         lines += [f"penstock_{name}_bytes_total{{{_labels(entry)}}} {entry[name]}" for entry in entries]
+    lines += _revision_lines(summed["endpoints"])
     lines += load_lines(summed["load"])
     lines += upstream_lines(snapshots)
     lines += report_lines(snapshots)
     return ("\n".join(lines) + "\n").encode()
+
+
+def _summed(entries: Iterable[Mapping[str, Any]], names: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Entries with these names alone: the others are summed over."""
+    found: dict[tuple[str, ...], Series] = {}
+    for entry in entries:
+        found.setdefault(tuple(entry[name] for name in names), Series()).add(_series(entry))
+    named = {key: (*key, *("" for _ in range(len(NAMES) - len(key)))) for key in found}
+    return [
+        _entry(named[key], series) | dict(zip(names, key, strict=True))  # type: ignore[arg-type]  # as many as names
+        for key, series in sorted(found.items())
+    ]
+
+
+def by_revision(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The numbers of each revision of each version, of all its endpoints together."""
+    return _summed((entry for entry in entries if entry.get("revision")), ("component", "version", "revision"))
+
+
+def _revision_lines(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """A canary beside the active revision, and a new one beside the one before."""
+    names = ("component", "version", "revision")
+    found = by_revision(entries)
+    lines = family("penstock_revision_requests_total", "counter", "Exchanges by revision and class of status.")
+    for entry in found:
+        for name, count in zip(CLASSES, entry["classes"], strict=True):
+            if count:
+                labelled = f"{labels(entry, names)},status={quoted(name)}"
+                lines.append(f"penstock_revision_requests_total{{{labelled}}} {count}")
+    lines += family("penstock_revision_seconds_total", "counter", "Time of these exchanges in all.")
+    lines += [f"penstock_revision_seconds_total{{{labels(each, names)}}} {each['seconds']:.6f}" for each in found]
+    return lines
 
 
 def _histogram(entry: Mapping[str, Any]) -> list[str]:

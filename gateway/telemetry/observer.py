@@ -26,10 +26,11 @@ class Observer:
             self.log.record(exchange)
 
     def snapshot(self) -> dict[str, Any]:
-        """The counters so far; `counters.total` sums several."""
+        """The counters so far, which `counters.total` sums, and who called since they were last asked for."""
         taken = self.counters.snapshot()
         if reports := self.reports.snapshot():
             taken["reports"] = reports
+        taken["calls"] = self.counters.take_calls()
         taken["log_lines_dropped"] = 0 if self.log is None else self.log.dropped
         return taken
 

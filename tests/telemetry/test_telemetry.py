@@ -55,6 +55,7 @@ async def test_a_line_tells_the_exchange_and_no_secret(tmp_path: Path) -> None:
         "ms": 20.0,
         "component": "shop",
         "version": "v2",
+        "revision": "",
         "endpoint": 'GET /a"b',
         "operation": "get_a",
         "application": "partner",

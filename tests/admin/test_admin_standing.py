@@ -1,0 +1,260 @@
+"""How a live version stands, changed by the admin REST: life cycle, canary, callers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from gateway.snapshot.spec import VersionSpec
+from tests.admin.admin_harness import Bench, problem, shop
+
+V1 = "/versions/shop@v1"
+
+
+async def live(node: Bench, *texts: str) -> None:
+    for text in texts or (shop(), shop().replace("version: v1", "version: v2")):
+        answer = await node.apply(text)
+        assert answer.status_code == 200, answer.text
+
+
+async def put(node: Bench, path: str, body: dict[str, Any], token: str = "publisher") -> Any:
+    return await node.send("PUT", V1 + path, token, json=body)
+
+
+def served(node: Bench, name: str = "shop@v1") -> VersionSpec:
+    return {each.name: each for each in node.control.served.snapshot.versions}[name]
+
+
+async def shown(node: Bench) -> Any:
+    return (await node.send("GET", V1)).json()
+
+
+async def audited(node: Bench) -> dict[str, Any]:
+    return dict((await node.store.audit(1))[0])
+
+
+# life cycle
+
+
+async def test_a_version_is_deprecated_without_another_manifest(node: Bench) -> None:
+    await live(node)
+    before = await shown(node)
+    answer = await put(node, "/lifecycle", {"status": "deprecated", "sunset": "2027-01-31", "successor": "v2"})
+    assert answer.status_code == 200, answer.text
+    life = served(node).lifecycle
+    assert (life.status, life.successor, life.sunset and life.sunset.year) == ("deprecated", "v2", 2027)
+    assert life.since is not None
+    assert life.since.timestamp() == node.clock.time()
+    after = await shown(node)
+    assert (after["status"], after["lifecycle_from"], after["revision"]) == (
+        "deprecated",
+        "version",
+        before["revision"],
+    )
+    entry = await audited(node)
+    assert (entry["actor"], entry["action"], entry["subject"]) == ("publisher", "version.deprecated", "shop@v1")
+    assert entry["lifecycle"]["sunset"] == "2027-01-31"
+
+
+async def test_what_was_set_stays_when_another_revision_is_published_or_rolled_back(node: Bench) -> None:
+    await live(node)
+    await put(node, "/lifecycle", {"status": "deprecated"})
+    await live(node, shop(text="other"))
+    assert served(node).lifecycle.status == "deprecated"
+    await node.send("POST", V1 + "/rollback")
+    assert served(node).lifecycle.status == "deprecated"
+
+
+async def test_reinstating_brings_the_manifests_life_cycle_back(node: Bench) -> None:
+    await live(node)
+    await put(node, "/lifecycle", {"status": "retired", "successor": "v2"})
+    assert served(node).lifecycle.status == "retired"
+    assert (await node.send("DELETE", V1 + "/lifecycle", "publisher")).status_code == 200
+    assert served(node).lifecycle.status == "published"
+    problem(await node.send("DELETE", V1 + "/lifecycle", "publisher"), 409)
+
+
+@pytest.mark.parametrize(
+    ("body", "target"),
+    [
+        ({"status": "draft"}, "status"),
+        ({"status": "gone"}, None),
+        ({"status": "retired", "successor": "v9"}, "successor"),
+        ({"status": "retired", "successor": "v1"}, "successor"),
+        ({"status": "deprecated", "sunset": "soon"}, None),
+        ({"status": "deprecated", "sunset_acts": True}, None),
+        ({"status": "published", "brownouts": [{"from": "2026-01-01", "until": "2026-01-02"}]}, None),
+        ({"status": "retired", "sucessor": "v2"}, "sucessor"),
+    ],
+)
+async def test_a_life_cycle_that_cannot_be_meant_changes_nothing(
+    node: Bench, body: dict[str, Any], target: str | None
+) -> None:
+    await live(node)
+    sequence = await node.store.sequence()
+    told = problem(await put(node, "/lifecycle", body), 400)
+    assert told.get("target") == target
+    assert await node.store.sequence() == sequence
+
+
+async def test_a_version_that_is_not_live_has_no_standing(node: Bench) -> None:
+    await live(node)
+    problem(await node.send("PUT", "/versions/shop@v9/lifecycle", json={"status": "retired"}), 404)
+
+
+# canary
+
+
+async def canary(node: Bench, share: str = "10%", **more: str) -> Any:
+    return await node.apply(shop(text="new"), canary=share, **more)
+
+
+async def test_a_canary_is_served_beside_the_active_revision(node: Bench) -> None:
+    await live(node)
+    active = served(node).revision
+    told = (await canary(node, "10%", canary_header="X-Canary", canary_applications="partner,other")).json()
+    assert told["items"][0]["detail"].endswith("canary for 10.0000%")
+    assert served(node).revision == active
+    beside = served(node, "shop@v1~canary")
+    assert beside.revision != active
+    rule = node.control.served.snapshot.canaries["shop@v1"]
+    assert (rule.share, rule.header, rule.applications) == (0.1, "X-Canary", ("partner", "other"))
+    assert (await shown(node))["canary"]["revision"] == beside.revision
+
+
+async def test_a_canary_is_promoted_and_can_be_rolled_back(node: Bench) -> None:
+    await live(node)
+    active = served(node).revision
+    await canary(node)
+    beside = served(node, "shop@v1~canary").revision
+    assert (await node.send("POST", V1 + "/canary/promote", "publisher")).status_code == 200
+    assert served(node).revision == beside
+    assert node.control.served.snapshot.canaries == {}
+    assert (await shown(node))["history"] == [active]
+    assert (await audited(node))["action"] == "canary.promote"
+    await node.send("POST", V1 + "/rollback")
+    assert served(node).revision == active
+
+
+async def test_a_canary_is_aborted(node: Bench) -> None:
+    await live(node)
+    active = served(node).revision
+    await canary(node)
+    assert (await node.send("DELETE", V1 + "/canary", "publisher")).status_code == 200
+    assert [each.name for each in node.control.served.snapshot.versions] == ["shop@v1", "shop@v2"]
+    assert served(node).revision == active
+    assert (await audited(node))["action"] == "canary.abort"
+
+
+async def test_who_gets_a_canary_is_changed_and_the_rest_stays(node: Bench) -> None:
+    await live(node)
+    await canary(node, "10%", canary_header="X-Canary")
+    built = served(node, "shop@v1~canary")
+    assert (await put(node, "/canary", {"share": "25%"})).status_code == 200
+    rule = node.control.served.snapshot.canaries["shop@v1"]
+    assert (rule.share, rule.header) == (0.25, "X-Canary")
+    assert served(node, "shop@v1~canary").digest == built.digest, "nothing is built again for it"
+
+
+@pytest.mark.parametrize(
+    "body", [{"share": "110%"}, {"share": "x"}, {"value": "yes"}, {"sticky": "moon"}, {"who": "x"}]
+)
+async def test_a_rule_that_cannot_be_meant_changes_nothing(node: Bench, body: dict[str, Any]) -> None:
+    await live(node)
+    await canary(node)
+    sequence = await node.store.sequence()
+    problem(await put(node, "/canary", body), 400)
+    assert await node.store.sequence() == sequence
+
+
+async def test_without_a_canary_there_is_nothing_to_change(node: Bench) -> None:
+    await live(node)
+    for method, path in (("PUT", "/canary"), ("DELETE", "/canary"), ("POST", "/canary/promote")):
+        body = {"share": "5%"} if method == "PUT" else None
+        problem(await node.send(method, V1 + path, "publisher", json=body), 409)
+
+
+async def test_a_canary_needs_something_beside_which_it_runs(node: Bench) -> None:
+    told = problem(await canary(node), 422)
+    assert told["errors"][0]["code"] == "no_active_revision"
+
+
+async def test_publishing_past_a_canary_is_refused(node: Bench) -> None:
+    await live(node)
+    await canary(node)
+    told = problem(await node.apply(shop(text="third")), 422)
+    assert told["errors"][0]["code"] == "canary_running"
+    again = await node.apply(shop(text="new"))
+    assert [each["action"] for each in again.json()["items"]] == ["unchanged"]
+    assert (await node.apply(shop(text="third"), canary="5%")).status_code == 200
+
+
+async def test_a_canary_that_is_found_elsewhere_is_refused(node: Bench) -> None:
+    await live(node)
+    moved = shop(text="new").replace("/shop/{version}", "/store/{version}")
+    told = problem(await node.apply(moved, canary="10%", force="true"), 422)
+    assert told["errors"][0]["code"] == "canary_elsewhere"
+
+
+async def test_a_rollback_ends_the_canary(node: Bench) -> None:
+    await live(node)
+    await live(node, shop(text="second"))
+    await canary(node)
+    await node.send("POST", V1 + "/rollback")
+    assert (await shown(node))["canary"] is None
+    assert [each.name for each in node.control.served.snapshot.versions] == ["shop@v1", "shop@v2"]
+
+
+async def test_explain_tells_which_revision_an_application_gets(node: Bench) -> None:
+    await live(node)
+    await canary(node, "0%", canary_applications="partner", canary_header="X-Canary")
+    beside = served(node, "shop@v1~canary").revision
+
+    async def told(**more: Any) -> Any:
+        body = {"method": "GET", "url": "/shop/v1/greet/you", **more}
+        return (await node.send("POST", "/explain", json=body)).json()
+
+    assert (await told())["revision"] == served(node).revision
+    assert (await told(application="partner"))["revision"] == beside
+    by_header = await told(headers={"X-Canary": "yes"})
+    assert (by_header["revision"], by_header["canary"]) == (beside, "canary, by header X-Canary")
+
+
+async def test_explain_tells_the_pin_of_an_application(node: Bench) -> None:
+    by_header = "select_by: [header]\nbase_path: /shop\n"
+    texts = [
+        shop(text=version)
+        .replace("version: v1", f"version: {version}")
+        .replace("base_path: /shop/{version}\n", by_header)
+        for version in ("v1", "v2")
+    ]
+    await live(node, *texts)
+    await node.send("POST", "/applications", json={"name": "partner"})
+    made = await node.send("POST", "/subscriptions", json={"application": "partner", "api": "shop", "version": "v2"})
+    assert made.status_code in {200, 201}, made.text
+    body = {"method": "GET", "url": "/shop/greet/you", "application": "partner"}
+    told = (await node.send("POST", "/explain", json=body)).json()
+    assert (told["version"], told["selected_by"]) == (
+        "shop@v2",
+        "pin of the application partner, Api-Version is not given",
+    )
+
+
+# callers
+
+
+async def test_who_called_a_version_is_told_by_application(node: Bench) -> None:
+    await live(node)
+    callers = node.service.callers
+    callers.clock = node.clock
+    callers.add([("shop", "v1", "partner", 3), ("shop", "v2", "other", 9), ("shop", "v1", None, 1)])
+    callers.add([("shop", "v1", "partner", 4)])
+    told = (await node.send("GET", V1 + "/callers", "viewer", params={"days": 7})).json()
+    assert (told["calls"], told["days"]) == (8, 7)
+    day = told["items"][0]["first"]
+    assert told["items"] == [
+        {"application": "partner", "calls": 7, "first": day, "last": day},
+        {"application": None, "calls": 1, "first": day, "last": day},
+    ]
+    problem(await node.send("GET", V1 + "/callers", params={"days": 401}), 400)

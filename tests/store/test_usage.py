@@ -1,0 +1,100 @@
+"""One suite for every implementation of the counts of calls."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from gateway.admin import callers
+from gateway.admin.callers import Callers
+from gateway.core.clock import ManualClock
+from gateway.core.errors import StoreUnavailable
+from gateway.store import redis_usage, usage
+from gateway.store.redis_usage import RedisUsage
+from gateway.store.usage import OTHERS, MemoryUsage, Usage
+from tests.servers import cluster, prefix, valkey
+
+__all__ = ["cluster", "prefix", "valkey"]
+
+DAY, NEXT = "2026-11-24", "2026-11-25"
+
+
+@pytest.fixture(params=["memory", "valkey", "cluster"])
+async def counts(request: pytest.FixtureRequest, prefix: str) -> AsyncIterator[Usage]:
+    made = MemoryUsage() if request.param == "memory" else RedisUsage(request.getfixturevalue(request.param), prefix)
+    yield made
+    await made.close()
+
+
+async def test_counts_add_up_by_day_and_caller(counts: Usage) -> None:
+    await counts.add("1", "n1", DAY, "shop@v1", {"partner": 3, "": 1})
+    await counts.add("2", "n1", DAY, "shop@v1", {"partner": 4})
+    await counts.add("3", "n2", NEXT, "shop@v1", {"partner": 5})
+    await counts.add("4", "n1", DAY, "shop@v2", {"partner": 100})
+    assert await counts.read("shop@v1", [DAY, NEXT, "2026-11-26"]) == {
+        DAY: {"partner": 7, "": 1},
+        NEXT: {"partner": 5},
+    }
+
+
+async def test_a_batch_that_is_sent_again_counts_once(counts: Usage) -> None:
+    for _ in range(3):
+        await counts.add("1", "n1", DAY, "shop@v1", {"partner": 3})
+    await counts.add("1", "n2", DAY, "shop@v1", {"partner": 1})
+    assert await counts.read("shop@v1", [DAY]) == {DAY: {"partner": 4}}
+
+
+async def test_more_callers_than_are_kept_are_one(counts: Usage, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (usage, redis_usage):
+        monkeypatch.setattr(module, "MOST", 2)
+    await counts.add("1", "n1", DAY, "shop@v1", {"a": 1, "b": 1, "c": 1})
+    await counts.add("2", "n1", DAY, "shop@v1", {"a": 1, "d": 5})
+    assert await counts.read("shop@v1", [DAY]) == {DAY: {"a": 2, "b": 1, OTHERS: 6}}
+
+
+class Flaky(MemoryUsage):
+    """Takes what it is given; the answers of the first few are lost."""
+
+    def __init__(self, lost: int) -> None:
+        super().__init__()
+        self.lost = lost
+
+    async def add(self, *arguments: object) -> None:
+        await super().add(*arguments)  # type: ignore[arg-type]
+        if self.lost:
+            self.lost -= 1
+            raise StoreUnavailable("the answer is lost")
+
+
+async def test_calls_are_exact_over_a_store_that_goes_away() -> None:
+    clock = ManualClock()
+    told = Callers(Flaky(2), clock, "n1")
+    for _ in range(4):
+        told.add([("shop", "v1", "partner", 1), ("shop", "v2", "partner", 1)])
+        try:
+            await told.flush()
+        except StoreUnavailable:
+            continue
+    for name in ("shop@v1", "shop@v2"):
+        assert [each["calls"] for each in await told.read(name, 1)] == [4]
+
+
+async def test_what_waits_for_the_store_stays_bounded() -> None:
+    told = Callers(Flaky(1_000_000), ManualClock(), "n1")
+    for number in range(50):
+        told.add([("shop", "v1", f"app{number}", 1)])
+        with pytest.raises(StoreUnavailable):
+            await told.flush()
+    assert len(told._batches) <= 2
+
+
+async def test_the_days_that_are_asked_for_count_and_no_others() -> None:
+    clock = ManualClock()
+    told = Callers(MemoryUsage(), clock, "n1")
+    for _ in range(5):
+        told.add([("shop", "v1", "partner", 1)])
+        await told.flush()
+        clock.advance(86_400)
+    assert [each["calls"] for each in await told.read("shop@v1", 3)] == [2]
+    assert callers.DAYS == 30
