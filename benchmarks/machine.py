@@ -66,3 +66,9 @@ def busy(core: int) -> tuple[float, float]:
             ticks = [int(each) for each in line.split()[1:9]]
             return (sum(ticks) - ticks[3] - ticks[4]) / TICK, sum(ticks) / TICK
     return 0.0, 1.0
+
+
+def line() -> str:
+    """What figures are told with."""
+    found = describe()
+    return f"{found['cpu']}, {found['cores']} cores, Python {found['python']}"

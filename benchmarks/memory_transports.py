@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -95,6 +96,8 @@ class StoreEnd(MemoryTransport):
     def __init__(self, protocol: asyncio.BaseProtocol, path: str) -> None:
         self.learning = True
         self.answer = b""
+        self.commands = 0  # while it was learning
+        self.spent = 0.0  # seconds of CPU that the real server's answers took here
         self._loop = asyncio.get_running_loop()
         self._server = socket.socket(socket.AF_UNIX)
         self._server.settimeout(10)
@@ -105,9 +108,12 @@ class StoreEnd(MemoryTransport):
         if not self.learning:
             self.written.append(data)
             return
+        began = time.thread_time()
         self._server.sendall(data)
         count = _commands(bytes(data))
         told = self._hear(count)
+        self.commands += count
+        self.spent += time.thread_time() - began
         if count == 1 and (b"EVALSHA" in data or b"FCALL" in data):
             self.answer = told
         self._loop.call_soon(self.protocol.data_received, told)
@@ -155,7 +161,12 @@ class TwinLoop(uvloop.Loop):
     def __init__(self) -> None:
         super().__init__()
         self.asked: list[UpstreamEnd] = []
-        self.store: StoreEnd | None = None
+        self.stores: list[StoreEnd] = []
+
+    @property
+    def store(self) -> StoreEnd | None:
+        """Of the counters, which are connected first."""
+        return self.stores[0] if self.stores else None
 
     async def create_connection(  # type: ignore[override]
         self, factory: Callable[[], Any], *_where: Any, **_how: Any
@@ -166,5 +177,6 @@ class TwinLoop(uvloop.Loop):
     async def create_unix_connection(  # type: ignore[override]
         self, factory: Callable[[], Any], path: Any = None, **_how: Any
     ) -> Any:
-        self.store = StoreEnd(factory(), str(path))
-        return self.store, self.store.protocol
+        end = StoreEnd(factory(), str(path))
+        self.stores.append(end)
+        return end, end.protocol

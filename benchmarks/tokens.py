@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final
+from typing import Any, Final
 
 import jwt
 import orjson
@@ -26,13 +26,17 @@ def _key() -> rsa.RSAPrivateKey:
 
 def key_set() -> str:
     """A JWK set, as JSON text."""
+    return orjson.dumps(key_set_object()).decode()
+
+
+def key_set_object() -> dict[str, Any]:
     found = RSAAlgorithm.to_jwk(_key().public_key(), as_dict=True) | {"kid": "bench", "alg": "RS256", "use": "sig"}
     found.pop("key_ops", None)
-    return orjson.dumps({"keys": [found]}).decode()
+    return {"keys": [found]}
 
 
 @cache
-def _token(number: int) -> str:
+def token(number: int) -> str:
     claims = {"iss": "https://id.example", "aud": "bench", "sub": f"person-{number}", "exp": FAR, "scope": "read write"}
     claims |= {"client_id": "partner", "jti": f"{number:032x}", "iat": 1_700_000_000}
     return jwt.encode(claims, _key(), "RS256", headers={"kid": "bench"})
@@ -45,7 +49,7 @@ class Tokens(Message):
     count: int = 1
 
     def raws(self) -> list[bytes]:
-        made = (("Authorization", f"Bearer {_token(number)}") for number in range(self.count))
+        made = (("Authorization", f"Bearer {token(number)}") for number in range(self.count))
         return [replace(self, fields=(*self.fields, field)).raw() for field in made]
 
 

@@ -78,6 +78,7 @@ class Twin:
 
     def __init__(self, worker: Worker, loop: TwinLoop, connections: int) -> None:
         self.loop = loop
+        self.directory = worker.directory.current
         state = {"live": worker.cell}
         clients = [MemoryTransport(GatewayProtocol(None, ServerState(), state, loop)) for _ in range(connections)]
         self.clients = clients
@@ -86,6 +87,10 @@ class Twin:
     def store(self) -> StoreEnd:
         assert self.loop.store is not None
         return self.loop.store
+
+    def of_stores(self, what: str) -> float:
+        """A figure of all connections to the store together."""
+        return float(sum(getattr(store, what) for store in self.loop.stores))
 
     async def learn(self, requests: Iterator[bytes]) -> None:
         """Two requests for which the store's real server answers: the first one loads the script. Then one turn that
@@ -105,12 +110,13 @@ class Twin:
         """The upstream ends that were written to, once there are so many."""
         for _ in range(PATIENCE):
             if len(self.loop.asked) >= count:
-                return self._asked()
+                return self.asked()
             await asyncio.sleep(0)
         answer = b"".join(client.take() for client in self.clients)[:500].decode("latin-1")
         sys.exit(f"The twin's worker asked no upstream; it answered: {answer or 'nothing'}")
 
-    def _asked(self) -> list[UpstreamEnd]:
+    def asked(self) -> list[UpstreamEnd]:
+        """The upstream ends that were written to since the last time."""
         asked, self.loop.asked[:] = list(self.loop.asked), []
         for end in asked:
             end.written.clear()
@@ -153,13 +159,13 @@ def _check(reply: bytes) -> None:
         sys.exit(f"The twin's worker answered: {reply[:500].decode('latin-1') or 'nothing'}")
 
 
-def _snapshot(folder: Path) -> Snapshot:
+def _snapshot(folder: Path, manifests: Sequence[Path]) -> Snapshot:
     make(folder / "shop.db")
     values = {"up": "http://127.0.0.1:9", "db": f"sqlite+aiosqlite:///{folder / 'shop.db'}"}
     values["jwks"] = tokens.key_set()
     environment = folder / "environment.json"
     environment.write_bytes(orjson.dumps({"kind": "Environment", "values": values}))
-    return compiled(MANIFESTS, ["benchmarks.processes"], environment)
+    return compiled(manifests, ["benchmarks.processes"], environment)
 
 
 def _put_keys(worker: Worker) -> None:
@@ -175,21 +181,23 @@ def _put_keys(worker: Worker) -> None:
 
 
 @contextmanager
-def _launched() -> Iterator[tuple[Launch, Snapshot]]:
+def _launched(manifests: Sequence[Path]) -> Iterator[tuple[Launch, Snapshot]]:
     with tempfile.TemporaryDirectory(prefix="twin-") as name:
         folder = Path(name)
         with servers.store(folder) as store:
             settings = Settings(processes=("benchmarks.processes",), environment=folder / "environment.json")
-            snapshot = _snapshot(folder)
+            snapshot = _snapshot(folder, manifests)
             given = {"settings": settings, "store_url": f"unix://{store}", "data": folder, "key_secret": SECRET}
             given |= {"control_socket": folder / "none", "node": "twin", "places": (), "admin_port": 0}
             given |= {"gateway_fds": ((socket.socket().detach(),),), "tls": (None,)}  # nobody connects to it
             yield Launch(**given), snapshot
 
 
-def with_twin(use: Callable[[Twin], Awaitable[T]], connections: int = CONNECTIONS) -> T:
-    """Runs `use` with a worker that serves the benchmark's documents."""
-    with _launched() as (given, snapshot):
+def with_twin(
+    use: Callable[[Twin], Awaitable[T]], connections: int = CONNECTIONS, manifests: Sequence[Path] = MANIFESTS
+) -> T:
+    """Runs `use` with a worker that serves these documents."""
+    with _launched(manifests) as (given, snapshot):
         loop = TwinLoop()
         try:
             return loop.run_until_complete(_with_worker(given, snapshot, loop, use, connections))
