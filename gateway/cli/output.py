@@ -119,9 +119,10 @@ def explanation(found: Mapping[str, Any]) -> None:
         for number, step in enumerate(found["steps"], 1):
             scope = f"  from {step['scope']}" if step["scope"] else ""
             when = f"  when {orjson.dumps(step['when']).decode()}" if step["when"] else ""
+            beside = f"  in one go with {step['together_with']}" if step.get("together_with") else ""
             place = f"  {step['place']}" if step["place"] else ""
             name = step["use"] if step["id"] in {step["use"], "last", "decode"} else f"{step['id']} ({step['use']})"
-            out.print(_text(f"    {number:>2} {step['stage']:<4} {name}{scope}{when}{place}"))
+            out.print(_text(f"    {number:>2} {step['stage']:<4} {name}{scope}{when}{beside}{place}"))
     if found["backend"]:
         out.print(_text(f"  backend   {found['backend']}"))
 

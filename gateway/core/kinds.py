@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
 
 from pydantic import BaseModel
 
@@ -86,12 +86,25 @@ class Presented:
     field: str | None = None
 
 
+class Fusible(Protocol):
+    """What a step does so that it can be done in one go with that of its neighbours: those with the same `key`, which
+    stand side by side in a chain without a condition."""
+
+    @property
+    def key(self) -> Hashable: ...
+
+    def fuse(self, others: Sequence[object]) -> Built:
+        """One step for all of them, in the first one's place."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Built:
     """A configured step, ready to run. All parts are optional. `preflight` answers a CORS preflight from routing.
     `otherwise` runs where the step's `when` does not hold: it decides nothing, it keeps credentials and what clients
     claim of themselves from the backend. `conceals` names the request fields (lower case) of which the same is true
-    whatever happens; the relay drops them without a step. `presented` is for steps that authenticate applications."""
+    whatever happens; the relay drops them without a step. `presented` is for steps that authenticate applications.
+    `fuses`: what it does can be done in one go with its neighbours."""
 
     step: Step | None = None
     otherwise: Callable[[Exchange], None] | None = None
@@ -101,6 +114,7 @@ class Built:
     preflight: Callable[[Head, frozenset[bytes]], Reply] | None = None  # (head, allowed methods)
     conceals: frozenset[bytes] = frozenset()
     presented: Presented | None = None
+    fuses: Fusible | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +125,11 @@ class Kind(Generic[C]):
     before. `family` is the heading under which kinds are listed.
 
     `stage_of` tells the stage of a configuration as it is written, where that differs. `by_operation`: it decides on
-    the operation that runs, so that before a SOAP service or an OData root it waits until that is known (DESIGN 5).
-    `holds` names the setting that lists steps of other kinds, each with `use` and `with`. `answers`: its step may
-    answer in the backend's place, so that a step which decides who may ask must stand before it."""
+    the operation that runs, so that before a SOAP service or an OData root it waits until that is known (DESIGN 5);
+    `by_operation_of` tells it of a configuration as it is written. `together` tells of a configuration what
+    `Built.fuses` has as its key. `holds` names the setting that lists steps of other kinds, each with `use` and `with`.
+    `answers`: its step may answer in the backend's place, so that a step which decides who may ask must stand before
+    it."""
 
     name: str
     config: type[C]
@@ -125,8 +141,10 @@ class Kind(Generic[C]):
     family: Family = "transformation"
     example: Mapping[str, Any] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
+    together: Callable[[C], Hashable] | None = None
     stage_of: Callable[[Mapping[str, Any]], Stage] | None = None
     by_operation: bool = False
+    by_operation_of: Callable[[Mapping[str, Any]], bool] | None = None
     holds: str = ""
     answers: bool = False
 

@@ -17,6 +17,7 @@ from gateway.core.errors import BadRequest
 from gateway.core.exchange import SWITCH, After, Exchange, Renderer, Reply, Step, StepResult, Tap
 from gateway.core.kinds import Stage
 from gateway.frontend.frontend import Encode, Mount
+from gateway.live.fusing import Fused, fused
 from gateway.live.slots import Slot, passes
 
 
@@ -27,6 +28,7 @@ class Frame:
     first: Step = passes
     always: After | None = None
     body_limit: int = 1_048_576
+    fused: Fused = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class Ending:
 class _Line:
     """Steps with what hangs on them, in the making."""
 
+    fused: Fused
     steps: list[Step] = field(default_factory=list)
     afters: list[tuple[int, After]] = field(default_factory=list)
     request_taps: list[Tap] = field(default_factory=list)
@@ -53,6 +56,10 @@ class _Line:
         if after is not None:
             self.afters.append((len(self.steps), after))
         self.steps.append(step)
+
+    def slots(self, slots: Sequence[Slot]) -> None:
+        for slot in fused(slots, self.fused):
+            self.slot(slot)
 
     def slot(self, slot: Slot) -> None:
         index = len(self.steps)
@@ -124,7 +131,7 @@ def mount_chain(
 
 def _begin(frame: Frame) -> _Line:
     """A version in good standing has nothing to say first, and no step for it."""
-    line = _Line()
+    line = _Line(frame.fused)
     if frame.first is not passes or frame.always is not None:
         line.step(frame.first, frame.always)
     return line
@@ -132,8 +139,7 @@ def _begin(frame: Frame) -> _Line:
 
 def _mount_line(slots: Sequence[Slot], frame: Frame, mount: Mount) -> _Line:
     line = _begin(frame)
-    for slot in slots:
-        line.slot(slot)
+    line.slots(slots)
     if mount.dispatch_needs_body:
         line.step(buffer(frame.body_limit))
         line.step(decode_request(frame.body_limit))
@@ -154,9 +160,7 @@ def _dispatch_again(mount: Mount) -> Step:
 
 def _finish(line: _Line, slots: Sequence[Slot], ending: Ending, limit: int, again: Step | None = None) -> None:
     """`again`: the body is there already, and was dispatched on."""
-    for slot in slots:
-        if slot.stage == Stage.HEAD:
-            line.slot(slot)
+    line.slots([slot for slot in slots if slot.stage == Stage.HEAD])
     body = [slot for slot in slots if slot.stage == Stage.BODY]
     reads = any(slot.built.step is not None for slot in body)  # others of the kind look at replies alone
     if (reads or ending.needs_body) and again is None:

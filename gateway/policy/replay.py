@@ -7,7 +7,7 @@ from collections.abc import Callable
 from gateway.core.errors import StoreUnavailable, Unauthorized
 from gateway.core.exchange import Exchange, StepResult, Wait
 from gateway.core.kinds import Site
-from gateway.store.counters import Counters, Rule, Verdict
+from gateway.store.counters import Counters, Limit, Rule, Verdict
 
 Once = Callable[[Exchange, str, Callable[[Exchange], StepResult]], StepResult]
 
@@ -16,7 +16,7 @@ def once(site: Site, window: float, refusal: Callable[[str], Unauthorized]) -> O
     """A function that goes on when `nonce` was not used within `window` seconds. While the store cannot tell nobody
     passes (503)."""
     counters: Counters = site.services.named("counters")
-    counter = counters.counter(f"{site.counter}:nonce:", (Rule("gcra", 1, window),), 1)
+    counter = counters.counter((Limit(f"{site.counter}:nonce:", (Rule("gcra", 1, window),)),))
 
     def use(exchange: Exchange, nonce: str, go_on: Callable[[Exchange], StepResult]) -> StepResult:
         def decide(exchange: Exchange, verdict: Verdict | None) -> StepResult:

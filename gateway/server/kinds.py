@@ -27,6 +27,7 @@ from gateway.policy import (
     json_schema,
     jwt,
     message_size,
+    quota,
     rate_limit,
     respond,
     roles,
@@ -59,6 +60,7 @@ _AUTHORISATION: Final = (
 )
 _TRAFFIC: Final = (
     rate_limit.KIND,
+    quota.KIND,
     cors.KIND,
     cache.KIND,
     idempotency.KIND,

@@ -16,7 +16,7 @@ from gateway.snapshot.choice import Chooser
 from gateway.snapshot.order import overlay
 from gateway.snapshot.routes import ODATA_PATH, SOAP_PATH, matches, rank, roots, segments_of
 from gateway.snapshot.spec import CANARY, EndpointSpec, Snapshot, StepSpec, VersionSpec
-from gateway.snapshot.stages import before_dispatch, stage
+from gateway.snapshot.stages import before_dispatch, stage, together
 
 _MOUNTS: Final = ("soap", "odata")
 
@@ -32,7 +32,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One step of the chain as it will run; inserted ones (`buffer`, `decode`) have no scope."""
+    """One step of the chain as it will run; inserted ones (`buffer`, `decode`) have no scope. `together_with`: the id
+    of the step before it that does the work of both in one go."""
 
     id: str
     use: str
@@ -40,6 +41,7 @@ class Line:
     scope: str = ""
     when: dict[str, Any] | None = None
     place: str = ""
+    together_with: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +347,7 @@ def chain_lines(endpoint: EndpointSpec, kinds: Kinds, shared: int | None = None)
     ordered = sorted(endpoint.steps, key=lambda step: stage(step, kinds))
     typed = not endpoint.relay and not endpoint.document
     reads = typed and _reads_body(endpoint)
+    leaders = _leaders(ordered, kinds, shared)
     buffered = decoded = False
     for index, step in enumerate(ordered):
         if index == shared:
@@ -357,7 +360,7 @@ def chain_lines(endpoint: EndpointSpec, kinds: Kinds, shared: int | None = None)
         if at == Stage.CALL and typed and not decoded:
             yield Line("decode", f"decode({endpoint.protocol})", "CALL")
             decoded = True
-        yield Line(step.id, step.use, at.name, step.scope, step.when, step.place)
+        yield Line(step.id, step.use, at.name, step.scope, step.when, step.place, leaders.get(index, ""))
     if shared is not None and shared >= len(ordered):
         yield from _dispatch(endpoint.protocol)
         buffered = endpoint.protocol == "soap"
@@ -366,6 +369,18 @@ def chain_lines(endpoint: EndpointSpec, kinds: Kinds, shared: int | None = None)
             yield Line("buffer", "buffer", "BODY")
         yield Line("decode", f"decode({endpoint.protocol})", "CALL")
     yield Line("last", "relay" if endpoint.relay else "document" if endpoint.document else "call", "LAST")
+
+
+def _leaders(ordered: list[StepSpec], kinds: Kinds, shared: int | None) -> dict[int, str]:
+    """By the position of a step that is done in one go with those before it: the id of the first of them."""
+    leaders: dict[int, str] = {}
+    for index in range(1, len(ordered)):
+        before, step = ordered[index - 1], ordered[index]
+        key = together(step, kinds)
+        same = key is not None and key == together(before, kinds) and stage(step, kinds) == stage(before, kinds)
+        if same and index != shared:
+            leaders[index] = leaders.get(index - 1, before.id)
+    return leaders
 
 
 def _dispatch(protocol: str) -> Iterator[Line]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
+
+from pydantic import ValidationError
 
 from gateway.core.conditions import names_operation
 from gateway.core.kinds import Kinds, Stage
@@ -20,7 +22,21 @@ def stage(step: StepSpec, kinds: Kinds) -> Stage:
 
 def by_operation(step: StepSpec, kinds: Kinds) -> bool:
     """Whether it decides on the operation that runs: by its kind, by one that it holds, or by its condition."""
+    kind = kinds.get(step.use)
+    if kind is not None and kind.by_operation_of is not None and kind.by_operation_of(step.config):
+        return True
     return any(kinds[name].by_operation for name in uses(step, kinds)) or names_operation(step.when)
+
+
+def together(step: StepSpec, kinds: Kinds) -> Hashable:
+    """What neighbours have in common that are done in one go; None for a step that stands for itself."""
+    kind = kinds.get(step.use)
+    if kind is None or kind.together is None or step.when is not None:
+        return None
+    try:
+        return kind.together(kind.config.model_validate(step.config))
+    except ValidationError:  # refused elsewhere
+        return None
 
 
 def uses(step: StepSpec, kinds: Kinds) -> Iterator[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from gateway.store.client import Script
 from gateway.store.cluster_line import ClusterLine
-from gateway.store.counters import Counter, Deliver, Keyed, Rule
+from gateway.store.counters import Counter, Limit
 from gateway.store.hot import Answer
-from gateway.store.redis_counters import GIVE, TAKE, counter_key, decided, framed, ignore
+from gateway.store.leases import Leases
+from gateway.store.redis_counters import PackedCounter
+from gateway.store.redis_leases import RedisLeases
 
 
 class ClusterCounters(ClusterLine):
@@ -15,16 +17,18 @@ class ClusterCounters(ClusterLine):
     def __init__(self, url: str, prefix: str = "penstock", timeout: float = 0.1) -> None:
         super().__init__(url, timeout)
         self._prefix = prefix
+        self._leases = RedisLeases(self._send, prefix)
 
-    def counter(self, prefix: str, rules: tuple[Rule, ...], cost: int) -> Counter:
-        return Keyed(self, prefix, rules, cost)
+    @property
+    def leases(self) -> Leases:
+        return self._leases
 
-    def take(self, key: str, rules: tuple[Rule, ...], cost: int, deliver: Deliver) -> None:
-        self._count(TAKE, key, rules, cost, decided(deliver))
+    def counter(self, limits: tuple[Limit, ...]) -> Counter:
+        return PackedCounter(self._send, self._prefix, limits)
 
-    def give(self, key: str, rules: tuple[Rule, ...], cost: int) -> None:
-        self._count(GIVE, key, rules, cost, ignore)
+    def _send(self, command: bytes, answer: Answer, script: Script, key: bytes) -> None:
+        self.call(key, command, answer, script)
 
-    def _count(self, script: Script, key: str, rules: tuple[Rule, ...], cost: int, answer: Answer) -> None:
-        name = counter_key(self._prefix, key)
-        self.call(name, framed(script, name, rules, cost), answer, script)
+    async def close(self) -> None:
+        self._leases.close()
+        await super().close()

@@ -173,9 +173,17 @@ class HotConnection:
             self._reconnect()
         return self.up
 
-    def call(self, command: bytes, answer: Answer, script: Script | None = None, *, redirected: bool = False) -> None:
+    def call(
+        self,
+        command: bytes,
+        answer: Answer,
+        script: Script | None = None,
+        _key: bytes = b"",
+        *,
+        redirected: bool = False,
+    ) -> None:
         """Sends a packed command; `answer` is called once, with None when there is no decision. A `redirected` call
-        is not redirected again."""
+        is not redirected again. Which key it is about matters to a cluster alone."""
         link, loop = self._link, self._loop
         if link is None or loop is None or len(link.pending) >= MAX_PENDING:
             deliver(answer, None)

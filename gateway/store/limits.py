@@ -1,141 +1,105 @@
 """The arithmetic of counters, shared by the script in the server and its twin: rules brought into whole numbers.
 
-gcra is run as the equivalent leaky bucket (ITU-T I.371 annex A): the bucket's level drains by `limit` a tick and a
-request pours `window` ticks times its cost, so that all of it is whole numbers, below 2**53 for every sensible rule:
-no rounding, exact counts. A tick is a microsecond, or a millisecond where the numbers would grow too large.
+All of it is whole numbers below 2**53, so that Lua counts as exactly as Python does. A tick is a microsecond, or a
+millisecond or a second where the numbers would grow too large. Each algorithm is a module: `bucket` (gcra), `windows`
+(fixed, and those of the calendar) and `sliding`.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from typing import Final, Protocol
 
+from gateway.store import bucket, sliding, windows
+from gateway.store.counted import EXACT, SLOTS, WEEK_SHIFT, Counted, Kind, Look, States
 from gateway.store.counters import Rule, Verdict
 
-_EXACT = 2**52
+_KINDS: Final[dict[str, Kind]] = {"gcra": "g", "fixed": "f", "sliding": "s", "day": "f", "week": "f", "month": "m"}
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """A rule in ticks: `tick` microseconds each; `field` is where its state lives under the counter's key."""
+class _Algorithm(Protocol):
+    """A module, in ticks."""
 
-    fixed: bool
-    window: int
-    limit: int
-    burst: int
-    tick: int
-    field: str
+    def look(self, rule: Counted, states: States, cost: int, now: int, forced: bool, /) -> Look: ...
+
+    def mended(self, rule: Counted, states: States, now: int, /) -> States: ...
+
+    def given(self, rule: Counted, states: States, cost: int, at: int, now: int, /) -> States: ...
+
+
+_ALGORITHMS: Final[Mapping[str, _Algorithm]] = {"g": bucket, "f": windows, "m": windows, "s": sliding}
 
 
 @lru_cache(maxsize=4096)
-def compile_rules(rules: tuple[Rule, ...]) -> tuple[Limit, ...]:
+def compile_rules(rules: tuple[Rule, ...]) -> tuple[Counted, ...]:
     """ValueError for a rule that cannot count. The field names algorithm and window, so that a changed limit goes on
     with the same state (DESIGN 5); a repeated pair gets a number."""
-    compiled: list[Limit] = []
+    compiled: list[Counted] = []
     seen: dict[str, int] = {}
     for rule in rules:
-        micros = round(rule.window * 1e6)
-        burst = rule.limit if rule.burst is None or rule.algorithm == "fixed" else rule.burst
-        if micros < 1 or rule.limit < 0 or burst < 0:
-            raise ValueError(f"a limit needs a window above 0 and counts of at least 0, not {rule}")
-        tick = 1 if micros * max(burst, 1) < _EXACT else 1000
-        name = f"{rule.algorithm[0]}{micros}"
+        name = f"{rule.algorithm[0]}{_micros(rule)}" if rule.window else rule.algorithm
         seen[name] = number = seen.get(name, 0) + 1
-        field = name if number == 1 else f"{name}.{number}"
-        window = max(1, micros // tick)
-        compiled.append(Limit(rule.algorithm == "fixed", window, rule.limit, burst, tick, field))
+        compiled.append(_compile(rule, name if number == 1 else f"{name}.{number}"))
     return tuple(compiled)
 
 
-@dataclass(frozen=True, slots=True)
-class State:
-    """gcra: `level` at tick `since`. fixed: `level` counted in window number `since`."""
-
-    level: int
-    since: int
+def _micros(rule: Rule) -> int:
+    return round(rule.seconds * 1e6)
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """One rule's judgement: the state to store when all rules admit; times in ticks."""
-
-    allowed: bool
-    state: State
-    remaining: int
-    retry: int
-    reset: int
-    keep: int
-
-
-def look(limit: Limit, state: State | None, cost: int, micros: int) -> Look:
-    """Judges one rule at `micros` microseconds since 1970."""
-    now = micros // limit.tick
-    return _fixed(limit, state, cost, now) if limit.fixed else _gcra(limit, state, cost, now)
+def _compile(rule: Rule, field: str) -> Counted:
+    micros = _micros(rule)
+    burst = rule.limit if rule.burst is None else rule.burst
+    if micros < 1 or rule.limit < 0 or burst < 0 or rule.slack < 0:
+        raise ValueError(f"a limit needs a window above 0 and counts of at least 0, not {rule}")
+    kind = _KINDS[rule.algorithm]
+    if kind == "g":
+        return _bucket(rule, micros, burst, field)
+    if kind == "m":
+        return Counted("m", windows.DAY, rule.limit, 0, 1, field)
+    own = max(1, -(-micros // SLOTS)) if kind == "s" else WEEK_SHIFT if rule.algorithm == "week" else 0
+    return Counted(kind, micros, rule.limit, own, 1, field)
 
 
-def _fixed(limit: Limit, state: State | None, cost: int, now: int) -> Look:
-    number = numbered(limit, state, now)
-    count = state.level if state is not None and state.since == number else 0
-    reset = (number + 1) * limit.window - now
-    allowed = count + cost <= limit.limit
-    after = count + cost if allowed else count
-    return Look(allowed, State(after, number), max(0, limit.limit - after), 0 if allowed else reset, reset, reset)
+def _bucket(rule: Rule, micros: int, burst: int, field: str) -> Counted:
+    slack = round(rule.slack * 1e6)
+    for tick in (1, 1000, 10**6):
+        window = max(1, micros // tick)
+        room = burst * window + slack // tick * rule.limit
+        if max(room, rule.limit * window) < EXACT:
+            return Counted("g", window, rule.limit, room, tick, field)
+    raise ValueError(f"no counter holds so many in so long a time: {rule.limit} in {rule.window:g} s")
 
 
-def numbered(limit: Limit, state: State | None, now: int) -> int:
-    """The window in which is counted at tick `now`. A clock that went back into the window before goes on with the
-    later one, so that no quota is given twice; one that went back further begins anew, so that nobody is locked out."""
-    number = now // limit.window
-    return state.since if state is not None and state.since == number + 1 else number
+def look(rule: Counted, states: States, cost: int, micros: int, forced: bool = False) -> Look:
+    """Judges one rule at `micros` microseconds since 1970. `forced`: counts what it would refuse."""
+    return _ALGORITHMS[rule.kind].look(rule, states, cost, micros // rule.tick, forced)
 
 
-def _gcra(limit: Limit, state: State | None, cost: int, now: int) -> Look:
-    level = drained(limit, state, now)
-    room = limit.burst * limit.window
-    poured = level + cost * limit.window
-    allowed = limit.limit > 0 and poured <= room
-    after = poured if allowed else level
-    rate = max(1, limit.limit)
-    fits = limit.limit > 0 and cost <= limit.burst
-    retry = 0 if allowed else _up(poured - room, rate) if fits else limit.window
-    reset = _up(after, rate)
-    return Look(allowed, State(after, now), max(0, room - after) // limit.window, retry, reset, reset)
+def mended(rule: Counted, states: States, micros: int) -> States:
+    """What a refusal leaves: the states as they were, but for what a clock that went back made wrong."""
+    return _ALGORITHMS[rule.kind].mended(rule, states, micros // rule.tick)
 
 
-def mended(limit: Limit, state: State, micros: int) -> State:
-    """What a refusal leaves: the state as it was, but for a bucket last seen at a time that is to come again. It drains
-    from now on, as its subject would be locked out until then."""
-    now = micros // limit.tick
-    return State(state.level, now) if not limit.fixed and state.since > now else state
+def given(rule: Counted, states: States, cost: int, at: int, micros: int) -> States:
+    """The states after `cost` that was taken at `at` was given back."""
+    return _ALGORITHMS[rule.kind].given(rule, states, cost, at // rule.tick, micros // rule.tick)
 
 
-def drained(limit: Limit, state: State | None, now: int) -> int:
-    """A bucket's level at tick `now`; a clock that went back drains nothing."""
-    if state is None:
-        return 0
-    return max(0, state.level - max(0, now - state.since) * limit.limit)
-
-
-def given(limit: Limit, state: State, cost: int, micros: int) -> State:
-    """The state after `cost` was given back."""
-    now = micros // limit.tick
-    if limit.fixed:
-        counts = state.since == numbered(limit, state, now)
-        return State(max(0, state.level - cost), state.since) if counts else state
-    return State(max(0, drained(limit, state, now) - cost * limit.window), max(now, state.since))
-
-
-def verdict(limits: tuple[Limit, ...], looks: list[Look]) -> Verdict:
+def verdict(rules: Sequence[Counted], looks: Sequence[Look], micros: int) -> Verdict:
     """All or none. Of several refusing rules the one that refuses longest; else the one with the least left."""
+    ticks = [rule.tick for rule in rules]
     refused = [index for index, one in enumerate(looks) if not one.allowed]
     if refused:
-        rule = max(refused, key=lambda index: looks[index].retry * limits[index].tick)
+        chosen = max(refused, key=lambda index: looks[index].retry * ticks[index])
     else:
-        rule = min(range(len(looks)), key=lambda index: looks[index].remaining)
-    chosen, seconds = looks[rule], limits[rule].tick / 1e6
-    return Verdict(not refused, chosen.remaining, chosen.retry * seconds, chosen.reset * seconds, rule)
+        chosen = min(range(len(looks)), key=lambda index: looks[index].remaining)
+    left = [part for one, tick in zip(looks, ticks, strict=True) for part in (one.remaining, one.reset * tick)]
+    return Verdict(not refused, chosen, looks[chosen].retry * ticks[chosen], micros, left)
 
 
-def _up(amount: int, rate: int) -> int:
-    return math.ceil(amount / rate) if amount < _EXACT else -(-amount // rate)
+def kept(rule: Counted, one: Look) -> int:
+    """Milliseconds for which a counter must live."""
+    return math.ceil(one.reset * rule.tick / 1000) + 1

@@ -1,170 +1,79 @@
 """Exact counters in Redis or Valkey: one script per take, by the server's clock, every key with a time to live.
 
-All rules of a take live in one hash under `penstock:c:{DIGEST}`: one subject is one slot, and subjects spread over a
-cluster. The arithmetic is `limits.py`'s, in Lua; one suite compares the two.
+A counter is a hash under `penstock:c:{SUBJECT}:LIMIT`, both hashed: all counters of a subject share a slot, so that
+limits which stand together are decided by one call, and subjects spread over a cluster. Whether a limit is decided
+alone or with others changes nothing about where it counts.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from gateway.store.client import Script
-from gateway.store.counters import Counter, Deliver, Rule, Verdict
+from gateway.store.counter_scripts import give_script, take_script
+from gateway.store.counters import Costs, Counter, Deliver, Limit, Verdict
 from gateway.store.hot import Answer, HotConnection, bulk
-from gateway.store.limits import Limit, compile_rules
+from gateway.store.leases import Leases
+from gateway.store.limits import compile_rules
+from gateway.store.redis_leases import RedisLeases
 
 log: Final = logging.getLogger("gateway.store")
 PACKED: Final = 4096  # subjects of one limit whose commands are kept
 
-_LOOK = """
-local key, cost = KEYS[1], tonumber(ARGV[1])
-local time = redis.call('TIME')
-local micros = tonumber(time[1]) * 1000000 + tonumber(time[2])
-local function text(number) return string.format('%.0f', number) end
-local function read(field)
-  local found = redis.call('HGET', key, field)
-  if not found then return nil end
-  local level, since = string.match(found, '^(%d+):(%d+)$')
-  return tonumber(level), tonumber(since)
-end
-local function numbered(now, window, since)
-  local number = math.floor(now / window)
-  if since == number + 1 then return since end
-  return number
-end
-"""
 
-# ARGV: cost, then for each rule: kind, window, limit, burst, tick, field. Times come back in microseconds.
-TAKE: Final = Script(
-    _LOOK
-    + """
-local refused, chosen, longest, least, keep = false, nil, -1, nil, 0
-local writes, mends = {}, {}
-for i = 2, #ARGV, 6 do
-  local window, limit, burst = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), tonumber(ARGV[i + 3])
-  local tick, field = tonumber(ARGV[i + 4]), ARGV[i + 5]
-  local now = math.floor(micros / tick)
-  local level, since = read(field)
-  local allowed, remaining, retry, reset
-  if ARGV[i] == 'f' then
-    local number = numbered(now, window, since)
-    if since ~= number then level = 0 end
-    reset = (number + 1) * window - now
-    allowed = level + cost <= limit
-    if allowed then level = level + cost end
-    remaining = math.max(0, limit - level)
-    retry = allowed and 0 or reset
-    since = number
-  else
-    if level and since > now then
-      mends[#mends + 1] = field
-      mends[#mends + 1] = text(level) .. ':' .. text(now)
-    end
-    level = level and math.max(0, level - math.max(0, now - since) * limit) or 0
-    local room, poured, rate = burst * window, level + cost * window, math.max(1, limit)
-    allowed = limit > 0 and poured <= room
-    retry = 0
-    if allowed then level = poured
-    elseif limit > 0 and cost <= burst then retry = math.ceil((poured - room) / rate)
-    else retry = window end
-    remaining = math.floor(math.max(0, room - level) / window)
-    reset = math.ceil(level / rate)
-    since = now
-  end
-  keep = math.max(keep, reset * tick)
-  writes[#writes + 1] = field
-  writes[#writes + 1] = text(level) .. ':' .. text(since)
-  local look = {(i - 2) / 6, remaining, retry * tick, reset * tick}
-  if not allowed then
-    refused = true
-    if retry * tick > longest then longest, chosen = retry * tick, look end
-  elseif not refused and (not least or remaining < least) then least, chosen = remaining, look end
-end
-if not refused then
-  redis.call('HSET', key, unpack(writes))
-  local millis = math.ceil(keep / 1000) + 1
-  if redis.call('PTTL', key) < millis then redis.call('PEXPIRE', key, text(millis)) end
-elseif #mends > 0 then redis.call('HSET', key, unpack(mends))
-end
-return {refused and 0 or 1, chosen[1], chosen[2], chosen[3], chosen[4]}
-"""
-)
+class Send(Protocol):
+    """Runs a script; `command` is packed, `key` its first key, by which a cluster knows whom to ask."""
 
-GIVE: Final = Script(
-    _LOOK
-    + """
-for i = 2, #ARGV, 6 do
-  local window, limit, field = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]), ARGV[i + 5]
-  local now = math.floor(micros / tonumber(ARGV[i + 4]))
-  local level, since = read(field)
-  if level and ARGV[i] == 'f' then
-    if since == numbered(now, window, since) then
-      redis.call('HSET', key, field, text(math.max(0, level - cost)) .. ':' .. text(since))
-    end
-  elseif level then
-    level = math.max(0, level - math.max(0, now - since) * limit)
-    redis.call('HSET', key, field, text(math.max(0, level - cost * window)) .. ':' .. text(math.max(now, since)))
-  end
-end
-return 1
-"""
-)
+    def __call__(self, command: bytes, answer: Answer, script: Script, key: bytes, /) -> None: ...
 
 
-def counter_key(prefix: str, key: str) -> bytes:
-    """A counter's key: hashed, so that it is short, tells nobody's name, and has a hash tag of its own."""
-    digest = blake2b(key.encode(), digest_size=16).hexdigest()
-    return f"{prefix}:c:{{{digest}}}".encode()
-
-
-def _rule_arguments(limit: Limit) -> tuple[bytes, ...]:
-    numbers = (limit.window, limit.limit, limit.burst, limit.tick)
-    return (b"f" if limit.fixed else b"g", *(b"%d" % number for number in numbers), limit.field.encode())
+def counter_key(prefix: str, name: str, subject: str) -> bytes:
+    """A counter's key: hashed, so that it is short and tells nobody's name; the subject's hash is its hash tag."""
+    whose = blake2b(subject.encode(), digest_size=16).hexdigest()
+    return f"{prefix}:c:{{{whose}}}:{_short(name)}".encode()
 
 
 @lru_cache(maxsize=4096)
-def _arguments(rules: tuple[Rule, ...], cost: int) -> tuple[bytes, ...]:
-    if cost < 0 or not rules:
-        raise ValueError("a counter needs rules and a cost of at least 0")
-    return (b"%d" % cost, *(part for limit in compile_rules(rules) for part in _rule_arguments(limit)))
+def _short(name: str) -> str:
+    return blake2b(name.encode(), digest_size=8).hexdigest()
 
 
-@lru_cache(maxsize=4096)
-def _frame(script: Script, rules: tuple[Rule, ...], cost: int) -> tuple[bytes, bytes]:
-    """What stands before and behind the key in the packed command."""
-    arguments = _arguments(rules, cost)
-    head = b"*%d\r\n" % (4 + len(arguments)) + bulk(b"EVALSHA") + bulk(script.sha.encode()) + bulk(b"1")
-    return head, b"".join(map(bulk, arguments))
+def arguments(limits: tuple[Limit, ...], costs: Costs) -> Iterator[bytes]:
+    """What a script is told of each rule. ValueError for a limit that cannot count."""
+    for number, (limit, cost) in enumerate(zip(limits, costs, strict=True), 1):
+        if cost < 0 or not limit.rules:
+            raise ValueError("a counter needs rules and a cost of at least 0")
+        for rule in compile_rules(limit.rules):
+            yield b"%d" % number
+            yield rule.kind.encode()
+            yield from (b"%d" % figure for figure in (rule.window, rule.limit, rule.own, rule.tick))
+            yield rule.field.encode()
+            yield b"%d" % cost
 
 
-def framed(script: Script, name: bytes, rules: tuple[Rule, ...], cost: int) -> bytes:
-    """The packed command that runs a script of counters on the key `name`."""
-    head, tail = _frame(script, rules, cost)
-    return head + bulk(name) + tail
+def scripts_of(limits: tuple[Limit, ...]) -> tuple[Script, Script]:
+    """What takes and what gives back."""
+    rules = [rule for limit in limits for rule in compile_rules(limit.rules)]
+    kinds = frozenset(rule.kind for rule in rules)
+    return take_script(kinds, len(rules) == 1), give_script(kinds)
 
 
 def decided(deliver: Deliver) -> Answer:
-    """Delivers a script's reply as a verdict."""
+    """Delivers a script's reply as a verdict; None for what is none, as whoever waits must not wait for ever."""
 
     def answer(reply: Any) -> None:
-        deliver(_verdict(reply))
+        if type(reply) is list and len(reply) > 5:
+            deliver(Verdict(reply[0] == 1, reply[1], reply[2], reply[3], reply[4:]))
+            return
+        if reply is not None:
+            log.error("the store answered a counter with what is no verdict: %.100r", reply)
+        deliver(None)
 
     return answer
-
-
-def _verdict(reply: Any) -> Verdict | None:
-    """None for what is no verdict: whoever waits must not wait for ever."""
-    if reply is None:
-        return None
-    try:
-        allowed, rule, remaining, retry, reset = reply
-        return Verdict(allowed == 1, remaining, retry / 1e6, reset / 1e6, rule)
-    except (TypeError, ValueError):
-        log.exception("the store answered a counter with what is no verdict")
-        return None
 
 
 def ignore(_reply: Any) -> None:
@@ -172,35 +81,53 @@ def ignore(_reply: Any) -> None:
 
 
 class PackedCounter:
-    """One limit on one server: a subject's command is packed once, as the same ones come again."""
+    """Limits that are decided together: a subject's command is packed once, as the same ones come again."""
 
-    def __init__(
-        self, connection: HotConnection, keyspace: str, prefix: str, rules: tuple[Rule, ...], cost: int
-    ) -> None:
-        self._connection = connection
+    def __init__(self, send: Send, keyspace: str, limits: tuple[Limit, ...]) -> None:
+        self._send = send
         self._keyspace = keyspace
-        self._prefix = prefix
-        self._rules = rules
-        self._cost = cost
-        self._packed: dict[str, bytes] = {}
+        self._limits = limits
+        self._costs = tuple(limit.cost for limit in limits)
+        self._packed: dict[str, tuple[bytes, bytes]] = {}
+        self._take, self._give = scripts_of(limits)
+        tail = [b"0", *arguments(limits, self._costs)]
+        self._head = self._begin(self._take, len(tail))
+        self._tail = b"".join(map(bulk, tail))
 
-    def take(self, subject: str, deliver: Deliver) -> None:
-        command = self._packed.get(subject)
-        if command is None:
-            command = self._pack(subject)
-        self._connection.call(command, decided(deliver), TAKE)
+    def _begin(self, script: Script, arguments: int) -> bytes:
+        keys = len(self._limits)
+        head = b"*%d\r\n" % (3 + keys + arguments)
+        return head + bulk(b"EVALSHA") + bulk(script.sha.encode()) + bulk(b"%d" % keys)
 
-    def _pack(self, subject: str) -> bytes:
+    def take(self, subject: str, deliver: Deliver, costs: Costs | None = None) -> None:
+        if costs is not None and costs != self._costs:
+            self._call(self._take, subject, b"0", costs, decided(deliver))
+            return
+        packed = self._packed.get(subject)
+        if packed is None:
+            packed = self._pack(subject)
+        self._send(packed[1], decided(deliver), self._take, packed[0])
+
+    def _pack(self, subject: str) -> tuple[bytes, bytes]:
         if len(self._packed) >= PACKED:
             self._packed.clear()
-        command = self._packed[subject] = framed(TAKE, self._name(subject), self._rules, self._cost)
-        return command
+        keys = self._keys(subject)
+        packed = self._packed[subject] = keys[0], self._head + b"".join(map(bulk, keys)) + self._tail
+        return packed
 
-    def give(self, subject: str) -> None:
-        self._connection.call(framed(GIVE, self._name(subject), self._rules, self._cost), ignore, GIVE)
+    def _keys(self, subject: str) -> list[bytes]:
+        return [counter_key(self._keyspace, limit.name, subject) for limit in self._limits]
 
-    def _name(self, subject: str) -> bytes:
-        return counter_key(self._keyspace, self._prefix + subject)
+    def give(self, subject: str, at: int, costs: Costs | None = None) -> None:
+        self._call(self._give, subject, b"%d" % at, self._costs if costs is None else costs, ignore)
+
+    def charge(self, subject: str, costs: Costs) -> None:
+        self._call(self._take, subject, b"1", costs, ignore)
+
+    def _call(self, script: Script, subject: str, first: bytes, costs: Costs, answer: Answer) -> None:
+        keys, tail = self._keys(subject), [first, *arguments(self._limits, costs)]
+        command = self._begin(script, len(tail)) + b"".join(map(bulk, keys + tail))
+        self._send(command, answer, script, keys[0])
 
 
 class RedisCounters:
@@ -209,19 +136,20 @@ class RedisCounters:
     def __init__(self, url: str, prefix: str = "penstock", timeout: float = 0.1) -> None:
         self.connection = HotConnection(url, timeout)
         self._prefix = prefix
+        self._send: Send = self.connection.call
+        self._leases = RedisLeases(self._send, prefix)
+
+    @property
+    def leases(self) -> Leases:
+        return self._leases
 
     async def connect(self) -> bool:
         """False when the store is not there yet; it is tried again in the background."""
         return await self.connection.connect()
 
-    def counter(self, prefix: str, rules: tuple[Rule, ...], cost: int) -> Counter:
-        return PackedCounter(self.connection, self._prefix, prefix, rules, cost)
-
-    def take(self, key: str, rules: tuple[Rule, ...], cost: int, deliver: Deliver) -> None:
-        self.connection.call(framed(TAKE, counter_key(self._prefix, key), rules, cost), decided(deliver), TAKE)
-
-    def give(self, key: str, rules: tuple[Rule, ...], cost: int) -> None:
-        self.connection.call(framed(GIVE, counter_key(self._prefix, key), rules, cost), ignore, GIVE)
+    def counter(self, limits: tuple[Limit, ...]) -> Counter:
+        return PackedCounter(self._send, self._prefix, limits)
 
     async def close(self) -> None:
+        self._leases.close()
         await self.connection.close()

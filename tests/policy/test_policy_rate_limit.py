@@ -12,9 +12,10 @@ from gateway.core.errors import Forbidden
 from gateway.core.exchange import Exchange, Reply
 from gateway.core.kinds import Built
 from gateway.policy import api_key, rate_limit
-from gateway.policy.rate_limit import network, rate
+from gateway.policy.rate_limit import rate
+from gateway.policy.subjects import network
 from gateway.store.connect import connect_counters
-from gateway.store.counters import Counter, Deliver, Keyed, Rule
+from gateway.store.counters import Costs, Deliver, Limit
 from tests.policy.policy_harness import Gateway, json_of
 from tests.servers import prefix, valkey
 
@@ -24,13 +25,13 @@ __all__ = ["prefix", "valkey"]
 class LostCounters:
     """A store that cannot decide."""
 
-    def counter(self, prefix: str, rules: tuple[Rule, ...], cost: int) -> Counter:
-        return Keyed(self, prefix, rules, cost)
+    def counter(self, limits: tuple[Limit, ...]) -> LostCounters:
+        return self
 
-    def take(self, key: str, rules: tuple[Rule, ...], cost: int, deliver: Deliver) -> None:
+    def take(self, subject: str, deliver: Deliver, costs: Costs | None = None) -> None:
         deliver(None)
 
-    def give(self, key: str, rules: tuple[Rule, ...], cost: int) -> None: ...
+    def give(self, subject: str, at: int, costs: Costs | None = None) -> None: ...
 
 
 def limit(gateway: Gateway, **config: Any) -> Built:
@@ -124,7 +125,8 @@ async def test_a_new_build_of_the_step_goes_on_with_the_same_counter(gateway: Ga
 async def test_two_limits_tell_both(gateway: Gateway) -> None:
     second = gateway.build(rate_limit.KIND, {"limit": "100/24h", "algorithm": "fixed"}, "quota")
     answer = await gateway.request(gateway.chain(limit(gateway), second))
-    assert len(answer.all(b"ratelimit")) == 2
+    assert answer.all(b"ratelimit-policy") == [b'"burst";q=2;w=60, "quota";q=100;w=86400']
+    assert answer.all(b"ratelimit") == [b'"burst";r=1;t=30, "quota";r=99;t=6400']
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ async def test_no_exchange_is_left_waiting_or_told_the_verdict_of_another(gatewa
     chance = random.Random(63)
 
     def left_to(command: list[bytes]) -> bytes:
-        return numbers((1, 0, crc32(command[3]) % 90, 0, 60_000_000))
+        return numbers((1, 0, 0, 0, crc32(command[3]) % 90, 60_000_000))
 
     def moody(command: list[bytes]) -> bytes:
         luck = chance.random()

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import hiredis
 
-VERDICT = (1, 0, 41, 0, 60_000_000)  # what TAKE answers: allowed, rule, remaining, retry, reset
+VERDICT = (1, 0, 0, 0, 41, 60_000_000)  # what a take answers: admitted, rule, retry, at, remaining, reset
 
 
 class Close(Exception):

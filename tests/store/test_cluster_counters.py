@@ -11,6 +11,7 @@ import redis
 from gateway.store.cluster_counters import ClusterCounters
 from gateway.store.counters import Rule, Verdict
 from tests.servers import cluster, prefix, running_cluster
+from tests.store.counting import one, take_all
 
 __all__ = ["cluster", "prefix"]
 
@@ -18,9 +19,7 @@ RULES = (Rule("gcra", 100, 3600.0),)
 
 
 async def take(counters: ClusterCounters, key: str) -> Verdict | None:
-    found: asyncio.Future[Verdict | None] = asyncio.get_running_loop().create_future()
-    counters.take(key, RULES, 1, found.set_result)
-    return await found
+    return await take_all(counters, key, one(RULES))
 
 
 async def test_subjects_spread_over_the_primaries(cluster: str, prefix: str) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any, Literal
 
@@ -15,27 +16,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.core.clock import ManualClock
-from gateway.store.connect import connect_counters
 from gateway.store.counters import Rule, Verdict
 from gateway.store.embedded import EmbeddedStore
 from gateway.store.memory_counters import MemoryCounters
-from gateway.store.redis_counters import GIVE, TAKE, _arguments, _verdict, counter_key
+from gateway.store.redis_counters import RedisCounters, arguments, counter_key, decided, scripts_of
 from tests.servers import embedded, running_valkey
+from tests.store.counting import NAME, one
 
 __all__ = ["embedded"]
 
 # The scripts as they are, but for where they read the clock.
 CLOCK = "redis.call('HMGET', 'clock', 'seconds', 'micros')"
-SOURCES = {
-    "take": TAKE.source.replace("redis.call('TIME')", CLOCK),
-    "give": GIVE.source.replace("redis.call('TIME')", CLOCK),
-}
 RULES = {
     "gcra": (Rule("gcra", 3, 60.0),),
     "fixed": (Rule("fixed", 3, 60.0),),
     "a day": (Rule("fixed", 3, 86_400.0),),
     "both": (Rule("gcra", 2, 10.0, 3), Rule("fixed", 5, 3600.0)),
+    "sliding": (Rule("sliding", 3, 60.0),),
+    "a quota": (Rule("day", 3), Rule("week", 5), Rule("month", 6)),
+    "all": (Rule("gcra", 2, 7.0, 1, slack=9.0), Rule("sliding", 4, 100.0), Rule("month", 9), Rule("gcra", 10**6, 1e7)),
 }
+
+
+KEY = counter_key("p", NAME, "a")
+Move = Literal["take", "give", "charge"]
 
 
 class Scripts:
@@ -51,32 +55,33 @@ class Scripts:
         self.clock.advance(seconds)
         now = round(self.clock.time() * 1e6)
         self.client.hset("clock", mapping={"seconds": now // 10**6, "micros": now % 10**6})
-        if self.twin._ends.get("a", 0) < now:  # as the server would by the clock that jumped
-            self.client.delete(counter_key("p", "a"))
-            self.twin._forget("a")
+        if self.twin._ends.get(("a", NAME), 0) < now:  # as the server would by the clock that jumped
+            self.client.delete(KEY)
+            self.twin.forget(("a", NAME))
 
-    def take(self, rules: tuple[Rule, ...]) -> tuple[Verdict, Verdict]:
+    def take(self, rules: tuple[Rule, ...], cost: int = 1) -> tuple[Verdict, Verdict]:
         """What the script says, and its twin."""
         found: list[Any] = []
-        self.twin.take("a", rules, 1, found.append)
-        verdict = _verdict(self._run("take", rules))
-        assert verdict is not None
-        return verdict, found[0]
+        self.twin.counter(one(rules, cost)).take("a", found.append)
+        decided(found.append)(self._run("take", b"0", rules, cost))
+        return found[1], found[0]
 
-    def give(self, rules: tuple[Rule, ...]) -> None:
-        self.twin.give("a", rules, 1)
-        self._run("give", rules)
+    def charge(self, rules: tuple[Rule, ...], cost: int) -> None:
+        self.twin.counter(one(rules)).charge("a", (cost,))
+        self._run("take", b"1", rules, cost)
 
-    def _run(self, what: str, rules: tuple[Rule, ...]) -> Any:
-        found = self.client.eval(SOURCES[what], 1, counter_key("p", "a"), *_arguments(rules, 1))
-        assert self.client.pttl(counter_key("p", "a")) > 0 or not self.client.exists(counter_key("p", "a"))
+    def give(self, rules: tuple[Rule, ...], cost: int = 1, ago: float = 0.0) -> None:
+        at = self.twin.now() - round(ago * 1e6)
+        self.twin.counter(one(rules, cost)).give("a", at)
+        self._run("give", b"%d" % at, rules, cost)
+
+    def _run(self, what: str, first: bytes, rules: tuple[Rule, ...], cost: int) -> Any:
+        script = scripts_of(one(rules))[what == "give"]
+        source = script.source.replace("redis.call('TIME')", CLOCK)
+        found = self.client.eval(source, 1, KEY, first, *arguments(one(rules), (cost,)))
+        assert self.client.pttl(KEY) != -1
+        self.client.pexpire(KEY, 60_000)  # by the real clock; `advance` ends it by the test's
         return found
-
-
-def micros(verdict: Verdict) -> tuple[int, ...]:
-    """Both count in these; as seconds they may differ in the last bit."""
-    allowed, remaining, retry, reset, rule = verdict
-    return allowed, remaining, round(retry * 1e6), round(reset * 1e6), rule
 
 
 @pytest.fixture(scope="module")
@@ -90,24 +95,28 @@ def client() -> Iterator[redis.Redis]:
 @given(
     moves=st.lists(
         st.tuples(
-            st.sampled_from(("take", "take", "take", "give")),
-            st.sampled_from((0.0, 0.001, 1.0, 59.0, 60.0, 3600.0, -1.0, -60.0, -3600.0)),
+            st.sampled_from(("take", "take", "take", "give", "charge")),
+            st.sampled_from((0.0, 0.001, 1.0, 7.0, 59.0, 60.0, 3600.0, 1e5, 3e6, -1.0, -60.0, -3600.0, -1e5)),
+            st.sampled_from((1, 1, 0, 2, 3)),
         ),
         max_size=25,
     )
 )
 def test_the_script_decides_as_its_twin_whatever_the_clock_does(
-    client: redis.Redis, rules: tuple[Rule, ...], moves: list[tuple[Literal["take", "give"], float]]
+    client: redis.Redis, rules: tuple[Rule, ...], moves: list[tuple[Move, float, int]]
 ) -> None:
     scripts = Scripts(client)
-    for what, seconds in moves:
+    for what, seconds, cost in moves:
         scripts.advance(seconds)
         if what == "give":
-            scripts.give(rules)
+            scripts.give(rules, cost, max(0.0, seconds))
             continue
-        found, expected = scripts.take(rules)
-        assert micros(found) == micros(expected)
-        longest = max(rule.window for rule in rules)
+        if what == "charge":
+            scripts.charge(rules, cost)
+            continue
+        found, expected = scripts.take(rules, cost)
+        assert found == expected
+        longest = max(rule.seconds for rule in rules)
         assert found.retry_after <= 2 * longest, "nobody is locked out by a clock that went back"
         assert found.reset <= 2 * longest
 
@@ -143,7 +152,8 @@ def test_a_quota_of_the_day_is_not_given_twice_when_the_clock_goes_back_over_mid
 async def test_no_counter_is_without_a_time_to_live_even_when_the_store_is_killed(embedded: EmbeddedStore) -> None:
     """A counter that lived for ever would refuse for ever. Each take is one script, which the log holds whole or not
     at all."""
-    counters = await connect_counters(embedded.url)
+    counters = RedisCounters(embedded.url, timeout=20.0)  # so many at once take a while
+    assert await counters.connect()
     answered = asyncio.Event()
     count = 0
 
@@ -154,11 +164,13 @@ async def test_no_counter_is_without_a_time_to_live_even_when_the_store_is_kille
             answered.set()
 
     try:
+        now = round(time.time() * 1e6)
         for number in range(3000):
             rules = list(RULES.values())[number % len(RULES)]
-            counters.take(f"subject {number % 97}", rules, 1, deliver)
+            counter = counters.counter(one(rules))
+            counter.take(f"subject {number % 97}", deliver)
             if number % 5 == 0:
-                counters.give(f"subject {number % 89}", rules, 1)
+                counter.give(f"subject {number % 89}", now)
         await asyncio.wait_for(answered.wait(), 20)
         assert embedded.pid is not None
         os.kill(embedded.pid, signal.SIGKILL)

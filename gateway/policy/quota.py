@@ -1,0 +1,83 @@
+"""`quota`: so much by day, week and month of the calendar, exact over all workers and nodes.
+
+`{use: quota, with: {day: 1000, month: 20000, by: application}}`. All windows are in UTC: a day begins at 00:00, a week
+with its Sunday, a month with its first day. One call of the store decides all of them; a refused request costs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from gateway.core.kinds import Built, Kind, Site
+from gateway.policy.costs import MOST, Cost, CostFrom, cost_of, dearest, names_operation, told_by
+from gateway.policy.limiting import FIELDS, LOSS, Limiting, OnStoreLoss, told
+from gateway.policy.subjects import WHOSE, By, subject_of
+from gateway.store.counters import Rule
+
+_WINDOWS: Final[tuple[Literal["day", "week", "month"], ...]] = ("day", "week", "month")
+_Count = Annotated[int, Field(ge=1, le=MOST)]
+
+
+class Quota(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    day: _Count | None = Field(None, description="so much from 00:00 UTC")
+    week: _Count | None = Field(None, description="so much from Sunday, 00:00 UTC")
+    month: _Count | None = Field(None, description="so much from the first of the month, 00:00 UTC")
+    by: By = Field("application", description=WHOSE)
+    on_store_loss: OnStoreLoss = Field("closed", description=LOSS)
+    cost: Cost = 1
+    cost_from: CostFrom | None = Field(None, description="charged after the reply, over the quota, too")
+    headers: bool = Field(True, description=FIELDS)
+
+    @model_validator(mode="after")
+    def _possible(self) -> Quota:
+        if not self.rules:
+            raise ValueError("a quota needs a `day`, a `week` or a `month`")
+        if dearest(self.cost) > self.most:
+            raise ValueError(f"a request costs {dearest(self.cost)} and at most {self.most} fit; none would ever pass")
+        return self
+
+    @property
+    def rules(self) -> list[Rule]:
+        counts = {name: getattr(self, name) for name in _WINDOWS}
+        return [Rule(name, counts[name]) for name in _WINDOWS if counts[name] is not None]
+
+    @property
+    def most(self) -> int:
+        """At once."""
+        return min(rule.limit for rule in self.rules)
+
+
+def _together(config: Quota) -> Hashable:
+    return config.by, config.on_store_loss
+
+
+def build(config: Quota, site: Site) -> Built:
+    return Limiting(
+        name=f"{site.counter}:quota:",
+        rules=tuple(told(rule, site.step, rule.algorithm) for rule in config.rules),
+        key=_together(config),
+        subject=subject_of(config.by, site),
+        counters=site.services.named("counters"),
+        closed=config.on_store_loss == "closed",
+        shown=config.headers,
+        step=site.step,
+        cost=cost_of(config.cost, config.most),
+        charge=told_by(config.cost_from) if config.cost_from is not None else None,
+    ).built()
+
+
+KIND = Kind(
+    "quota",
+    Quota,
+    build,
+    summary="So much by day, week and month, exact over workers and nodes",
+    family="traffic",
+    example={"day": 10_000, "month": 200_000},
+    together=_together,
+    by_operation_of=names_operation,
+)
