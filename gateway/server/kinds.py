@@ -17,6 +17,7 @@ from gateway.policy import (
     cache,
     cel,
     client_certificate,
+    concurrency,
     cors,
     external_decision,
     headers,
@@ -32,6 +33,7 @@ from gateway.policy import (
     respond,
     roles,
     scopes,
+    spike_arrest,
     xml_limits,
     xml_schema,
 )
@@ -61,6 +63,8 @@ _AUTHORISATION: Final = (
 _TRAFFIC: Final = (
     rate_limit.KIND,
     quota.KIND,
+    spike_arrest.KIND,
+    concurrency.KIND,
     cors.KIND,
     cache.KIND,
     idempotency.KIND,

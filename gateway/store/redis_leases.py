@@ -156,8 +156,8 @@ class RedisLeases:
 
     def _settle(self, key: bytes, held: _Held) -> None:
         """Forgets a subject of which nothing is held, as the store knows."""
-        if not (held.count or held.asked or held.unsure):
-            self._held.pop(key, None)
+        if not (held.count or held.asked or held.unsure) and self._held.get(key) is held:
+            del self._held[key]
 
     def _call(self, script: Script, key: bytes, figure: bytes, answer: Answer) -> None:
         sha = script.sha.encode()
