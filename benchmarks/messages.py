@@ -76,6 +76,8 @@ class Message:
 RELAY: Final = Message("/bench/v1/relay/items/42")
 OPEN: Final = Message("/bench/v1/open/items/42", fields=())
 KEYED: Final = Message("/bench/v1/keyed/items/42")
+FUSED: Final = Message("/bench/v1/fused/items/42")
+APART: Final = Message("/bench/v1/apart/items/42")
 EDITED: Final = Message("/bench/v1/edited/items/42", fields=())
 LARGE: Final = Message("/bench/v1/relay/10k")
 HUGE: Final = Message("/bench/v1/relay/1m")

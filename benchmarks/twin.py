@@ -51,6 +51,8 @@ ROWS = {
     "open": messages.OPEN,
     "key": messages.KEYED,
     "key-limit": messages.RELAY,
+    "two-fused": messages.FUSED,
+    "two-apart": messages.APART,
     "browser": messages.AS_BROWSER,
     "paths": messages.PATHS,
     "varied": messages.VARIED,

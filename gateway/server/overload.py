@@ -9,6 +9,7 @@ those above the number that it got done in time lately. Health checks and the no
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import Callable
 from enum import IntEnum
 from typing import Final
@@ -26,6 +27,8 @@ SPARE: Final = 64  # connections above the bound, on which health checks and pro
 SPARE_HEAD: Final = 2.0  # seconds in which a request must have arrived there
 AWAY: Final = 1024  # connections that are told at the same time that there are too many; more are just closed
 AWAY_END: Final = 0.5  # seconds that they have to read it
+CROWDED: Final = (0.7, 0.8, 0.9)  # shares of the exchanges allowed, from which the pressure is 1, 2, 3
+TAKEN: Final = (0.5, 0.8)  # shares of the room of a loop that lags, from which it is 2, 3
 _PROBE: Final = b"x-penstock-probe"
 
 _BODY: Final = (
@@ -123,6 +126,15 @@ class Overload:
 
     def _is_probe(self, head: Head) -> bool:
         return head.method == b"OPTIONS" and bool(self.live.run) and head.get(_PROBE) == self.live.run
+
+    def pressure(self) -> int:
+        """`core.pressure.Pressure`: by the exchanges in flight, and while the loop lags by how much of what it gets
+        done in time is taken already."""
+        live = self.live
+        level = bisect_right(CROWDED, live.running / live.limits.exchanges)
+        if self.alert:
+            level = max(level, 1 + bisect_right(TAKEN, self._admitted / max(self._room, self._least)))
+        return level
 
     # the loop
 

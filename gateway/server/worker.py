@@ -115,6 +115,7 @@ class Worker:
             self.hasher,
             self.clock,
             self.network,
+            self.shared.overload,
             BodyLimits(settings.max_body, settings.largest_body),
             self.observer.reports,
             self.outside,
