@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from pathlib import Path
 
@@ -75,6 +76,28 @@ async def test_a_dump_of_a_real_store_holds_no_secret(tmp_path: Path, valkey: st
     dump = b"\n".join(found).decode()
     assert "partner" in dump
     assert [text for text in planted if text in dump] == []
+
+
+async def test_no_command_that_a_real_store_is_sent_holds_a_secret(tmp_path: Path, valkey: str, prefix: str) -> None:
+    """CASES C39: what MONITOR shows, of credentials of every type."""
+    reader, writer = await asyncio.open_unix_connection(valkey.removeprefix("unix://"), limit=2**24)
+    writer.write(b"MONITOR\r\n")
+    assert await reader.readline() == b"+OK\r\n"
+    store = RedisStore(valkey, prefix, SystemClock())
+    async with bench(tmp_path, store, SystemClock()) as node:
+        planted = await use(node)
+        await node.send("GET", "/keys?expiring=30d")
+    await store.close()
+    async with redis.asyncio.Redis.from_url(valkey) as client:
+        await client.echo("the end of it")  # type: ignore[misc]
+    shown = []
+    while b"the end of it" not in (line := await reader.readline()):
+        shown.append(line.decode())
+    writer.close()
+    await writer.wait_closed()
+    seen = "".join(shown)
+    assert "oauth-client" in seen
+    assert [text for text in planted if text in seen] == []
 
 
 async def _value(client: redis.asyncio.Redis, key: bytes) -> object:
