@@ -303,7 +303,7 @@ class Quota(Document):
 class Limits(Document):
     """Of each application, over all the APIs that it calls on the plan."""
 
-    message_size: str | None = Field(None, description="of a request's body, as in 64kB or 1MB; more is a 413")
+    message_size: int | str | None = Field(None, description="of a request's body, as in 64KB or 1MiB; more is a 413")
     rate: str | None = Field(None, description="as in 100/1m, 10/s")
     quota: Quota | None = None
 

@@ -223,21 +223,6 @@ def _announcer(within: float) -> tuple[Callable[[Exchange, Key, float], None], A
     return note_end, announce
 
 
-def _announcer(within: float) -> tuple[Callable[[Exchange, Key, float], None], After]:
-    """What notes an end that is near, and what tells it; on refusals by later steps, too."""
-
-    def note_end(exchange: Exchange, key: Key, now: float) -> None:
-        if key.ends is not None and key.ends - now < within:
-            exchange.note(announce, key.ends)
-
-    def announce(exchange: Exchange, reply: Reply) -> None:
-        ends = exchange.notes.get(announce) if exchange.notes else None
-        if ends is not None:
-            reply.headers.append((ENDS, formatdate(ends, usegmt=True).encode()))
-
-    return note_end, announce
-
-
 def _forwarder(fields: dict[str, str]) -> Callable[[Exchange, Key], None]:
     pairs = [(fact, name.encode()) for fact, name in fields.items()]
 

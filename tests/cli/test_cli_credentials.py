@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,47 @@ def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
         ran = penstock("credentials", "create", "public-key", "--app", "partner", *option)
         assert ran.code == 2
         assert str(option[1]) in ran.err
+
+
+@pytest.mark.usefixtures("partner")
+def test_an_application_is_changed_suspended_and_activated() -> None:
+    assert (
+        penstock("apps", "update", "partner", "--owner", "me", "--contact", "a@b.example", "--attribute", "tier=1").code
+        == 0
+    )
+    shown = penstock("apps", "show", "partner", "--json").json
+    assert (shown["owner"], shown["contacts"], shown["attributes"]) == ("me", ["a@b.example"], {"tier": "1"})
+    penstock("apps", "update", "partner", "--attribute", "tier=")
+    assert penstock("apps", "show", "partner", "--json").json["attributes"] == {}
+    assert "nothing of it opens anything" in penstock("apps", "suspend", "partner").out
+    assert "partner" in penstock("apps", "list", "--status", "suspended").out
+    penstock("apps", "activate", "partner")
+    assert "No applications" in penstock("apps", "list", "--status", "suspended").out
+    assert penstock("apps", "update", "partner", "--attribute", "tier").code == 2
+
+
+@pytest.mark.usefixtures("partner")
+def test_what_ends_soon_is_listed_keys_and_credentials_the_first_first() -> None:
+    soon, later, late = ((datetime.now(UTC) + timedelta(days=days)).strftime("%Y-%m-%dT%H:%MZ") for days in (1, 2, 90))
+    for ends in (later, late):
+        penstock("keys", "create", "--app", "partner", "--api", "shop", "--ends", ends)
+    penstock("credentials", "create", "basic", "--app", "partner", "--ends", soon)
+    told = penstock("keys", "expiring", "--within", "30d", "--json").json["items"]
+    assert [each["type"] for each in told] == ["basic", "key"]
+    assert "None ends within 1h" in penstock("keys", "expiring", "--within", "1h").out
+    assert penstock("keys", "expiring", "--within", "soon").code == 1
+
+
+@pytest.mark.usefixtures("partner")
+def test_subscriptions_are_made_moved_and_listed(gateway: Served) -> None:
+    gateway.apply("kind: Plan\nname: gold\nlimits: {rate: 100/1m, message_size: 1MB}\n")
+    assert penstock("apps", "subscribe", "partner", "--api", "shop", "--plan", "gold", "--version", "v1").code == 0
+    (tie,) = penstock("apps", "subscriptions", "--plan", "gold", "--json").json["items"]
+    assert (tie["api"], tie["version"]) == ("shop", "v1")
+    assert "No subscriptions" in penstock("apps", "subscriptions", "--plan", "silver").out
+    for ran in (penstock("plans", "list"), penstock("plans", "show", "gold")):
+        assert "bodies up to 1MB, 100/1m" in ran.out
+    explained = penstock("explain", "GET", "/shop/v1/greet/you", "--plan", "gold").out
+    assert "plan-rate-limit" in explained
+    assert "plan gold" in explained
+    assert "plan-rate-limit" not in penstock("explain", "GET", "/shop/v1/greet/you").out

@@ -12,6 +12,7 @@ from gateway.core.memory_wire import Answer, MemoryWire
 from gateway.live.build import Settings, build_version
 from gateway.live.slots import Builder
 from gateway.live.space import build_router
+from gateway.store.store import SUBSCRIPTIONS
 from tests.policy.policy_harness import Gateway, json_of
 from tests.snapshot.snapshot_harness import BACKEND_KINDS, KINDS, compiled, documents, plan
 
@@ -124,3 +125,28 @@ async def test_what_a_skipped_step_would_have_set_is_not_set(gateway: Gateway) -
     shop = await published(gateway, SHOP.replace("rest:", steps, 1), plan("gold"))
     found = [(await shop.request("GET", f"/shop/a?id={id}", WITH_KEY)).get(b"x-only") for id in (1, 2)]
     assert found == [b"a", None]
+
+
+async def test_a_plans_limits_hold_for_its_subscribers_over_all_protocols(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    shop = await published(gateway, SHOP, "kind: Plan\nname: gold\nlimits: {rate: 2/1d, message_size: 100B}\n")
+    large = await shop.request("POST", "/shop/a", WITH_KEY, b"x" * 101)
+    assert (large.status, json_of(large)["code"]) == (413, "content_too_large")
+    answers = [await shop.request("GET", target, WITH_KEY) for target in ("/shop/a", "/shop/odata/get()", "/shop/a")]
+    assert [answer.status for answer in answers] == [200, 200, 429], "what is too large costs nothing"
+    assert b'"plan-rate-limit"' in (answers[0].get(b"ratelimit") or b"")
+
+
+async def test_a_change_of_plan_holds_for_the_next_request(gateway: Gateway) -> None:
+    gateway.add_key(KEY)
+    plans = "kind: Plan\nname: gold\nlimits: {rate: 1/1d}\n---\nkind: Plan\nname: silver\nlimits: {rate: 2/1d}\n"
+    shop = await published(gateway, SHOP, plans)
+
+    async def statuses(count: int) -> list[int]:
+        return [(await shop.request("GET", "/shop/a", WITH_KEY)).status for _ in range(count)]
+
+    assert await statuses(2) == [200, 429]
+    gateway.directory.current.put(SUBSCRIPTIONS, "partner/shop", {"plan": "silver"})
+    assert await statuses(3) == [200, 200, 429]
+    gateway.directory.current.put(SUBSCRIPTIONS, "partner/shop", {"plan": None})
+    assert await statuses(1) == [200]
