@@ -44,26 +44,26 @@ def not_in_force(starts: float | None, ends: float | None, revoked: float | None
 
 
 class Application:
-    """`about` is its record as JSON; None while there is none, which closes its subscriptions, as `suspended` does. One
-    of so many has a single tie that it needs no dictionary for it."""
+    """`about` is its record as JSON, None while there is none; `open` when there is one that is not suspended, else its
+    subscriptions are closed. One of so many has a single tie that it needs no dictionary for it."""
 
-    __slots__ = ("_ties", "about", "name", "suspended")
+    __slots__ = ("_ties", "about", "name", "open")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.about: bytes | None = None
-        self.suspended = False
+        self.open = False
         self._ties: Subscription | dict[str, Subscription] | None = None
 
     def put(self, value: Mapping[str, Any] | None) -> None:
         """Its record; None when it was deleted."""
         self.about = None if value is None else orjson.dumps(value) if value else _NOTHING
-        self.suspended = value is not None and value.get("status") == SUSPENDED
+        self.open = value is not None and value.get("status") != SUSPENDED
 
     @property
     def refusal(self) -> str | None:
         """Why none of its credentials opens anything; None if they may."""
-        return "suspended" if self.suspended else "no subscription" if self.about is None else None
+        return None if self.open else "no subscription" if self.about is None else "suspended"
 
     def tie(self, api: str) -> Subscription | None:
         ties = self._ties
@@ -110,7 +110,7 @@ class Subscription:
 
     @property
     def active(self) -> bool:
-        return self.recorded and self.owner.refusal is None
+        return self.recorded and self.owner.open
 
     @property
     def refusal(self) -> str | None:
@@ -188,7 +188,8 @@ class Key:
             reason = not_in_force(starts, ends, revoked, now)
             if reason is not None:
                 return reason
-        return self.subscription.refusal
+        tie = self.subscription
+        return None if tie.recorded and tie.owner.open else tie.refusal
 
     def dump(self) -> list[Any]:
         subscription = self.subscription
