@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -92,3 +93,24 @@ async def test_an_unknown_credential_is_not_found(partner: Bench) -> None:
         ("DELETE", "/credentials/c-1"),
     ):
         problem(await partner.send(method, path), 404)
+
+
+async def test_a_plan_stays_while_a_credential_is_on_it(partner: Bench) -> None:
+    made = await make(partner, "basic", plan="gold")
+    told = problem(await partner.send("DELETE", "/plans/gold"), 409)
+    assert made["id"] in told["detail"]
+    await partner.send("DELETE", f"/credentials/{made['id']}")
+    assert (await partner.send("DELETE", "/plans/gold")).status_code == 200
+
+
+async def test_a_refused_secret_is_never_quoted(partner: Bench) -> None:
+    """CASES C41."""
+    for body in ({"password": "planted-1"}, {"secret": "planted-2-of-another-type-that-is-long-enough"}):
+        answer = await partner.send("POST", "/credentials", json={"type": "basic", "application": "partner", **body})
+        assert "planted" not in problem(answer, 400)["detail"]
+
+
+async def test_two_that_are_made_at_once_with_one_name_leave_one(partner: Bench) -> None:
+    body = {"type": "hmac", "application": "partner", "name": "signer", "api": "shop"}
+    answers = await asyncio.gather(*(partner.send("POST", "/credentials", json=body) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409, 409, 409]

@@ -10,6 +10,8 @@ import argon2
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gateway.consumers.applications import create_application, delete_application
 from gateway.consumers.credentials import TYPES, Credential, subject_name
@@ -356,3 +358,15 @@ async def test_neither_store_nor_dump_holds_a_plaintext_of_any_type(
     assert len(hash) == 3
     assert [each for each in planted if each is None or each[3:] in everything] == []
     await store.close()
+
+
+@given(st.binary(max_size=200), st.text(max_size=50))
+def test_what_is_sealed_is_opened_as_it_was(secret: bytes, context: str) -> None:
+    sealer = Sealer(HASHER)
+    assert sealer.open(sealer.seal(secret, context), context) == secret
+
+
+@given(st.text(max_size=120))
+def test_what_nobody_sealed_is_never_opened(sealed: str) -> None:
+    with pytest.raises(SealedElsewhere):
+        Sealer(HASHER).open(sealed, "hmac/a")

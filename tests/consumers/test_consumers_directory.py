@@ -183,3 +183,25 @@ def test_a_hundred_thousand_keys_take_less_than_thirty_megabytes() -> None:
     tracemalloc.stop()
     assert len(directory) == 100_000
     assert used < 30 * 1024 * 1024
+
+
+def test_a_pinned_version_is_dumped_and_a_dump_without_pins_is_read(directory: Directory) -> None:
+    plain = directory.dump()
+    assert b'"partner","shop","gold"]' in plain
+    directory.apply(Change(4, SUBSCRIPTIONS, "partner/shop", {"plan": "gold", "version": "v2"}))
+    pinned = Directory.load(directory.dump()).find(digest(1))
+    unpinned = Directory.load(plain).find(digest(1))
+    assert pinned is not None
+    assert unpinned is not None
+    assert (pinned.version, unpinned.version) == ("v2", None)
+
+
+def test_a_suspended_application_closes_its_keys_and_is_dumped_as_such(directory: Directory) -> None:
+    directory.apply(Change(4, APPLICATIONS, "partner", {"title": "Partner", "status": "suspended"}))
+    for each in (directory, Directory.load(directory.dump())):
+        key = each.find(digest(1))
+        assert key is not None
+        assert key.refusal(6) == "suspended"
+        assert each.subscription("partner", "shop") is None
+    directory.apply(Change(5, APPLICATIONS, "partner", {"status": "active"}))
+    assert directory.subscription("partner", "shop") is not None
