@@ -9,8 +9,9 @@ from gateway.admin.state import State
 from gateway.consumers.applications import ACTIVE as ACTIVE_STATUS
 from gateway.consumers.subscriptions import refusal
 from gateway.core.findings import Finding
-from gateway.manifest.documents import ApiComponent, Application, Subscription
+from gateway.manifest.documents import ApiComponent, Application, Lifecycle, Subscription
 from gateway.manifest.loading import Loaded
+from gateway.snapshot.lifecycle import override
 from gateway.store.store import ACTIVE, APPLICATIONS, PLANS, SUBSCRIPTIONS, Record, Store
 
 Recorded = Mapping[tuple[str, str], Record]  # by table and key
@@ -58,17 +59,20 @@ def _new(application: str, one: Subscription, recorded: Recorded) -> bool:
 
 
 def _statuses(loaded: Sequence[Loaded], state: State) -> dict[str, dict[str, str]]:
-    """Of each version of each API, as they will be."""
-    found: dict[str, dict[str, str]] = {}
+    """Of each version of each API, as they will be: what was set on a live version stays when it is applied again."""
+    declared: dict[str, Lifecycle] = {}
+    written: dict[str, Mapping[str, Any] | None] = {}
     for name, record in state.rows(ACTIVE).items():
         bundle = state.revisions.get(str(record.value["revision"]))
         if bundle is not None:
-            component, _, version = name.partition("@")
-            found.setdefault(component, {})[version] = bundle.manifest.lifecycle.status
+            declared[name], written[name] = bundle.manifest.lifecycle, record.value.get("lifecycle")
     for each in loaded:
         if isinstance(each.document, ApiComponent):
-            status = each.document.lifecycle.status
-            found.setdefault(each.document.name, {})[each.document.version] = status
+            declared[f"{each.document.name}@{each.document.version}"] = each.document.lifecycle
+    found: dict[str, dict[str, str]] = {}
+    for name, life in declared.items():
+        component, _, version = name.partition("@")
+        found.setdefault(component, {})[version] = override(life, written.get(name)).status
     return found
 
 

@@ -162,6 +162,17 @@ async def test_an_api_that_is_deprecated_takes_nobody_new_and_keeps_who_is_there
     assert held.refusal(partner.clock.time()) is None
 
 
+async def test_a_live_version_that_is_deprecated_takes_nobody_new_either(partner: Bench) -> None:
+    done = await partner.send("PUT", "/versions/shop@v1/lifecycle", json={"status": "deprecated"})
+    assert done.status_code == 200, done.text
+    body = {"application": "partner", "api": "shop"}
+    assert problem(await partner.send("POST", "/subscriptions", json=body), 409)["code"] == "version_deprecated"
+    (error,) = problem(await partner.apply(APPLICATION), 422)["errors"]
+    assert error["code"] == "version_deprecated"
+    assert (await partner.send("DELETE", "/versions/shop@v1/lifecycle")).status_code == 200
+    assert (await partner.send("POST", "/subscriptions", json=body)).status_code == 201
+
+
 async def test_one_version_that_is_published_is_enough_unless_another_is_pinned(partner: Bench) -> None:
     assert (await partner.apply(version("v1", deprecated=True), version("v2"), force=True)).status_code == 200
     body = {"application": "partner", "api": "shop"}
