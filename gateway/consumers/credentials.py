@@ -19,7 +19,7 @@ from typing import Any, Final, Literal, get_args
 
 import orjson
 
-from gateway.consumers.records import Application, not_in_force
+from gateway.consumers.records import Application, not_in_force, packed
 from gateway.core.identity import Holds, Identity
 
 Type = Literal["basic", "hmac", "public-key", "certificate", "oauth-client"]
@@ -56,7 +56,7 @@ class Credential:
         self.starts: float | None = value.get("starts")
         self.ends: float | None = value.get("ends")
         self.revoked: float | None = value.get("revoked")
-        self._rest = orjson.dumps([value.get(name) or [] for name in _REST])  # read when it is used
+        self._rest = packed([value.get(name) or [] for name in _REST])  # read when it is used
         self._identity: Identity | None = None
 
     @property

@@ -34,6 +34,11 @@ def id_prefix(id: str) -> bytes | None:
     return prefix if len(prefix) == LENGTH else None
 
 
+def packed(value: Any) -> bytes:
+    """As JSON, copied: what orjson gives keeps the 4 kB in which it was written."""
+    return bytes(memoryview(orjson.dumps(value)))
+
+
 def not_in_force(starts: float | None, ends: float | None, revoked: float | None, now: float) -> str | None:
     """Why a credential with these dates does not hold at `now`; None if it does."""
     if revoked is not None:
@@ -57,7 +62,7 @@ class Application:
 
     def put(self, value: Mapping[str, Any] | None) -> None:
         """Its record; None when it was deleted."""
-        self.about = None if value is None else orjson.dumps(value) if value else _NOTHING
+        self.about = None if value is None else packed(value) if value else _NOTHING
         self.open = value is not None and value.get("status") != SUSPENDED
 
     @property

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.consumers.directory import Directory
 from gateway.consumers.records import key_id
-from gateway.store.store import APPLICATIONS, KEYS, SUBSCRIPTIONS, Change
+from gateway.store.store import APPLICATIONS, CREDENTIALS, KEYS, SUBSCRIPTIONS, Change
 
 
 def record(number: int, application: str = "partner", **more: object) -> dict[str, object]:
@@ -172,6 +172,19 @@ def test_a_directory_is_stale_when_nobody_confirmed_it(directory: Directory) -> 
     directory.as_of = 100.0
     assert not directory.stale(200.0, 100.0)
     assert directory.stale(200.1, 100.0)
+
+
+def test_an_application_and_a_credential_take_less_than_a_kilobyte_each() -> None:
+    tracemalloc.start()
+    directory = Directory()
+    for number in range(2000):
+        directory.put(APPLICATIONS, f"app-{number}", {"title": "One of many", "contacts": ["a@b.example"]})
+        value = {"type": "oauth-client", "name": f"client-{number}", "application": f"app-{number}"}
+        value |= {"secrets": [{"digest": f"{number:064x}"}], "scopes": ["orders:read"]}  # type: ignore[dict-item]
+        directory.put(CREDENTIALS, f"c-{number:024x}", value)
+    used, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert used < 2000 * 2 * 1024
 
 
 def test_a_hundred_thousand_keys_take_less_than_thirty_megabytes() -> None:
