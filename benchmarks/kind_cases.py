@@ -23,7 +23,7 @@ OPEN: Final[Steps] = ({"use": "anonymous"},)
 KEYED: Final[Steps] = ({"use": "api-key"},)
 JSON_FIELD: Final = ("Content-Type", "application/json")
 ORDER: Final = (
-    b'{"id":7,"currency":"EUR","lines":[{"sku":"A1","quantity":2},{"sku":"B2","quantity":1}],"note":"at noon"}'
+    b'{"id":7,"currency":"EUR","lines":[{"sku":"A1","quantity":2},{"sku":"B2","quantity":1}],"note":"noon"}'
 )
 XML: Final = b'<order id="7"><line sku="A1">2</line><line sku="B2">1</line></order>'
 SECRET: Final = "an example of a long secret"
