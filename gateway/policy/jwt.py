@@ -16,8 +16,7 @@ from gateway.policy.claims import one_or_more
 from gateway.policy.presented import token_reader
 from gateway.policy.tokens.algorithms import ASYMMETRIC, SYMMETRIC, Algorithm
 from gateway.policy.tokens.settings import Duration, Tls, TokenSettings
-from gateway.relay.certificates import Tls as TlsFiles
-from gateway.relay.outside import Outside, trusting
+from gateway.relay.outside import Outside
 
 SOURCES: Final = ("jwks", "pem", "secret", "jwks_url")
 Audience = Annotated[tuple[str, ...] | None, BeforeValidator(one_or_more)]
@@ -85,7 +84,7 @@ def _keys(config: Jwt, site: Site) -> Any:
         return Given(from_secret(config.secret, config.allowed))
     outside = site.services.of(Outside)
     published = outside.shared(Published)
-    tls = trusting(TlsFiles(**config.tls.model_dump())) if config.tls != Tls() else None
+    tls = config.tls.context()
     if config.jwks_url is not None:
         outside.check(config.jwks_url)
         return published.keys(config.jwks_url, tls)

@@ -26,6 +26,7 @@ from gateway.policy import (
     idempotency,
     json_limits,
     json_schema,
+    introspection,
     jwt,
     message_size,
     priority,
@@ -47,6 +48,7 @@ from gateway.runtime.policies import load_policies
 _AUTHENTICATION: Final = (
     api_key.KIND,
     jwt.KIND,
+    introspection.KIND,
     anonymous.KIND,
     any_of.KIND,
     basic.KIND,

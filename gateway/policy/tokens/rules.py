@@ -12,9 +12,12 @@ from gateway.policy.tokens.refusals import EXPIRED, InvalidToken
 
 
 class Rules:
-    """`issuer` and `audience` None: not looked at. Times in seconds."""
+    """`issuer` and `audience` None: not looked at. Times in seconds. `endless`: claims may have no `exp`."""
 
-    def __init__(self, issuer: str | None, audience: Iterable[str] | None, leeway: float) -> None:
+    def __init__(
+        self, issuer: str | None, audience: Iterable[str] | None, leeway: float, endless: bool = False
+    ) -> None:
+        self._endless = endless
         self._issuer = issuer
         self._audience = None if audience is None else frozenset(audience)
         self._leeway = leeway
@@ -36,9 +39,10 @@ class Rules:
     def _times(self, claims: Mapping[str, Any]) -> tuple[float, float]:
         expiry, begin = _time(claims, "exp"), _time(claims, "nbf")
         _time(claims, "iat")
-        if expiry is None:
+        if expiry is None and not self._endless:
             raise InvalidToken("it has no exp")
-        return (-math.inf if begin is None else begin - self._leeway), expiry + self._leeway
+        since = -math.inf if begin is None else begin - self._leeway
+        return since, math.inf if expiry is None else expiry + self._leeway
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float | None:

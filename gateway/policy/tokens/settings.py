@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -10,6 +11,8 @@ from gateway.core.durations import seconds
 from gateway.policy.claims import ClaimNames
 from gateway.policy.fields import names
 from gateway.policy.tokens.rules import demands
+from gateway.relay.certificates import Tls as TlsFiles
+from gateway.relay.outside import trusting
 
 
 def _seconds(given: object) -> object:
@@ -29,6 +32,12 @@ class Tls(BaseModel):
     ca: str | None = Field(None, description="PEM file on the nodes, or a secret with PEM text; else the machine's own")
     certificate: str | None = Field(None, description="by which the gateway proves itself, likewise")
     key: str | None = Field(None, description="of the certificate, likewise")
+
+    def context(self) -> ssl.SSLContext | None:
+        """None: the machine's own. Raises WrongTls, a ValueError."""
+        if self == Tls():
+            return None
+        return trusting(TlsFiles(ca=self.ca, certificate=self.certificate, key=self.key))
 
 
 class TokenSettings(BaseModel):
