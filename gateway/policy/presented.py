@@ -100,7 +100,7 @@ def concealer(query: str | None = None, cookie: Iterable[str] = ()) -> Conceal |
     byte. None: there is nothing to take out."""
     named = frozenset(name.encode() for name in cookie)
     hide_query = None if query is None else query_concealer(frozenset((query.encode(),)))
-    hide_cookies = cookie_concealer(named) if named else None
+    hide_cookies = cookie_concealer(named.__contains__) if named else None
     if hide_query is None or hide_cookies is None:
         return hide_query or hide_cookies
 
@@ -124,12 +124,14 @@ def _name(part: bytes) -> bytes:
     return unquote_to_bytes(part.partition(b"=")[0].replace(b"+", b" "))
 
 
-def cookie_concealer(wanted: frozenset[bytes]) -> Conceal:
+def cookie_concealer(wanted: Callable[[bytes], bool]) -> Conceal:
+    """`wanted` tells of a name whether its cookie is taken out."""
+
     def conceal(exchange: Exchange) -> None:
         edited = exchange.edited is not None and COOKIE in exchange.edited.drop
         fields = _cookie_fields(exchange.edits.add if edited else exchange.head.block)
         parts = [part.strip() for field in fields for part in field.split(b";")]
-        kept = [part for part in parts if part and part.partition(b"=")[0].strip() not in wanted]
+        kept = [part for part in parts if part and not wanted(part.partition(b"=")[0].strip())]
         if len(kept) == len(parts):
             return
         edits = exchange.edits

@@ -36,6 +36,10 @@ SCHEMES: Final[Mapping[str, SchemeOf]] = {
     "oauth2": _bearer,
     "oidc": _bearer,
     "introspection": _bearer,
+    "openid-connect": lambda config: {
+        "type": "openIdConnect",
+        "openIdConnectUrl": str(config.get("issuer", "")).rstrip("/") + "/.well-known/openid-configuration",
+    },
     "bearer": _bearer,
     "basic": lambda _config: {"type": "http", "scheme": "basic"},
     "client-certificate": lambda _config: {"type": "mutualTLS"},
