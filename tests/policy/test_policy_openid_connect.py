@@ -48,9 +48,8 @@ class Provider:
         if found is None:
             return answer({"error": "invalid_grant"}, 400)
         given = claims(iss=self.service.url, aud="gw", scope=None, exp=NOW + 100_000, **found)
-        return answer(
-            {"id_token": token(given).decode(), "access_token": "access-1", "token_type": "Bearer"} | self.more
-        )
+        found = {"id_token": token(given).decode(), "access_token": "access-1", "token_type": "Bearer"}
+        return answer(found | self.more)
 
 
 @pytest.fixture
@@ -300,9 +299,7 @@ async def test_the_providers_refusal_is_told_without_its_words(gateway: Gateway,
     assert b"script" not in back.body
 
 
-@pytest.mark.parametrize(
-    "target", ["//evil.example/x", "/\\evil.example", "/?next=https://evil.example", "/%0d%0aX: y"]
-)
+@pytest.mark.parametrize("target", ["//evil.example/x", "/\\evil.example", "/?next=https://evil.example", "/%0d%0a"])
 async def test_there_is_no_open_redirect(gateway: Gateway, idp: Provider, target: str) -> None:
     browser = Browser(gateway, chain(gateway, idp, {}))
     first = await browser.get(target)
