@@ -49,6 +49,18 @@ async def test_an_issuers_keys_are_found_by_discovery(gateway: Gateway, idp: Ser
     assert idp.asked == {"/.well-known/openid-configuration": 1, "/keys": 1}
 
 
+async def test_a_server_that_is_no_openid_provider_is_found_by_its_oauth_metadata(
+    gateway: Gateway, idp: Service
+) -> None:
+    """RFC 8414 section 3.1"""
+    issuer = idp.url + "/tenant"
+    del idp.answers["/.well-known/openid-configuration"]
+    found = {"issuer": issuer, "jwks_uri": idp.url + "/keys"}
+    idp.answers["/.well-known/oauth-authorization-server/tenant"] = answer(found)
+    built = chain(gateway, idp, issuer=issuer)
+    assert await status(gateway, built, token(claims(iss=issuer))) == 200
+
+
 async def test_keys_at_a_url_need_no_discovery(gateway: Gateway, idp: Service) -> None:
     built = chain(gateway, idp, jwks_url=idp.url + "/keys")
     assert await status(gateway, built, good(idp)) == 200

@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
 from gateway.relay.outside import parse
 
 WELL_KNOWN = "/.well-known/openid-configuration"
+OAUTH = "/.well-known/oauth-authorization-server"
+
+
+def oauth_url(issuer: str) -> str:
+    """Where an authorization server that is no OpenID provider publishes: before the path (RFC 8414 section 3.1)."""
+    parts = urlsplit(issuer)
+    return f"{parts.scheme}://{parts.netloc}{OAUTH}{parts.path.rstrip('/')}"
 
 
 @dataclass(frozen=True, slots=True)

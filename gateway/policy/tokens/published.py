@@ -10,7 +10,7 @@ from weakref import WeakValueDictionary
 
 import orjson
 
-from gateway.policy.tokens.metadata import WELL_KNOWN, Metadata, read_metadata
+from gateway.policy.tokens.metadata import WELL_KNOWN, Metadata, oauth_url, read_metadata
 from gateway.policy.tokens.remote import Remote, freshness
 from gateway.policy.tokens.signing_keys import KeySet, from_jwks
 from gateway.relay.outside import Outside
@@ -44,7 +44,10 @@ class Published:
         url = issuer.rstrip("/") + WELL_KNOWN
 
         async def load() -> tuple[Metadata, float]:
-            answer = await self._get(url, tls)
+            answer = await self._ask(url, tls)
+            if answer.status == 404:
+                answer = await self._ask(oauth_url(issuer), tls)
+            _good(answer)
             return read_metadata(issuer, answer.body), freshness(answer)
 
         return self._shared(
@@ -73,14 +76,20 @@ class Published:
         return found
 
     async def _get(self, url: str, tls: Tls) -> Fetched:
-        answer = await self._outside.fetch("GET", url, fields=[_ACCEPT], timeout=TIMEOUT, limit=LIMIT, tls=tls)
-        if answer.status != 200:
-            raise ValueError(f"it answers {answer.status}")
-        return answer
+        return _good(await self._ask(url, tls))
+
+    async def _ask(self, url: str, tls: Tls) -> Fetched:
+        return await self._outside.fetch("GET", url, fields=[_ACCEPT], timeout=TIMEOUT, limit=LIMIT, tls=tls)
 
     def close(self) -> None:
         for each in list(self._known.values()):
             each.close()
+
+
+def _good(answer: Fetched) -> Fetched:
+    if answer.status != 200:
+        raise ValueError(f"it answers {answer.status}")
+    return answer
 
 
 def _keys(body: bytes) -> KeySet:
