@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.admin import callers, consumers, looking, standing, stored, versions
+from gateway.admin import cached, callers, consumers, looking, standing, stored, versions
 from gateway.admin.access import Access, require
 from gateway.admin.routing import PREFIX, Entry, not_routed, route, routes
 from gateway.admin.service import Service
@@ -29,6 +29,7 @@ def entries(service: Service) -> Iterator[Entry]:
     yield from looking.entries(service)
     yield from stored.entries(service)
     yield from consumers.entries(service)
+    yield from cached.entries(service)
 
 
 def _signed(app: ASGIApp) -> ASGIApp:

@@ -423,6 +423,15 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         answer_headers=("Link",),
         refusals=(400, *ONE),
     ),
+    ("POST", "/cache/purge"): About(
+        "Drops what caches have stored, on all nodes",
+        "By one of tag, version (component@version) and url (its path, with every query).",
+        role="operator",
+        body=record({}, {"tag": NULLABLE, "version": NULLABLE, "url": NULLABLE}),
+        answer=record({"purged": COUNT}),
+        answer_text="How many responses were dropped",
+        refusals=(400, 401, 403, 413, 415, 503),
+    ),
     ("POST", "/topics/{topic}/dead-letters/{listener:path}/{id}/redrive"): About(
         "Delivers a dead letter again", answer=record({"id": STRING}), refusals=(*ONE, 400, 409)
     ),

@@ -30,6 +30,8 @@ from gateway.snapshot.diff import diff
 from gateway.snapshot.explain import Application, explain
 from gateway.snapshot.lifecycle import override
 from gateway.snapshot.spec import CanarySpec, Snapshot
+from gateway.store.cells import Cells
+from gateway.store.memory_cells import MemoryCells
 from gateway.store.store import ACTIVE, CREDENTIALS, PLANS, POLICIES, REVISIONS, SUBSCRIPTIONS, TOPICS, Store, Write
 from gateway.store.streams import Streams
 from gateway.store.usage import MemoryUsage
@@ -74,6 +76,7 @@ class Service:
     clock: Clock
     rehearse: Rehearse = lambda _snapshot, _places: ()
     callers: Callers = field(default_factory=lambda: Callers(MemoryUsage(), SystemClock()))
+    cells: Cells = field(default_factory=MemoryCells)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # documents

@@ -26,6 +26,7 @@ from gateway.policy.cache_entry import Entry, Shape, who_asks
 from gateway.policy.cache_flights import End, Flights, Landed
 from gateway.policy.cache_rules import NOTHING, Rules, State, Storable, merged, serves_failure, state, storable
 from gateway.policy.standing_wires import Copying, Instead, in_background
+from gateway.store.cached import named_tag, url_tag, version_tag
 from gateway.store.cells import Cells
 
 log: Final = logging.getLogger("gateway.cache")
@@ -484,15 +485,3 @@ def _own_path(value: bytes, host: bytes) -> bytes:
 
 def _written(_done: bool | None) -> None:
     """Best effort: what is not stored is fetched again."""
-
-
-def version_tag(version: str) -> str:
-    return f"version:{version}"
-
-
-def url_tag(path: bytes) -> str:
-    return f"url:{path.decode('latin-1')}"
-
-
-def named_tag(tag: str) -> str:
-    return f"tag:{tag}"

@@ -45,7 +45,7 @@ from gateway.server.logs import configure
 from gateway.server.place import PROBE_SOCKET
 from gateway.server.probe import door, probe
 from gateway.snapshot.spec import VersionSpec
-from gateway.store.connect import open_store, open_streams, open_usage
+from gateway.store.connect import open_cells, open_store, open_streams, open_usage
 from gateway.store.store import TOKENS
 
 GRACE: Final = 3  # seconds for admin requests in flight
@@ -69,6 +69,7 @@ class ControlProcess:
         self.hasher = KeyHasher(given.key_secret)
         self.store = open_store(given.store_url)
         self.streams = open_streams(given.store_url)
+        self.cells = open_cells(given.store_url)
         registry = Registry.load(settings.processes)
         kinds = node_kinds(settings.processes, given.hosted)
         hosts = CheckingHosts(given.hosted)
@@ -103,6 +104,7 @@ class ControlProcess:
             hasher=self.hasher,
             clock=self.clock,
             callers=self.callers,
+            cells=self.cells,
             rehearse=lambda snapshot, places: dry_build(
                 snapshot, places, kinds, BACKEND_KINDS, environment.secrets, egress, hosts
             ),
@@ -216,6 +218,7 @@ class ControlProcess:
             await self.callers.flush()
         await self.callers.usage.close()
         await self.streams.close()
+        await self.cells.close()
         await self.store.close()
 
 

@@ -49,9 +49,7 @@ def _order(steps: Sequence[StepSpec], kinds: Kinds) -> Iterator[Finding]:
     for step in sorted(known, key=lambda step: stage(step, kinds)):
         kind = kinds[step.use]
         if answering is not None and (kind.protects or kind.family in DECIDING):
-            message = (
-                f"The step `{step.id}` decides who may ask, and would run behind `{answering.id}`, which may answer."
-            )
+            message = f"The step `{step.id}` decides who may ask, and stands behind `{answering.id}`, which may answer."
             late = stage(step, kinds) > stage(answering, kinds)
             hint = f"It needs the body, so `{answering.id}` cannot stand here." if late else "Put it before that one."
             yield Finding(place_of(step.place), "answered_before", message, hint)
