@@ -104,7 +104,10 @@ class HttpCaller:
         target, fields, body = self._request.of(call.input)
         try:
             application = call.context.identity.application
-            answer = await self._upstream.fetch(self._request.method, target, fields, body, application=application)
+            more: dict[str, Any] = {} if call.override is None else {"override": call.override}
+            answer = await self._upstream.fetch(
+                self._request.method, target, fields, body, application=application, **more
+            )
         except TimeoutError as error:
             raise GatewayTimeout("The backend did not answer in time.") from error
         except OSError as error:

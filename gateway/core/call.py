@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from gateway.core.identity import ANONYMOUS, Identity
+from gateway.core.override import Override
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Call:
     input: dict[str, Any]
     context: Context
     query: Any = None  # a `query.plan.Query` where an entity set is read
+    override: Override | None = None  # how an HTTP backend is asked, where a step says so
 
 
 class Backend(Protocol):

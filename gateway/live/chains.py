@@ -16,6 +16,7 @@ from gateway.core.chain import Chain
 from gateway.core.errors import BadRequest
 from gateway.core.exchange import SWITCH, After, Exchange, Renderer, Reply, Step, StepResult, Tap
 from gateway.core.kinds import Stage
+from gateway.core.override import Override
 from gateway.frontend.frontend import Encode, Mount
 from gateway.live.fusing import Fused, fused
 from gateway.live.slots import Slot, passes
@@ -197,6 +198,8 @@ def call(operation: str, backend: Backend, encode: Encode) -> Step:
 
     def call_backend(exchange: Exchange) -> object:
         exchange.operation = operation
+        if exchange.notes is not None and Override in exchange.notes and exchange.call is not None:
+            exchange.call.override = exchange.notes[Override]
         return run(exchange)
 
     return call_backend  # type: ignore[return-value]

@@ -14,6 +14,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import BadRequest
 from gateway.core.exchange import ANSWERING, Answering, Edits, Exchange, Reply, Step
 from gateway.core.locations import Location
+from gateway.core.override import Override
 from gateway.relay import upgrading
 from gateway.relay.certificates import system
 from gateway.relay.fetch import Fetching
@@ -21,6 +22,7 @@ from gateway.relay.forward import Forwarding
 from gateway.relay.health import Checks
 from gateway.relay.keys import exchange_key, fetch_key
 from gateway.relay.network import Network
+from gateway.relay.overridden import OverriddenFetching, OverriddenForwarding
 from gateway.relay.rotation import Rotation, states
 from gateway.relay.settings import IN_TURN, Balancing, ExchangeKey, Settings
 from gateway.relay.upgrading import Upgrading
@@ -92,6 +94,8 @@ class HttpUpstream:
 
         def relay(exchange: Exchange) -> Answering | Reply:
             target = _target(exchange, path_of)
+            if exchange.notes is not None and Override in exchange.notes and not exchange.head.upgrade:
+                return _overridden(exchange, rotation, target, None)
             if exchange.head.upgrade and upgrading.asks(exchange, websocket):
                 return upgrading.upgrade(exchange, lambda shake: Upgrading(exchange, rotation, target, shake))
             Forwarding(exchange, rotation, target).go()
@@ -107,12 +111,17 @@ class HttpUpstream:
         body: bytes = b"",
         limit: int = 8 * 1024 * 1024,
         application: str | None = None,
+        override: Override | None = None,
     ) -> Fetched:
         if _TOKEN.fullmatch(method.decode("latin-1")) is None or _VISIBLE.fullmatch(target) is None:
             raise ValueError(f"not a request: {method!r} {target!r}")
-        if self._rotation.watched:
+        fetching: Fetching
+        if override is not None:
             key = self._fetch_key(target, fields, application)
-            fetching: Fetching = WatchedFetching(self._rotation, method, target, fields, body, limit, key)
+            fetching = OverriddenFetching(self._rotation, method, target, fields, body, limit, key, override)
+        elif self._rotation.watched:
+            key = self._fetch_key(target, fields, application)
+            fetching = WatchedFetching(self._rotation, method, target, fields, body, limit, key)
         else:
             fetching = Fetching(self._rotation, method, target, fields, body, limit)
         fetching.go()
@@ -134,11 +143,20 @@ class HttpUpstream:
             await self._owned.close()
 
 
+def _overridden(exchange: Exchange, rotation: Rotation, target: bytes, key: bytes | None) -> Answering:
+    """A step said how this one is to be sent."""
+    assert exchange.notes is not None
+    OverriddenForwarding(exchange, rotation, target, key, exchange.notes[Override]).go()
+    return ANSWERING
+
+
 def _watched_relay(
     rotation: Rotation, path_of: Callable[[Exchange], bytes], key_of: ExchangeKey, websocket: bool | None
 ) -> Step:
     def relay(exchange: Exchange) -> Answering | Reply:
         target, key = _target(exchange, path_of), key_of(exchange)
+        if exchange.notes is not None and Override in exchange.notes and not exchange.head.upgrade:
+            return _overridden(exchange, rotation, target, key)
         if exchange.head.upgrade and upgrading.asks(exchange, websocket):
             return upgrading.upgrade(exchange, lambda shake: WatchedUpgrading(exchange, rotation, target, key, shake))
         WatchedForwarding(exchange, rotation, target, key).go()

@@ -220,6 +220,10 @@ class Rotation:
     def _any(self, pools: Sequence[Pool]) -> Pool:
         return pools[int(self.network.chance() * len(pools))]
 
+    def any_pool(self) -> Pool:
+        """Whatever is known of them."""
+        return self._any(self.pools)
+
     # what is learnt
 
     def missed(self, pool: Pool) -> None:

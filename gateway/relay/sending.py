@@ -27,12 +27,16 @@ class Sending(ABC):
     __slots__ = (
         "_asking",
         "_connection",
+        "_due",  # this, `_heard`, `_keyed` and `_override`: see `overridden`
         "_fresh",
+        "_heard",
         "_held",  # this and the next three: see `watched`
         "_judged",
         "_key",
+        "_keyed",
         "_late",
         "_method",
+        "_override",
         "_pool",
         "_retries",
         "_rotation",

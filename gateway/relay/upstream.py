@@ -8,6 +8,7 @@ from typing import Protocol
 
 from gateway.core.exchange import Step
 from gateway.core.headers import Fields
+from gateway.core.override import Override
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,9 @@ class Upstream(Protocol):
         body: bytes = b"",
         limit: int = 8 * 1024 * 1024,
         application: str | None = None,
+        override: Override | None = None,
     ) -> Fetched:
-        """`application`: who asks, where targets are chosen by it."""
+        """`application`: who asks, where targets are chosen by it. `override`: how this one is sent."""
         ...
 
     async def close(self) -> None: ...

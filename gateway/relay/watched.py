@@ -35,21 +35,41 @@ class Watched(Sending):
         self._held: Pool | None = None
         self._judged = True
         self._until = 0.0
-        if rotation.settings.total_timeout:
+        if total := self._total():
             rotation.network.deadlines.add(self)
-            self._until = rotation.network.deadlines.now + rotation.settings.total_timeout
-        pool = rotation.choose(self._key)
+            self._until = rotation.network.deadlines.now + total
+        pool = self._choose()
         if pool is None:
             self.give_up(rotation.refusal())
             return
         self._use(pool)
         self._ask(False)
 
+    # what an exchange may have of its own: see `overridden`
+
+    def _total(self) -> float:
+        return self._rotation.settings.total_timeout
+
+    def _retry_on(self) -> frozenset[int]:
+        return self._rotation.settings.retry_on
+
+    def _choose(self) -> Pool | None:
+        return self._rotation.choose(self._key)
+
+    def _enter(self, pool: Pool) -> int:
+        return self._rotation.enter(pool)
+
+    def _may_repeat_answered(self) -> bool:
+        """Also when a response came."""
+        return self._method in SAFE
+
+    # attempts
+
     def _use(self, pool: Pool) -> None:
         if self._held is not None:
             self._let_go()
         self._pool = self._held = pool
-        self._token = self._rotation.enter(pool)
+        self._token = self._enter(pool)
         self._judged = False
         pool.active += 1
         self._rotation.active += 1
@@ -118,7 +138,7 @@ class Watched(Sending):
         return first
 
     def _once_more(self, status: int) -> bool:
-        if status not in self._rotation.settings.retry_on or self._method not in SAFE or not self.replayable():
+        if status not in self._retry_on() or not self._may_repeat_answered() or not self.replayable():
             return False
         return self._again()
 

@@ -37,6 +37,7 @@ from gateway.policy import (
     roles,
     scopes,
     spike_arrest,
+    upstream,
     xml_limits,
     xml_schema,
 )
@@ -74,6 +75,7 @@ _TRAFFIC: Final = (
     cors.KIND,
     cache.KIND,
     idempotency.KIND,
+    upstream.KIND,
 )
 _VALIDATION: Final = (
     message_size.KIND,
