@@ -26,6 +26,7 @@ from gateway.policy.cache_entry import Entry, Shape, who_asks
 from gateway.policy.cache_flights import End, Flights, Landed
 from gateway.policy.cache_rules import NOTHING, Rules, State, Storable, merged, serves_failure, state, storable
 from gateway.policy.standing_wires import Copying, Instead, in_background
+from gateway.snapshot.spec import CANARY
 from gateway.store.cached import named_tag, url_tag, version_tag
 from gateway.store.cells import Cells
 
@@ -166,7 +167,8 @@ class Cache:
             if query != known:
                 exchange.edits.query = query  # what is no part of the key must not reach the backend
         path = head.path if edited is None or edited.path is None else head.path + b"\0" + edited.path
-        plan = (exchange.chain.plan or "").encode()
+        chain = exchange.chain
+        plan = (chain.plan or "").encode() + (b"~canary" if CANARY in chain.name else b"")  # other steps, another code
         parts = (self._settings.version, plan, head.peer.scheme.encode(), head.host.lower(), path, query)
         return (b"\0".join(parts) + more).decode("latin-1")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from email.utils import formatdate
 from typing import Any
 
@@ -386,10 +387,10 @@ async def test_a_plan_has_its_own(gateway: Gateway) -> None:
     """Steps of a plan stand behind the cache: what they made of a response is not for others."""
     shop = cached(gateway, "public, max-age=60")
     await shop.get()
-    from dataclasses import replace
-
     shop.live.current = type(shop.live.current)(replace(shop.chain, plan="gold"))  # type: ignore[call-arg]
     assert (await shop.get()).body == b"2"
+    shop.live.current = type(shop.live.current)(replace(shop.chain, name="shop@v2~canary GET /a"))  # type: ignore[call-arg]
+    assert (await shop.get()).body == b"3", "so has a canary"
 
 
 async def test_two_versions_share_nothing(gateway: Gateway) -> None:
