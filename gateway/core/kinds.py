@@ -122,7 +122,8 @@ class Kind(Generic[C]):
     """`name` is what documents `use`; `protects` tells that an endpoint with this step is not open to everybody.
     `example` is a configuration that holds, shown to people and measured in `benchmarks`. `libraries` are modules that
     `build` imports when it is called, as nodes without such a step never load them: they are imported in a thread
-    before. `family` is the heading under which kinds are listed.
+    before. `check` is asked before publishing and never by a worker, as it may take long: it raises ValueError for what
+    `build` does not see. `family` is the heading under which kinds are listed.
 
     `stage_of` tells the stage of a configuration as it is written, where that differs. `by_operation`: it decides on
     the operation that runs, so that before a SOAP service or an OData root it waits until that is known (DESIGN 5);
@@ -142,6 +143,7 @@ class Kind(Generic[C]):
     example: Mapping[str, Any] = field(default_factory=dict)
     libraries: tuple[str, ...] = ()
     together: Callable[[C], Hashable] | None = None
+    check: Callable[[C], None] | None = None
     stage_of: Callable[[Mapping[str, Any]], Stage] | None = None
     by_operation: bool = False
     by_operation_of: Callable[[Mapping[str, Any]], bool] | None = None

@@ -107,6 +107,7 @@ class _Dry:
     backend_kinds: BackendKinds
     findings: list[Finding] = field(default_factory=list)
     shared: Shared = field(default_factory=Shared)
+    asked: list[StepSpec] = field(default_factory=list)
 
     def build(self) -> None:
         types = self._types()
@@ -221,6 +222,7 @@ class _Dry:
             unknown = isinstance(self.builder.secrets, _Anything) and SECRET in str(step.config)
             try:
                 build_slots((step,), self.spec.component, self.spec.version, endpoint, self.builder, self.shared)
+                self._ask(step)
             except ValidationError:  # its text may hold a secret
                 if unknown:
                     continue
@@ -232,6 +234,14 @@ class _Dry:
                 if unknown:  # what the secret is decides
                     continue
                 self.refuse(place_of(step.place), "step", f"the step {step.id}: {_text(error)}")
+
+    def _ask(self, step: StepSpec) -> None:
+        """What a kind asks of a configuration before publishing, once however many endpoints have the step."""
+        kind = self.builder.kinds[step.use]
+        if kind.check is None or step in self.asked:
+            return
+        self.asked.append(step)
+        kind.check(kind.config.model_validate(reveal(step.config, self.builder.secrets)))
 
     def _mounts(self, operations: Mapping[str, Operation], types: Types) -> None:
         spec = self.spec

@@ -93,6 +93,12 @@ class Inspection:
         if self._reports is not None:
             self._reports.count(self._component, self._version, self._step, part)
 
+    def raise_or_report(self, exchange: Exchange, problem: Problem, target: str) -> None:
+        """A request that is refused by another problem than one of its content."""
+        if self._refuses:
+            raise problem
+        self._report(exchange, "request", [Detail(target, problem.detail)])
+
     # bodies
 
     def request_step(self, check: Check, applies: Applies, other: Literal["refuse", "pass"], accept: bytes) -> Step:
@@ -104,7 +110,7 @@ class Inspection:
                 return None
             if not applies(media.of_request(exchange.head)):
                 if other == "refuse":
-                    self._unsupported(exchange, accept)
+                    self.unsupported(exchange, accept)
                 return None
             if len(body) > LARGE:
                 return later(exchange, body)
@@ -116,15 +122,13 @@ class Inspection:
 
         return inspect
 
-    def _unsupported(self, exchange: Exchange, accept: bytes) -> None:
+    def unsupported(self, exchange: Exchange, accept: bytes) -> None:
         problem = UnsupportedMediaType(
             f"The step {self._step} cannot check a body of this media type. Send {accept.decode()}.",
             target="header.Content-Type",
             headers=[(b"Accept", accept)],
         )
-        if self._refuses:
-            raise problem
-        self._report(exchange, "request", [Detail("header.Content-Type", problem.detail)])
+        self.raise_or_report(exchange, problem, "header.Content-Type")
 
     def reply_after(self, check: Check, applies: Applies, statuses: Statuses) -> After:
         """Checks the bodies of the backend's replies that have these statuses; the gateway's own problems pass."""

@@ -5,7 +5,7 @@ Imported by `build` of the kinds that need it, and by nobody else: the engine be
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Final
 
@@ -38,9 +38,12 @@ def document(given: Any, what: str) -> Any:
     return trees[0].value
 
 
-def compiled(schema: Any, types: Mapping[str, Any], what: str) -> Validate:
+def compiled(
+    schema: Any, types: Mapping[str, Any], what: str, registry: jsonschema_rs.Registry | None = None
+) -> Validate:
     """A function that lists what is wrong with a value. `types` are reached as `#/types/Name` or as
-    `#/components/schemas/Name`. ValueError: the schema is none, or refers to what is not here."""
+    `#/components/schemas/Name`; `registry` has documents that it may refer to. ValueError: the schema is none, or
+    refers to what is not here."""
     schema = _with_types(schema, types)
     try:
         jsonschema_rs.meta.validate(schema)
@@ -51,20 +54,21 @@ def compiled(schema: Any, types: Mapping[str, Any], what: str) -> Validate:
             mask="the value",
             pattern_options=jsonschema_rs.RegexOptions(),
             retriever=_nothing,
+            registry=registry,
         )
     except (jsonschema_rs.ValidationError, jsonschema_rs.ReferencingError, ValueError, TypeError) as error:
         raise ValueError(f"{what} is no usable JSON Schema: {_told(error)}") from None
     return lambda value: [_detail(error) for error in islice(validator.iter_errors(value), MOST)]
 
 
-def check_bodies(validate: Validate) -> Callable[[bytes], Sequence[Detail]]:
+def check_bodies(validate: Validate) -> Callable[[bytes], list[Detail]]:
     """The same of a JSON text, which is read as strictly as typed endpoints read it (CASES B54)."""
 
-    def check(body: bytes) -> Sequence[Detail]:
+    def check(body: bytes) -> list[Detail]:
         try:
             value = loads(body)
         except InvalidInput as error:
-            return error.details
+            return list(error.details)
         return validate(value)
 
     return check

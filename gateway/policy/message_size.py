@@ -14,14 +14,17 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from gateway.core import headers
 from gateway.core.bodies import BodyLimits, ReplyLength, ReplyLimit, RequestLimit
-from gateway.core.errors import BadGateway, ContentTooLarge, Problem
+from gateway.core.errors import BadGateway, BadRequest, ContentTooLarge, Problem
 from gateway.core.exchange import Exchange, Reply, Tap
 from gateway.core.kinds import Built, Kind, Site
 
 log: Final = logging.getLogger("gateway")
 
 _SIZE: Final = re.compile(r"(\d{1,12})\s*(B|KB|MB|GB|KiB|MiB|GiB)?")
+_find_range: Final = headers.finder(b"range")
+
 Pieces = Callable[[bytes, bool], bytes]
 _UNITS: Final = {None: 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
@@ -40,6 +43,8 @@ class MessageSize(BaseModel):
     limit: int | str | None = Field(None, description="of request bodies: 1048576, 64KB, 1MB, 1MiB")
     response: int | str | None = Field(None, description="of the bodies of replies")
 
+    ranges: int | None = Field(None, ge=0, description="parts of a representation that one request may ask for")
+
     @field_validator("limit", "response")
     @classmethod
     def _readable(cls, value: int | str | None) -> int | str | None:
@@ -49,8 +54,8 @@ class MessageSize(BaseModel):
 
     @model_validator(mode="after")
     def _says_something(self) -> MessageSize:
-        if self.limit is None and self.response is None:
-            raise ValueError("it needs `limit` (of requests), `response`, or both")
+        if self.limit is None and self.response is None and self.ranges is None:
+            raise ValueError("it needs `limit` (of requests), `response`, or `ranges`")
         return self
 
 
@@ -58,12 +63,15 @@ def build(config: MessageSize, site: Site) -> Built:
     limits = site.services.find(BodyLimits) or BodyLimits()
     request = None if config.limit is None else size(config.limit)
     response = None if config.response is None else size(config.response)
+    ranges = config.ranges
 
     def bound(exchange: Exchange) -> None:
         if request is not None:
             if exchange.head.length > request:
                 raise _too_large(request)
             _leave(exchange, RequestLimit, request, limits.most)
+        if ranges is not None and _ranges(exchange.head.block) > ranges:
+            raise BadRequest(f"At most {ranges} ranges may be asked for at once.", target="header.Range")
         if response is not None:
             _leave(exchange, ReplyLimit, response, limits.most)
 
@@ -80,6 +88,12 @@ def build(config: MessageSize, site: Site) -> Built:
         request_tap=None if request is None else _request_tap(request),
         response_tap=None if response is None else _response_tap(response),
     )
+
+
+def _ranges(block: bytes) -> int:
+    """How many a request asks for (RFC 9110 section 14.1.2)."""
+    values = _find_range(block)
+    return sum(value.count(b",") + 1 for value in values)
 
 
 def _leave(exchange: Exchange, key: object, limit: int, most: int) -> None:
