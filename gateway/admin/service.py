@@ -289,9 +289,17 @@ class Service:
             return {"name": name, **await self._publish(before, [Write(ACTIVE, name, pointer)], entry)}
 
     async def rollback(
-        self, name: str, actor: str, *, to: str | None = None, with_policies: bool = False, **why: Any
+        self,
+        name: str,
+        actor: str,
+        *,
+        to: str | None = None,
+        with_policies: bool = False,
+        of: str | None = None,
+        **why: Any,
     ) -> dict[str, Any]:
-        """Points a version at an earlier revision; by default the one before. A canary ends."""
+        """Points a version at an earlier revision; by default the one before. A canary ends. `of`: only if
+        that is the active one."""
         async with self._writing:
             await self.node.follow()
             before = self.node.state.candidate(())
@@ -304,6 +312,8 @@ class Service:
             if bundle.name != name:
                 raise InvalidInput(f"Revision {target} is one of {bundle.name}, not of {name}.", target="to")
             current = str(record["revision"])
+            if of not in (None, current):
+                raise Conflict(f"The active revision is another one now: {current}.")
             pins = dict(bundle.policies) if with_policies else {}
             pointer = {
                 "revision": target,

@@ -136,11 +136,13 @@ class _Standing:
         return await promote_canary(self.service, name, token.name)
 
 
-async def abort_canary(service: Service, name: str, actor: str, **why: Any) -> dict[str, Any]:
-    """Everybody gets the active revision again."""
+async def abort_canary(service: Service, name: str, actor: str, *, of: str | None = None, **why: Any) -> dict[str, Any]:
+    """Everybody gets the active revision again. `of`: only if the canary is that revision."""
 
     def change(pointer: dict[str, Any]) -> dict[str, Any]:
-        _running(pointer)
+        running = _running(pointer)
+        if of not in (None, running["revision"]):
+            raise Conflict(f"The canary is another revision now: {running['revision']}.")
         return {key: value for key, value in pointer.items() if key != "canary"}
 
     return await service.repoint(name, actor, change, action="canary.abort", **why)

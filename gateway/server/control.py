@@ -81,6 +81,7 @@ class Control:
         self.probe = probe
         self.facts = facts
         self.expiry = expiry or ExpiryWatch(0.0, clock)
+        self.also: Callable[[], Mapping[str, Any]] = dict  # what else the heartbeat tells
         self.state = State()
         self.directory = Directory()
         self.served = Served()
@@ -423,6 +424,7 @@ class Control:
             "workers": self.crew.size,
             "steps": self.crew.steps(),
             "at": self.clock.time(),
+            **self.also(),
         }
 
 

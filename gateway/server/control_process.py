@@ -22,6 +22,7 @@ from gateway.admin.access import Access
 from gateway.admin.app import Admin
 from gateway.admin.callers import Callers
 from gateway.admin.changes import Resolver
+from gateway.admin.guard import Guarding
 from gateway.admin.publishing import Publisher
 from gateway.admin.service import Service
 from gateway.consumers.expiring import ExpiryWatch
@@ -47,6 +48,7 @@ from gateway.server.probe import door, probe
 from gateway.snapshot.spec import VersionSpec
 from gateway.store.connect import open_cells, open_store, open_streams, open_usage
 from gateway.store.store import TOKENS
+from gateway.telemetry.counters import by_revision, total
 
 GRACE: Final = 3  # seconds for admin requests in flight
 CREW: Final = 30.0  # seconds to wait for the first worker
@@ -91,7 +93,7 @@ class ControlProcess:
         )
         self.callers = Callers(open_usage(given.store_url), self.clock, given.node)
         self.crew.on_calls = self.callers.add
-        self.counting: asyncio.Task[None] | None = None
+        self.counting: list[asyncio.Task[None]] = []
         self.later: asyncio.Task[None] | None = None
         self.service = Service(
             node=self.control,
@@ -109,6 +111,12 @@ class ControlProcess:
                 snapshot, places, kinds, BACKEND_KINDS, environment.secrets, egress, hosts
             ),
         )
+
+        self.guarding = Guarding(self.service, self._by_revision)
+        self.control.also = self.guarding.told
+
+    def _by_revision(self) -> list[dict[str, Any]]:
+        return by_revision(total(self.crew.metrics())["endpoints"])
 
     @property
     def url(self) -> str:
@@ -210,8 +218,8 @@ class ControlProcess:
     async def close(self) -> None:
         if self.later is not None:
             self.later.cancel()
-        if self.counting is not None:
-            self.counting.cancel()
+        for task in self.counting:
+            task.cancel()
         await self.control.close()
         await self.crew.close()
         with contextlib.suppress(StoreUnavailable):
@@ -256,7 +264,10 @@ async def _come_up(process: ControlProcess) -> None:
     except TimeoutError:
         raise NodeFailed(f"No worker came up within {CREW:g} s; the log above says why.") from None
     await process.control.start()
-    process.counting = asyncio.create_task(process.callers.flush_forever())
+    process.counting = [
+        asyncio.create_task(process.callers.flush_forever()),
+        asyncio.create_task(process.guarding.watch_forever()),
+    ]
     token = None
     try:
         token = await process.settle()

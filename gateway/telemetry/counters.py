@@ -107,8 +107,11 @@ class Counters:
 
 
 def _entry(key: Key, series: Series) -> dict[str, Any]:
+    return dict(zip(NAMES, key, strict=True)) | _numbers(series)
+
+
+def _numbers(series: Series) -> dict[str, Any]:
     return {
-        **dict(zip(NAMES, key, strict=True)),
         "classes": list(series.classes),
         "buckets": list(series.buckets),
         "seconds": series.seconds,
@@ -164,11 +167,7 @@ def _summed(entries: Iterable[Mapping[str, Any]], names: tuple[str, ...]) -> lis
     found: dict[tuple[str, ...], Series] = {}
     for entry in entries:
         found.setdefault(tuple(entry[name] for name in names), Series()).add(_series(entry))
-    named = {key: (*key, *("" for _ in range(len(NAMES) - len(key)))) for key in found}
-    return [
-        _entry(named[key], series) | dict(zip(names, key, strict=True))  # type: ignore[arg-type]  # as many as names
-        for key, series in sorted(found.items())
-    ]
+    return [dict(zip(names, key, strict=True)) | _numbers(series) for key, series in sorted(found.items())]
 
 
 def by_revision(entries: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
