@@ -190,7 +190,9 @@ class _Rest:
         return b", ".join(sorted({*self.chains, *head, b"OPTIONS"}))
 
     def chain(self, name: str, step: Step) -> Chain:
-        return _chain(f"{self.version} {self.path} {name}", step, dict(self.facts) | {"endpoint": self.path})
+        return _chain(
+            f"{self.version} {self.path} {name}", step, dict(self.facts) | {"endpoint": self.path, "lane": "edge"}
+        )
 
     def other(self) -> Chain:
         return self.chain("405", refuse_with(_not_allowed(self.allow)))

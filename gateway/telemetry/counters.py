@@ -26,10 +26,11 @@ Call = tuple[str, str, str | None, int]  # component, version, application, how 
 class Series:
     """The numbers of one endpoint."""
 
-    __slots__ = ("buckets", "callers", "classes", "received", "seconds", "sent")
+    __slots__ = ("buckets", "callers", "classes", "edge", "received", "seconds", "sent")
 
     def __init__(self) -> None:
         self.callers: dict[str | None, int] = {}  # calls by application since they were last taken
+        self.edge = False  # what routing answers by itself: preflights, a node's own probes; nobody's calls
         self.classes = [0] * len(CLASSES)
         self.buckets = [0] * (len(BOUNDS) + 1)  # not cumulative
         self.seconds = 0.0
@@ -61,6 +62,7 @@ class Counters:
         if series is None:
             self._fold(key)
             series = self._series[key] = Series()
+            series.edge = facts.get("lane") == "edge"
         self._known[id(facts)] = (facts, series)
         return series
 
@@ -96,7 +98,7 @@ class Counters:
         found: list[Call] = []
         for (component, version, _, _), series in self._series.items():
             if series.callers:
-                if component:
+                if component and not series.edge:
                     found += [(component, version, name, calls) for name, calls in series.callers.items()]
                 series.callers = {}
         return found
