@@ -51,6 +51,10 @@ class ReplyLength:
     """How many bytes the relayed response says that it has, or None; there only where a chain has taps for it."""
 
 
+class Streamed:
+    """The key under which a relay leaves (reply, bytes of its body or None) for the taps of a reply that begins."""
+
+
 def limit_of(exchange: Exchange, key: object, default: int) -> int:
     limit: int = default if exchange.notes is None else exchange.notes.get(key, default)
     return limit

@@ -212,6 +212,7 @@ class Edits:
 
 _NO_NAMES: Final[frozenset[bytes]] = frozenset()
 _REPLACED: Final = object()
+OWN_LINES: Final = object()  # key of a note: names of the wire's own reply fields that a step writes or takes away
 
 
 class Switch:

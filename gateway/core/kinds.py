@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from gateway.core.call import Backend
 from gateway.core.exchange import After, Exchange, Head, Reply, Step, Tap
+from gateway.core.field_edits import ConstantEdits
 
 Family = Literal["authentication", "authorisation", "traffic", "validation", "transformation", "own"]
 C = TypeVar("C", bound=BaseModel)
@@ -104,7 +105,8 @@ class Built:
     `otherwise` runs where the step's `when` does not hold: it decides nothing, it keeps credentials and what clients
     claim of themselves from the backend. `conceals` names the request fields (lower case) of which the same is true
     whatever happens; the relay drops them without a step. `presented` is for steps that authenticate applications.
-    `fuses`: what it does can be done in one go with its neighbours."""
+    `fuses`: what it does can be done in one go with its neighbours. `constant` is all that step and after do, where that
+    is the same for every message: what stands side by side becomes one."""
 
     step: Step | None = None
     otherwise: Callable[[Exchange], None] | None = None
@@ -115,6 +117,7 @@ class Built:
     conceals: frozenset[bytes] = frozenset()
     presented: Presented | None = None
     fuses: Fusible | None = None
+    constant: ConstantEdits | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from gateway.core import headers as blocks
 from gateway.core.chain import run
 from gateway.core.edge import begin, finish, refuse
 from gateway.core.errors import Problem
-from gateway.core.exchange import Exchange, Peer, Reply, Sink, Wait
+from gateway.core.exchange import OWN_LINES, Exchange, Peer, Reply, Sink, Wait
 from gateway.core.framing import Framed, frame
 from gateway.core.framing_send import bodyless, reply_head
 from gateway.core.intake import Intake
@@ -256,7 +256,10 @@ class MemoryWire:
     def _open_reply(self, exchange: Exchange, reply: Reply, length: int | None) -> None:
         self._left = length
         self._bodyless = bodyless(exchange.head.method, reply.status)
-        raw = reply_head(reply, blocks.line(b"X-Request-Id", exchange.id.encode()))
+        lines = blocks.line(b"X-Request-Id", exchange.id.encode())
+        if exchange.notes is not None and OWN_LINES in exchange.notes:
+            lines = blocks.dropper(exchange.notes[OWN_LINES])(lines)
+        raw = reply_head(reply, lines)
         fields = blocks.parse(raw[raw.index(b"\r\n") : -4])
         if length is not None and (reply.status not in (204, 304)):
             fields.append((b"content-length", b"%d" % length))

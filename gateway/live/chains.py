@@ -15,6 +15,7 @@ from gateway.core.call import Backend
 from gateway.core.chain import Chain
 from gateway.core.errors import BadRequest
 from gateway.core.exchange import SWITCH, After, Exchange, Renderer, Reply, Step, StepResult, Tap
+from gateway.core.field_edits import ConstantEdits
 from gateway.core.kinds import Stage
 from gateway.core.override import Override
 from gateway.frontend.frontend import Encode, Mount
@@ -52,17 +53,33 @@ class _Line:
     response_taps: list[Tap] = field(default_factory=list)
     readers: int = 0
     conceals: frozenset[bytes] = frozenset()
+    constant: ConstantEdits | None = None  # what the last step does, where that is the same for every message
 
     def step(self, step: Step, after: After | None = None) -> None:
         if after is not None:
             self.afters.append((len(self.steps), after))
         self.steps.append(step)
+        self.constant = None
+
+    def edit(self, edits: ConstantEdits) -> None:
+        """Becomes one with the step before, where that one does nothing else either."""
+        if self.constant is not None:
+            if self.constant.after() is not None:
+                self.afters.pop()
+            self.steps.pop()
+            edits = self.constant.then(edits)
+        self.step(edits.step() or passes, edits.after())
+        self.conceals |= edits.conceals
+        self.constant = edits
 
     def slots(self, slots: Sequence[Slot]) -> None:
         for slot in fused(slots, self.fused):
             self.slot(slot)
 
     def slot(self, slot: Slot) -> None:
+        if slot.built.constant is not None and slot.spec.when is None:
+            self.edit(slot.built.constant)
+            return
         index = len(self.steps)
         self.step(slot.run, slot.built.after)
         if slot.reply_stage > Stage.HEAD and slot.built.after is not None:

@@ -1,29 +1,25 @@
 """`headers`: sets, adds and removes header fields, of requests on their way to the backend and of replies.
 
-`{use: headers, with: {request: {set: {X-Team: shop}}, response: {remove: [Server]}}}`. Values may hold `{application}`,
-`{request_id}` and `{client}`; a value without them is a constant.
+`{use: headers, with: {request: {set: {X-Team: shop}}, response: {remove: [Server]}}}`. Values may hold placeholders
+(see `placeholders`); where none does, all is a constant, and steps side by side become one.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core import headers
 from gateway.core.exchange import Edits, Exchange, Reply, Step
+from gateway.core.field_edits import OWN, ConstantEdits, FieldEdit, replace_own, reply_editor
 from gateway.core.kinds import Built, Kind, Site
+from gateway.policy import placeholders
 from gateway.policy.fields import Fields, checked, names
 
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _UNSAFE: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]+")
-_READ: Final[dict[str, Callable[[Exchange], str]]] = {
-    "application": lambda exchange: (exchange.identity.application if exchange.identity else None) or "",
-    "request_id": lambda exchange: exchange.id,
-    "client": lambda exchange: exchange.head.peer.client,
-}
 
 Value = Callable[[Exchange], bytes]
 Pairs = list[tuple[bytes, Value]]
@@ -42,7 +38,9 @@ class Edit(BaseModel):
         for fields in (self.set, self.add):
             checked(fields)
             for value in fields.values():
-                _known_placeholders(value)
+                placeholders.check(value)
+        if own := [name for name in self.add if name.lower().encode() in OWN]:
+            raise ValueError(f"the gateway writes {own[0]} itself, and once; write it under `set`")
         return self
 
 
@@ -53,47 +51,43 @@ class Headers(BaseModel):
     response: Edit = Edit()
 
 
-def _known_placeholders(value: str) -> None:
-    for name in _PLACEHOLDER.findall(value):
-        if name not in _READ:
-            raise ValueError(f"`{{{name}}}` is no placeholder; there are {', '.join(_READ)}")
-
-
 def build(config: Headers, _site: Site) -> Built:
-    step = _request_step(config.request) if config.request != Edit() else None
-    after = _response_after(config.response) if config.response != Edit() else None
-    return Built(step=step, after=after)
-
-
-def _request_step(edit: Edit) -> Step:
-    """Constants where nothing is filled in per request."""
-    dropped = frozenset(names([*edit.set, *edit.remove]))
-    pairs = [*_pairs(edit.set), *_pairs(edit.add)]
-    drop = _dropper(dropped)
-    if _constant(edit):
-        lines = _lines(edit)
-
-        def edit_constant(exchange: Exchange) -> None:
-            edits = exchange.edits
-            if dropped:
-                drop(edits)
-            edits.add += lines
-
-        return edit_constant
-
-    def edit_request(exchange: Exchange) -> None:
-        drop(exchange.edits)
-        exchange.edits.add += headers.block((name, value(exchange)) for name, value in pairs)
-
-    return edit_request
+    request, response = config.request, config.response
+    step = _request_step(request) if request != Edit() else None
+    after = _response_after(response) if response != Edit() else None
+    constant = ConstantEdits(_edit(request), _edit(response)) if _constant(request) and _constant(response) else None
+    return Built(step=step, after=after, constant=constant)
 
 
 def _constant(edit: Edit) -> bool:
-    return not any(_PLACEHOLDER.search(value) for value in (*edit.set.values(), *edit.add.values()))
+    return all(map(placeholders.is_constant, (*edit.set.values(), *edit.add.values())))
 
 
-def _lines(edit: Edit) -> bytes:
-    return headers.block([*checked(edit.set), *checked(edit.add)])
+def _edit(edit: Edit) -> FieldEdit:
+    return FieldEdit(_dropped(edit), headers.block([*checked(edit.set), *checked(edit.add)]))
+
+
+def _dropped(edit: Edit) -> frozenset[bytes]:
+    return frozenset(names([*edit.set, *edit.remove]))
+
+
+def _request_step(edit: Edit) -> Step:
+    drop = _dropper(_dropped(edit))
+    if _constant(edit):
+        lines = _edit(edit).add
+
+        def edit_constant(exchange: Exchange) -> None:
+            drop(exchange.edits)
+            exchange.edits.add += lines
+
+        return edit_constant
+    pairs = [*_pairs(edit.set), *_pairs(edit.add)]
+
+    def edit_request(exchange: Exchange) -> None:
+        drop(exchange.edits)
+        exchange.edits.add += headers.block(_filled(pairs, exchange))
+
+    return edit_request
 
 
 def _dropper(names: frozenset[bytes]) -> Callable[[Edits], None]:
@@ -109,23 +103,18 @@ def _dropper(names: frozenset[bytes]) -> Callable[[Edits], None]:
 
 
 def _response_after(edit: Edit) -> Callable[[Exchange, Reply], None]:
-    removed = names([*edit.set, *edit.remove])
-    pairs = [*_pairs(edit.set), *_pairs(edit.add)]
     if _constant(edit):
-        lines = _lines(edit)
-
-        def add_constant(_exchange: Exchange, reply: Reply) -> None:
-            for name in removed:
-                reply.remove(name)
-            reply.block += lines
-
-        return add_constant
+        return reply_editor(_edit(edit))
+    removed, pairs = _dropped(edit), [*_pairs(edit.set), *_pairs(edit.add)]
+    own = removed & OWN
 
     def edit_reply(exchange: Exchange, reply: Reply) -> None:
         for name in removed:
             reply.remove(name)
-        for name, value in pairs:
-            reply.add(name, value(exchange))
+        for name, value in _filled(pairs, exchange):
+            reply.add(name, value)
+        if own:
+            replace_own(exchange, own)
 
     return edit_reply
 
@@ -134,16 +123,13 @@ def _pairs(fields: Fields) -> Pairs:
     return [(name.encode("ascii"), _value(text)) for name, text in fields.items()]
 
 
+def _filled(pairs: Pairs, exchange: Exchange) -> Iterable[tuple[bytes, bytes]]:
+    return [(name, value(exchange)) for name, value in pairs]
+
+
 def _value(text: str) -> Value:
-    if not _PLACEHOLDER.search(text):
-        constant = text.encode("latin-1")
-        return lambda _exchange: constant
-
-    def fill(exchange: Exchange) -> bytes:
-        filled = _PLACEHOLDER.sub(lambda match: _READ[match[1]](exchange), text)
-        return _UNSAFE.sub(b"", filled.encode("latin-1", "replace"))
-
-    return fill
+    fill = placeholders.filler(text)
+    return lambda exchange: _UNSAFE.sub(b"", fill(exchange).encode("latin-1", "replace"))
 
 
 KIND = Kind(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.core import chain as chains
-from gateway.core.bodies import ReplyLength, ReplyLimit, limit_of
+from gateway.core.bodies import ReplyLength, ReplyLimit, Streamed, limit_of
 from gateway.core.errors import BadGateway, Problem
 from gateway.core.exchange import Exchange, Reply, Tap
 from gateway.core.framing_reply import ReplyHead
@@ -193,6 +193,7 @@ class Forwarding(Sending):
         chain = exchange.chain
         if has_body and chain.response_taps:
             exchange.note(ReplyLength, head.length)
+            exchange.note(Streamed, (reply, head.length))
             self._tap = tapped(exchange, chain.response_taps)
         events = has_body and is_event_stream(head.block)
         if has_body and chain.collect is not None and reads(exchange):

@@ -57,10 +57,14 @@ def request_head(exchange: Exchange, target: bytes, authority: bytes, length: in
     if block is None:
         block = head.memo[conceals] = _onward(head, conceals)
     framing = body_line(head.method, length)
+    own = True
     if edits is not None:
         if edits.drop:
             block = without(block, edits.drop)
+            own = b"x-request-id" not in edits.drop
         framing += edits.add
+    if not own:
+        return b"%b %b HTTP/1.1\r\nHost: %b%b%b\r\n\r\n" % (head.method, target, authority, block, framing)
     return b"%b %b HTTP/1.1\r\nHost: %b%b%b\r\nX-Request-Id: %b\r\n\r\n" % (
         head.method,
         target,

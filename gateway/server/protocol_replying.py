@@ -7,9 +7,10 @@ from abc import abstractmethod
 from typing import Any, Final
 
 from gateway.core.edge import finish
-from gateway.core.exchange import Exchange, Reply
+from gateway.core.exchange import OWN_LINES, Exchange, Reply
 from gateway.core.framing_body import Scanner
 from gateway.core.framing_send import interim_head
+from gateway.core.headers import dropper
 from gateway.core.intake import Intake
 from gateway.core.live import LiveCell
 from gateway.core.tunnel import End, Tunnel
@@ -141,6 +142,8 @@ class Replying(Connection):
         if self._closing:
             lines += b"\r\nConnection: close"
         lines += b"\r\nX-Request-Id: " + exchange.id.encode()
+        if exchange.notes is not None and OWN_LINES in exchange.notes:
+            lines = dropper(exchange.notes[OWN_LINES])(lines)
         return self._framing.head(exchange.head, reply, length, lines)
 
     def _drainable(self) -> bool:
