@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from gateway.core.identity import ANONYMOUS, Identity
 from gateway.core.override import Override
@@ -34,6 +34,9 @@ class Call:
     context: Context
     query: Any = None  # a `query.plan.Query` where an entity set is read
     override: Override | None = None  # how an HTTP backend is asked, where a step says so
+
+
+ANSWERED: Final = object()  # key of a note: the output that a step gives in the backend's place, a canonical value
 
 
 class Backend(Protocol):

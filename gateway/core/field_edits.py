@@ -10,6 +10,7 @@ from gateway.core import headers
 from gateway.core.exchange import OWN_LINES, Exchange, Reply, Step
 
 OWN: Final = frozenset((b"server", b"x-request-id"))  # what the gateway writes itself, unless a step does
+_EXACT: Final = OWN | {b"content-type"}  # of a request: a step that replaces the body writes it anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +42,12 @@ class ConstantEdits:
     @property
     def conceals(self) -> frozenset[bytes]:
         """Names that a chain drops without a step."""
-        return self.request.drop - OWN
+        return self.request.drop - _EXACT
 
     def step(self) -> Step | None:
         """What is left to do for a request once the chain conceals the dropped fields."""
         lines, keep = self.request.add, headers.dropper(self.request.drop)
-        own = self.request.drop & OWN
+        own = self.request.drop & _EXACT
         if not self.request:
             return None
 

@@ -65,6 +65,9 @@ class Site:
     facts: Mapping[str, str] = field(default_factory=dict)
     kinds: Kinds = field(default_factory=dict)  # of this gateway: for steps that hold others
     openapi: Callable[[], Mapping[str, Any]] | None = None  # the version's own document; None: there is no version here
+    contract: Callable[[str], tuple[Any, Any, Mapping[str, Any]] | None] | None = None
+    """Of an endpoint: its operation, the version's types (`schema.types`) and their schemas. None where a document is
+    served; ValueError where there is no typed operation."""
 
     @property
     def counter(self) -> str:

@@ -17,6 +17,7 @@ from gateway.frontend.rest.endpoint import rest_endpoint
 from gateway.frontend.rest.openapi import openapi
 from gateway.frontend.rest.problems import render
 from gateway.live.chains import Ending, Frame, call, common, endpoint_chain, mount_chain, mounted_chain
+from gateway.live.contracts import contracts
 from gateway.live.frames import frame_of
 from gateway.live.router import Trie
 from gateway.live.slots import Builder, Shared, Slot, build_slots
@@ -130,7 +131,7 @@ class _ChainBuilder:
         self.plans = plans
         self.settings = settings
         self.openapi = cache(lambda: openapi(live.spec, live.operations, live.types))
-        self.shared = Shared(self.openapi)
+        self.shared = Shared(self.openapi, contracts(live.spec, live.operations, live.types))
         self.frame = Frame()
 
     def build(self) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.bodies import RequestLimit, decode_request, limit_of
-from gateway.core.call import Backend
+from gateway.core.call import ANSWERED, Backend
 from gateway.core.chain import Chain
 from gateway.core.errors import BadRequest
 from gateway.core.exchange import SWITCH, After, Exchange, Renderer, Reply, Step, StepResult, Tap
@@ -215,8 +215,11 @@ def call(operation: str, backend: Backend, encode: Encode) -> Step:
 
     def call_backend(exchange: Exchange) -> object:
         exchange.operation = operation
-        if exchange.notes is not None and Override in exchange.notes and exchange.call is not None:
-            exchange.call.override = exchange.notes[Override]
+        if exchange.notes is not None:
+            if ANSWERED in exchange.notes:
+                return encode(exchange, exchange.notes[ANSWERED])
+            if Override in exchange.notes and exchange.call is not None:
+                exchange.call.override = exchange.notes[Override]
         return run(exchange)
 
     return call_backend  # type: ignore[return-value]

@@ -40,13 +40,19 @@ class Builder:
     secrets: Mapping[str, Secret]
 
 
+Contract = Callable[[str], tuple[Any, Any, Mapping[str, Any]] | None]
+
+
 class Shared:
     """The slots of one version. A step that stands before many endpoints is built once for all of them, unless its
     kind asks for the endpoint: a thousand routes under one list of policies hold one of each. `openapi` makes the
     version's document, once, for the kinds that ask for it."""
 
-    def __init__(self, openapi: Callable[[], Mapping[str, Any]] | None = None) -> None:
+    def __init__(
+        self, openapi: Callable[[], Mapping[str, Any]] | None = None, contract: Contract | None = None
+    ) -> None:
         self.openapi = openapi
+        self.contract = contract
         self._slots: dict[tuple[str, str], list[Slot]] = {}
 
     def find(self, step: StepSpec) -> Slot | None:
@@ -90,7 +96,15 @@ def _slot(step: StepSpec, component: str, version: str, endpoint: str, builder: 
     kind = builder.kinds[step.use]
     config = kind.config.model_validate(reveal(step.config, builder.secrets))
     site = _Place(
-        component, version, endpoint, step.scope, step.id, builder.services, kinds=builder.kinds, openapi=shared.openapi
+        component,
+        version,
+        endpoint,
+        step.scope,
+        step.id,
+        builder.services,
+        kinds=builder.kinds,
+        openapi=shared.openapi,
+        contract=shared.contract,
     )
     built = kind.build(config, site)
     object.__setattr__(site, "built", True)

@@ -1,8 +1,8 @@
-"""`enrich` and `enrich-body`: what a service outside answers is put into the request before the backend gets it.
+"""`enrich`: what a service outside answers is put into the request before the backend gets it.
 
 `{use: enrich, with: {url: "https://risk.example/score?app={application}", headers: {X-Score: score}}}`. The answer
-is JSON; what is taken of it is said by JMESPath. `enrich` fills header fields and the query, and needs no body;
-`enrich-body` fills JSON bodies too. Equal questions at one time are asked once, and answers are kept for `cache`.
+is JSON; what is taken of it is said by JMESPath. It fills header fields, the query, and members of a JSON body,
+which is read whole only then. Equal questions at one time are asked once, and answers are kept for `cache`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote
 
@@ -22,7 +22,7 @@ from gateway.core.durations import seconds
 from gateway.core.errors import BadRequest, Problem, UnsupportedMediaType
 from gateway.core.exchange import Exchange, StepResult
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy import json_pointer, content_type, placeholders, query
+from gateway.policy import content_type, json_pointer, placeholders, query
 from gateway.policy.fields import Fields, checked, names
 from gateway.policy.rewriting import NotTransformable
 from gateway.relay.outside import DependencyFailed, Outside, parse
@@ -44,6 +44,7 @@ class Enrich(BaseModel):
     body: Any = Field(None, description="POST: JSON, whose texts may hold placeholders")
     headers: dict[str, str] = Field(default_factory=dict, description="header field for the backend: JMESPath")
     query: dict[str, str] = Field(default_factory=dict, description="parameter for the backend: JMESPath")
+    members: dict[str, str] = Field(default_factory=dict, description="JSON Pointer in the JSON body: JMESPath")
     timeout: str = Field("1s", description="for the whole of the question, at most 30s")
     limit: int = Field(65_536, ge=1, le=1_048_576, description="bytes of an answer")
     on_failure: Literal["refuse", "go_on"] = Field("refuse", description="refuse: 503; go_on: with `default`")
@@ -74,6 +75,8 @@ class Enrich(BaseModel):
         parse(origin + re.sub(r"\{[^{}]*\}", "x", rest))
         checked(self.send)
         names(self.headers)
+        for pointer in self.members:
+            json_pointer.parse(pointer)
         placeholders.check_value([*self.send.values(), self.body])
         for expression in self.expressions():
             compile_expression(expression)
@@ -86,21 +89,7 @@ class Enrich(BaseModel):
         return self
 
     def expressions(self) -> list[str]:
-        return [*self.headers.values(), *self.query.values()]
-
-
-class EnrichBody(Enrich):
-    members: dict[str, str] = Field(default_factory=dict, description="JSON Pointer in the body: JMESPath")
-
-    @field_validator("members")
-    @classmethod
-    def _pointers(cls, value: dict[str, str]) -> dict[str, str]:
-        for pointer in value:
-            json_pointer.parse(pointer)
-        return value
-
-    def expressions(self) -> list[str]:
-        return [*super().expressions(), *self.members.values()]
+        return [*self.headers.values(), *self.query.values(), *self.members.values()]
 
 
 def _split(url: str) -> tuple[str, str]:
@@ -247,8 +236,7 @@ def _putter(config: Enrich) -> Put:
 
     fields = [(name.encode(), compile_expression(each)) for name, each in config.headers.items()]
     parameters = [(query.encoded(name), compile_expression(each)) for name, each in config.query.items()]
-    members = config.members if isinstance(config, EnrichBody) else {}
-    parts = [(json_pointer.parse(pointer), compile_expression(each)) for pointer, each in members.items()]
+    parts = [(json_pointer.parse(pointer), compile_expression(each)) for pointer, each in config.members.items()]
     dropped = frozenset(name.lower() for name, _ in fields)
     keep = headers.dropper(dropped)
 
@@ -286,22 +274,17 @@ def _put_members(exchange: Exchange, filled: list[tuple[json_pointer.Steps, Any]
     exchange.replace_body(dumps(content))
 
 
-_EXAMPLE: Final = {"url": "https://risk.example/score?app={application}", "headers": {"X-Score": "score"}}
+def _stage(config: Mapping[str, Any]) -> Stage:
+    """The body is read only where something is put into it."""
+    return Stage.BODY if config.get("members") else Stage.HEAD
+
 
 KIND = Kind(
     "enrich",
     Enrich,
     build,
-    summary="Puts what a service outside answers into header fields and the query",
-    example=_EXAMPLE,
+    summary="Puts what a service outside answers into the request",
+    example={"url": "https://risk.example/score?app={application}", "headers": {"X-Score": "score"}},
     libraries=("gateway.policy.jmespath_exact",),
-)
-BODY_KIND = Kind(
-    "enrich-body",
-    EnrichBody,
-    build,
-    stage=Stage.BODY,
-    summary="Puts what a service outside answers into the request, its JSON body included",
-    example=_EXAMPLE | {"members": {"/risk": "{score: score}"}},
-    libraries=("gateway.policy.jmespath_exact",),
+    stage_of=_stage,
 )

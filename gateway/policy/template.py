@@ -20,8 +20,8 @@ from gateway.core.exchange import Exchange, Reply
 from gateway.core.headers import parse
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy import content_type, rewriting
-from gateway.policy.json_to_xml import checked_media_type
 from gateway.policy.content_type import Media
+from gateway.policy.json_to_xml import checked_media_type
 from gateway.schema.json_loads import loads
 
 Output = Literal["json", "xml", "html", "text"]

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy import rewriting
-from gateway.policy.json_to_xml import Convention, checked_media_type, checked_namespaces
 from gateway.policy.content_type import Media
+from gateway.policy.json_to_xml import Convention, checked_media_type, checked_namespaces
 
 
 class ToJson(rewriting.Part):

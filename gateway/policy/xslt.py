@@ -15,8 +15,8 @@ from gateway.core.durations import seconds
 from gateway.core.exchange import Exchange, Reply
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy import placeholders, rewriting
-from gateway.policy.json_to_xml import checked_media_type
 from gateway.policy.content_type import Media
+from gateway.policy.json_to_xml import checked_media_type
 
 _NAME: Final = re.compile(r"[A-Za-z_][\w.-]{0,99}")
 _EXAMPLE: Final = (

@@ -36,6 +36,7 @@ from gateway.policy import (
     json_to_xml,
     jwt,
     message_size,
+    mock,
     openapi,
     openid_connect,
     path,
@@ -116,7 +117,7 @@ _TRANSFORMATION: Final = (
     redact.KIND,
     compress.KIND,
     enrich.KIND,
-    enrich.BODY_KIND,
+    mock.KIND,
     respond.KIND,
 )
 

@@ -281,7 +281,9 @@ def test_hashes_of_equal_values_are_equal_and_keyed() -> None:
     made = []
     for secret in ("one cluster", "another"):
         rewrite = redact._rewrite(config, KeyHasher(Secret(secret)))
-        made.append(orjson.loads(rewrite.apply(None, b'{"a":"x","b":"x","c":"y"}', content_type.read(b"application/json"))[0]))
+        made.append(
+            orjson.loads(rewrite.apply(None, b'{"a":"x","b":"x","c":"y"}', content_type.read(b"application/json"))[0])
+        )
     assert made[0]["a"] == made[0]["b"] != made[0]["c"]
     assert len(made[0]["a"]) == 32
     assert made[0]["a"] != made[1]["a"]
