@@ -23,7 +23,7 @@ from gateway.live.build import Settings
 from gateway.live.slots import Builder
 from gateway.live.space import build_router
 from gateway.live.swap import LiveSnapshot, Swapper
-from gateway.policy import anonymous, cors, headers, respond
+from gateway.policy import anonymous, cors, headers, mock, respond
 from gateway.policy.admit import admit
 from gateway.schema.types import Operation, Types
 from gateway.snapshot.compile import compile
@@ -111,7 +111,7 @@ def _tap(config: Tap, _site: Site) -> Built:
 KINDS: Kinds = {
     kind.name: kind
     for kind in (
-        anonymous.KIND, cors.KIND, headers.KIND, respond.KIND,
+        anonymous.KIND, cors.KIND, headers.KIND, mock.KIND, respond.KIND,
         Kind("note", Note, _note),
         Kind("note-body", Note, _note, stage=Stage.BODY),
         Kind("note-call", Note, _note, stage=Stage.CALL),
