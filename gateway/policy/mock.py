@@ -105,4 +105,5 @@ KIND = Kind(
     stage=Stage.CALL,
     summary="Answers typed operations by examples, without their backend",
     example={"examples": {"get_order": {"id": 7}}},
+    answers=True,
 )
