@@ -22,13 +22,20 @@ Steps = Sequence[Mapping[str, Any]]
 OPEN: Final[Steps] = ({"use": "anonymous"},)
 KEYED: Final[Steps] = ({"use": "api-key"},)
 JSON_FIELD: Final = ("Content-Type", "application/json")
-ORDER: Final = (
-    b'{"id":7,"currency":"EUR","lines":[{"sku":"A1","quantity":2},{"sku":"B2","quantity":1}],"note":"noon"}'
-)
+ORDER: Final = b'{"id":7,"currency":"EUR","lines":[{"sku":"A1","quantity":2},{"sku":"B2","quantity":1}],"note":"noon"}'
 XML: Final = b'<order id="7"><line sku="A1">2</line><line sku="B2">1</line></order>'
+FORM: Final = b"name=Ann&street=Main+Road+1&city=Vienna"
+FORM_TYPE: Final = "application/x-www-form-urlencoded"
+ACTIVE: Final = b'{"active":true,"client_id":"partner","sub":"person","exp":4000000000}'
+LONG: Final = b"[" + b",".join([messages.JSON] * 20) + b"]"
+INTROSPECTION: Final = {"endpoint": "http://127.0.0.1:9/ask", "client": {"id": "gateway", "secret": "of the gateway"}}
+ENRICHED: Final = {"url": "http://127.0.0.1:9/score", "headers": {"X-Score": "id"}}
+LIMIT: Final = {"use": "rate-limit", "with": {"limit": "100000000/1m"}}
 SECRET: Final = "an example of a long secret"
 UNMEASURED: Final[dict[str, str]] = {
     "anonymous": "it stands in the route that most others are compared with",
+    "openid-connect": "as `jwt` or `introspection`, whichever its tokens are",
+    "mock": "it answers typed operations, which the others relay",
     "roles": "it is `scopes` by another name",
     "idempotency": "each request would be another, or the same answer",
     "client-certificate": "it needs a connection with a client's certificate",
@@ -136,7 +143,7 @@ def _cases() -> tuple[Case, ...]:
         Case("any-of", "an API key or nobody", before=(), instead=OPEN, fields=(KEY_FIELD,)),
         Case("jwt", "RS256, one of 32 tokens seen before", _jwt(), (), OPEN, variants=32, signed=_bearer),
         Case("basic", "a password seen before", basic, (), OPEN, (("Authorization", f"Basic {login}"),)),
-        Case("hmac", "each request signed anew", before=(), instead=OPEN, variants=4000, signed=_hmac),
+        Case("hmac", "each request signed anew", before=(), instead=OPEN, variants=16_000, signed=_hmac),
         Case("http-signature", "HMAC-SHA256, the same again", before=(), instead=OPEN, signed=_signature),
         Case("scopes", "two scopes of a token", {"all": ["read"]}, bearer, variants=32, signed=_bearer),
         Case("access-list", "a network"),
@@ -151,6 +158,28 @@ def _cases() -> tuple[Case, ...]:
         Case("xml-limits", "request of 70 bytes", **xml),
         Case("xml-schema", "request of 70 bytes", **xml),
         Case("headers", "constants", {"request": {"set": {"X-Team": "shop"}}}),
+        Case("introspection", "a token asked about before", INTROSPECTION, (), OPEN, reply=ACTIVE, signed=_bearer),
+        Case("quota", "day and month", {"day": 10**8, "month": 10**9}),
+        Case("quota", "beside a rate limit: fused", {"day": 10**8}, (*OPEN, LIMIT), label="fused"),
+        Case("spike-arrest", "never reached", {"limit": "1000000/s"}),
+        Case("concurrency", "exact, by address", {"limit": 100_000}),
+        Case("priority", "while there is no load"),
+        Case("upstream", "a time of its own"),
+        Case("openapi", "request of 100 bytes, to a path that is not declared", **post),
+        Case("pattern", "path and query"),
+        Case("body-pattern", "request of 100 bytes", **post),
+        Case("form-limits", "form of 40 bytes", method="POST", body=FORM, content_type=FORM_TYPE),
+        Case("query", "set and remove"),
+        Case("path", "a constant", {"to": "/v2/orders"}),
+        Case("body", "request of 100 bytes", {"request": {"set": {"/source": "bench"}}}, **post),
+        Case("json-to-xml", "request of 100 bytes", **post),
+        Case("xml-to-json", "response of 70 bytes", content_type="application/xml", reply=XML),
+        Case("jmespath", "request of 100 bytes", {"request": {"expression": "{id: id, items: lines[].sku}"}}, **post),
+        Case("template", "request of 100 bytes", **post),
+        Case("xslt", "response of 70 bytes", content_type="application/xml", reply=XML),
+        Case("redact", "response of 100 bytes", {"response": {"paths": ["$..currency"]}}),
+        Case("compress", "gzip, response of 2 kB", fields=(("Accept-Encoding", "gzip"),), reply=LONG),
+        Case("enrich", "asks a service each time", ENRICHED),
         Case("respond", "answers, the other relays", {"status": 200, "body": {"a": 1}}),
     )
 

@@ -108,8 +108,8 @@ class Built:
     `otherwise` runs where the step's `when` does not hold: it decides nothing, it keeps credentials and what clients
     claim of themselves from the backend. `conceals` names the request fields (lower case) of which the same is true
     whatever happens; the relay drops them without a step. `presented` is for steps that authenticate applications.
-    `fuses`: what it does can be done in one go with its neighbours. `constant` is all that step and after do, where that
-    is the same for every message: what stands side by side becomes one."""
+    `fuses`: what it does can be done in one go with its neighbours. `constant` is all that step and after do, where
+    that is the same for every message: what stands side by side becomes one."""
 
     step: Step | None = None
     otherwise: Callable[[Exchange], None] | None = None
