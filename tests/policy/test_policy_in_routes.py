@@ -150,3 +150,23 @@ async def test_a_change_of_plan_holds_for_the_next_request(gateway: Gateway) -> 
     assert await statuses(3) == [200, 200, 429]
     gateway.directory.current.put(SUBSCRIPTIONS, "partner/shop", {"plan": None})
     assert await statuses(1) == [200]
+
+
+async def test_a_plans_quota_counts_by_the_calendar_and_a_change_of_plan_resets_nothing(gateway: Gateway) -> None:
+    """From Tuesday 2023-11-14, 22:13:20 UTC: a day ends first, the week with its Saturday."""
+    gateway.add_key(KEY)
+    gold = "kind: Plan\nname: gold\nlimits: {{rate: {rate}, quota: {{day: 2, week: 3, month: 100}}}}\n"
+    shop = await published(gateway, SHOP, gold.format(rate="50/1d"))
+
+    async def statuses(count: int) -> list[int]:
+        return [(await shop.request("GET", "/shop/a", WITH_KEY)).status for _ in range(count)]
+
+    assert await statuses(3) == [200, 200, 429]
+    shop = await published(gateway, SHOP, gold.format(rate="60/1d"))  # another revision of the plan
+    assert await statuses(1) == [429]
+    gateway.clock.advance(7_000)  # Wednesday, 00:10
+    gateway.directory.current.as_of = gateway.clock.time()
+    assert await statuses(2) == [200, 429]
+    gateway.clock.advance(4 * 86_400)  # Sunday, 00:10
+    gateway.directory.current.as_of = gateway.clock.time()
+    assert await statuses(3) == [200, 200, 429]
