@@ -20,30 +20,12 @@ from gateway.core.headers import line
 from gateway.core.kinds import Built
 from gateway.policy.costs import PerRequest
 from gateway.policy.subjects import Subject
-from gateway.store.counters import Costs, Counter, Counters, Limit, Rule, Verdict
+from gateway.policy.told import Told, restored
+from gateway.store.counters import Costs, Counter, Counters, Limit, Verdict
 
 OnStoreLoss = Literal["open", "closed"]
 LOSS: Final = "closed: 503 while nobody can count"
 FIELDS: Final = "RateLimit and RateLimit-Policy on replies"
-
-
-@dataclass(frozen=True, slots=True)
-class Told:
-    """One rule as people and clients are told of it. `pace`: microseconds between two calls that need not wait."""
-
-    rule: Rule
-    text: str  # `burst`
-    name: bytes  # "burst"
-    policy: bytes  # "burst";q=100;w=60
-    pace: int | None = None
-
-
-def told(rule: Rule, step: str, part: str = "", pace: int | None = None) -> Told:
-    """`part` is told beside the step where that has several rules. The window of a month has no length to tell."""
-    name = b'"%b"' % f"{step}-{part}".rstrip("-").encode()
-    window = b"" if rule.algorithm == "month" else b";w=%d" % math.ceil(rule.seconds)
-    text = f"`{step}` of the {part}" if part else f"`{step}`"
-    return Told(rule, text, name, b"%b;q=%d%b" % (name, rule.limit, window), pace)
 
 
 @dataclass(frozen=True, eq=False)
@@ -214,23 +196,12 @@ class _Group:
             if self.shown[number]:
                 remaining, reset = verdict.left[2 * number : 2 * number + 2]
                 if back is not None:
-                    remaining, reset = _restored(each.rule, remaining, reset, back[limit])
+                    remaining, reset = restored(each.rule, remaining, reset, back[limit])
                 yield each.policy, b"%b;r=%d;t=%d" % (each.name, remaining, -(-reset // 1_000_000))
 
 
 def _goes_on(_exchange: Exchange, _value: object) -> None:
     """Its turn has come."""
-
-
-def _restored(rule: Rule, remaining: int, reset: int, cost: int) -> tuple[int, int]:
-    """What is left once `cost` was given back."""
-    most = rule.limit if rule.burst is None else rule.burst
-    remaining += cost
-    if rule.algorithm == "gcra":
-        return remaining, max(0, reset - math.floor(cost * rule.window * 1e6 / rule.limit))
-    if rule.algorithm == "sliding" and remaining >= most:
-        return most, 0
-    return min(remaining, most), reset
 
 
 def _fields(taken: _Taken, given: bool) -> list[tuple[bytes, bytes]]:

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.kinds import Built, Kind, Site
 from gateway.policy.costs import MOST, Cost, CostFrom, cost_of, dearest, names_operation, told_by
-from gateway.policy.limiting import FIELDS, LOSS, Limiting, OnStoreLoss, told
+from gateway.policy.limiting import FIELDS, LOSS, Limiting, OnStoreLoss
 from gateway.policy.subjects import WHOSE, By, subject_of
+from gateway.policy.told import told
 from gateway.store.counters import Rule
 
 _WINDOWS: Final[tuple[Literal["day", "week", "month"], ...]] = ("day", "week", "month")
