@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.core.exchange import Exchange, Head
 from gateway.core.headers import finder
@@ -42,8 +42,7 @@ class Shape:
         return digest.digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """`stored` in seconds since 1970; `age` it had then; `lifetime`, `revalidate` and `error` in seconds: how long it
     is fresh, and for how long after that it may be served while it is fetched anew, or when that fails. `strict`: not
     even then. `block` has neither this hop's fields nor Age."""
@@ -75,7 +74,7 @@ class Entry:
         return cls(status, block, body, stored, age, lifetime, revalidate, error, strict)
 
     def with_body(self, body: bytes) -> Entry:
-        return replace(self, body=body)
+        return self._replace(body=body)
 
     def age_at(self, now: float) -> float:
         """RFC 9111 section 4.2.3."""
