@@ -29,6 +29,7 @@ _TOLD: Final = 5  # of them, in one line of the log
 _WITH_BODY: Final = (b"POST", b"PUT", b"PATCH")
 
 Mode = Literal["refuse", "report"]
+Other = Literal["refuse", "pass"]
 Check = Callable[[bytes], Sequence[Detail]]
 Applies = Callable[[str], bool]  # to a body of this media type
 
@@ -101,7 +102,7 @@ class Inspection:
 
     # bodies
 
-    def request_step(self, check: Check, applies: Applies, other: Literal["refuse", "pass"], accept: bytes) -> Step:
+    def request_step(self, check: Check, applies: Applies, other: Other, accept: bytes) -> Step:
         """Checks request bodies of the media types it applies to; `other` ones are refused or passed."""
 
         def inspect(exchange: Exchange) -> Coroutine[Any, Any, None] | None:
@@ -130,14 +131,17 @@ class Inspection:
         )
         self.raise_or_report(exchange, problem, "header.Content-Type")
 
-    def reply_after(self, check: Check, applies: Applies, statuses: Statuses) -> After:
-        """Checks the bodies of the backend's replies that have these statuses; the gateway's own problems pass."""
+    def reply_after(self, check: Check, applies: Applies, statuses: Statuses, other: Other = "pass") -> After:
+        """Checks the bodies of the backend's replies that have these statuses; the gateway's own problems pass. So do
+        empty ones and those of other media types, unless `other` says that they are wrong."""
+        strange = (Detail("header.Content-Type", "is of a media type that is not checked here", "media_type"),)
 
         def inspect(exchange: Exchange, reply: Reply) -> Coroutine[Any, Any, None] | None:
             body = reply.body
             if exchange.problem is not None or body is None or not statuses(reply.status):
                 return None
-            if not applies(media.of_reply(reply)):
+            if not applies(media.of_reply(reply)) or (not body and other == "pass"):
+                self.fail(exchange, strange if other == "refuse" else ())
                 return None
             if len(body) > LARGE:
                 return later(exchange, body)

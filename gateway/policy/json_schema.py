@@ -28,6 +28,7 @@ class ResponseSchema(BaseModel):
 
     schema_: dict[str, Any] | bool | str = Field(alias="schema", description="the schema, or {$file: path} of one")
     statuses: tuple[str, ...] = Field(("2xx",), description="of replies that are looked at: 200, 2xx")
+    other_types: Literal["refuse", "pass"] = Field("refuse", description="replies that do not say that they are JSON")
 
     @field_validator("statuses")
     @classmethod
@@ -51,7 +52,8 @@ def build(config: JsonSchema, site: Site) -> Built:
         step = required_body(step, inspection, config.request.required, "a JSON body", "$")
     if config.response is not None:
         check = _check(config.response.schema_, site, "the schema of replies")
-        after = inspection.reply_after(check, media.is_json, statuses(config.response.statuses))
+        wanted, other = statuses(config.response.statuses), config.response.other_types
+        after = inspection.reply_after(check, media.is_json, wanted, other)
     return Built(step=step, after=after)
 
 

@@ -32,6 +32,7 @@ class RequestPart(Part):
 
 class ResponsePart(Part):
     statuses: tuple[str, ...] = Field(("2xx",), description="of replies that are looked at: 200, 2xx")
+    other_types: Literal["refuse", "pass"] = Field("refuse", description="replies that do not say that they are XML")
 
     @field_validator("statuses")
     @classmethod
@@ -54,7 +55,8 @@ def build(config: XmlSchema, site: Site) -> Built:
         step = inspection.request_step(_check(config.request), media.is_xml, other, b"application/xml")
         step = required_body(step, inspection, config.request.required, "an XML body", "/")
     if config.response is not None:
-        after = inspection.reply_after(_check(config.response), media.is_xml, statuses(config.response.statuses))
+        wanted, other = statuses(config.response.statuses), config.response.other_types
+        after = inspection.reply_after(_check(config.response), media.is_xml, wanted, other)
     return Built(step=step, after=after)
 
 

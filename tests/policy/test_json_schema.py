@@ -82,9 +82,17 @@ async def test_a_schema_may_stand_in_a_file_and_name_the_components_types() -> N
 
 async def test_a_reply_that_does_not_fit_is_502() -> None:
     config = {"response": {"schema": ORDER}}
-    for body, status in ((b'{"id": 1}', 200), (b'{"id": 0}', 502), (b"{", 502)):
+    for body, status in ((b'{"id": 1}', 200), (b'{"id": 0}', 502), (b"{", 502), (b"", 502)):
         async with relaying(step("json-schema", config), answering=always(response(body))) as relay:
             assert (await relay.request("GET")).status == status
+
+
+@pytest.mark.parametrize(("other", "status"), [("refuse", 502), ("pass", 200)])
+async def test_a_reply_of_another_media_type_is_wrong_unless_it_may_pass(other: str, status: int) -> None:
+    config = {"response": {"schema": ORDER, "other_types": other}}
+    answering = always(response(b"<p/>", media_type="text/html"))
+    async with relaying(step("json-schema", config), answering=answering) as relay:
+        assert (await relay.request("GET")).status == status
 
 
 async def test_a_large_body_is_read_off_the_loop() -> None:
