@@ -11,13 +11,15 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from gateway.core.errors import Detail
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy.inspection import Check, Inspection, Settings, known_statuses, statuses
-from gateway.policy.pattern_rules import Rule, found, judge
+from gateway.policy.pattern_rules import Rule, found, judge, some
 
 
 class Request(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    rules: tuple[Rule, ...] = Field(min_length=1)
+    rules: tuple[Rule, ...] = Field(description="a message that breaks one is refused")
+
+    _some = field_validator("rules")(some)
 
 
 class Response(Request):

@@ -101,6 +101,8 @@ def _nothing(uri: str) -> Any:
 
 def _told(error: Exception) -> str:
     message = error.message if isinstance(error, jsonschema_rs.ValidationError) else str(error)
+    if message.endswith('is not a "regex"'):
+        return "a pattern is malformed, or needs look-around or back-references, which are not matched in linear time"
     return message[:_LONGEST].rstrip(".")
 
 

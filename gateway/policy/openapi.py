@@ -149,7 +149,7 @@ def check_document(config: OpenApi) -> None:
     validator = OpenAPIV30SpecValidator if str(given.get("openapi")).startswith("3.0") else OpenAPIV31SpecValidator
     for error in validator(given).iter_errors():
         place = "/".join(str(key) for key in getattr(error, "absolute_path", ()))
-        raise ValueError(f"the document breaks OpenAPI at #/{place}: {error.message[:300]}")
+        raise ValueError(f"the document breaks OpenAPI at #/{place}: {error.message.splitlines()[0][:300]}")
 
 
 KIND = Kind(

@@ -16,7 +16,7 @@ from gateway.core.errors import Detail
 from gateway.core.exchange import Exchange, Head
 from gateway.core.kinds import Built, Kind, Site
 from gateway.policy.inspection import MOST, Inspection, Settings
-from gateway.policy.pattern_rules import Rule, found, judge
+from gateway.policy.pattern_rules import Rule, found, judge, some
 
 _PARAMETERS = 1000  # of one query
 
@@ -37,7 +37,9 @@ class HeadRule(Rule):
 
 
 class Pattern(Settings):
-    rules: tuple[HeadRule, ...] = Field(min_length=1)
+    rules: tuple[HeadRule, ...] = Field(description="a message that breaks one is refused")
+
+    _some = field_validator("rules")(some)
 
 
 def build(config: Pattern, site: Site) -> Built:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gateway.core.errors import Detail
 from gateway.schema.patterns import matcher
+
+T = TypeVar("T")
 
 LONGEST: Final = 1000  # characters of one expression
 MOST: Final = 1000  # repetitions of a part: each is a state that is carried through the text
@@ -43,6 +45,13 @@ class Rule(BaseModel):
         if (self.deny is None) == (self.allow is None):
             raise ValueError("a rule needs `deny` or `allow`, and not both")
         return self
+
+
+def some(rules: tuple[T, ...]) -> tuple[T, ...]:
+    """ValueError: there are none."""
+    if not rules:
+        raise ValueError("it needs at least one rule")
+    return rules
 
 
 def judge(rule: Rule) -> Callable[[str, str], Detail | None]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any, Literal, get_args, get_origin
+from collections.abc import Iterable, Iterator, Mapping
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -48,18 +49,27 @@ def check_config(model: type[BaseModel], config: Mapping[str, Any], place: Place
 def _owner(model: type[BaseModel], loc: Loc) -> type[BaseModel]:
     """The model in which the setting at `loc` stands."""
     for part in loc[:-1]:
-        field = model.model_fields.get(str(part))
-        inner = field.annotation if field is not None else None
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            model = inner
+        field = next((each for name, each in model.model_fields.items() if (each.alias or name) == str(part)), None)
+        inner = list(_models(field.annotation)) if field is not None else []
+        if len(inner) == 1:
+            model = inner[0]
     return model
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """The models that a setting may hold, by itself, as an alternative, or as items."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for each in get_args(annotation):
+        yield from _models(each)
 
 
 def _choices(model: type[BaseModel], loc: Loc) -> tuple[str, str]:
     """(setting, what it takes) when `loc` speaks of one branch of a union that has models in it."""
     for at, part in enumerate(loc):
         field = _owner(model, loc[: at + 1]).model_fields.get(str(part))
-        branches = get_args(field.annotation) if field is not None and at + 1 < len(loc) else ()
+        united = field is not None and get_origin(field.annotation) in (Union, UnionType) and at + 1 < len(loc)
+        branches = get_args(field.annotation) if field is not None and united else ()
         models = [each for each in branches if isinstance(each, type) and issubclass(each, BaseModel)]
         if models and len([each for each in branches if each is not type(None)]) > 1:
             words = [str(word) for each in branches if get_origin(each) is Literal for word in get_args(each)]
