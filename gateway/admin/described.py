@@ -321,6 +321,17 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         answer_text="The differences",
         refusals=(400, *ONE),
     ),
+    ("GET", "/changelog"): About(
+        "What became different between two versions or revisions, in words, by protocol",
+        role="viewer",
+        query=(
+            *((name, STRING, "Required: a revision, or NAME@VERSION.") for name in ("from", "to")),
+            ("protocol", {"enum": ["rest", "soap", "odata"]}, "Of this protocol alone."),
+        ),
+        answer=items(record({"protocol": STRING, "change": STRING, "what": STRING, "place": STRING})),
+        answer_text="The entries, what breaks first",
+        refusals=(400, *ONE),
+    ),
     ("POST", "/explain"): About(
         "What would happen to a request",
         body=record(

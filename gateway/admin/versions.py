@@ -5,6 +5,7 @@ A token that is bound to components sees and changes those alone.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,8 @@ from gateway.admin.service import Service
 from gateway.admin.standing import RULE, canary_rule
 from gateway.consumers.tokens import Token
 from gateway.core.errors import BadRequest
+from gateway.manifest.bundle import Bundle
+from gateway.manifest.changelog import PROTOCOLS, changelog
 from gateway.snapshot.spec import CanarySpec
 from gateway.store.store import ACTIVE
 
@@ -32,6 +35,7 @@ def entries(service: Service) -> Iterator[Entry]:
     yield Entry("/revisions", "GET", made.revisions, "viewer")
     yield Entry("/revisions/{revision}", "GET", made.revision, None)
     yield Entry("/diff", "GET", made.diff, None)
+    yield Entry("/changelog", "GET", made.changelog, None)
 
 
 def component_of(name: str) -> str:
@@ -106,6 +110,17 @@ class _Versions:
         return bundle.content()
 
     async def diff(self, request: Request, token: Token) -> Any:
+        return {"items": self.service.diff(*await self._compared(request, token))}
+
+    async def changelog(self, request: Request, token: Token) -> Any:
+        """In words, by protocol; of one protocol alone when it is named."""
+        protocol = request.query_params.get("protocol")
+        if protocol not in {None, *PROTOCOLS}:
+            raise BadRequest(f"`protocol` is one of: {', '.join(PROTOCOLS)}.", target="protocol")
+        found = await asyncio.to_thread(changelog, *await self._compared(request, token))
+        return {"items": [each.as_json() for each in found if protocol in {None, each.protocol}]}
+
+    async def _compared(self, request: Request, token: Token) -> tuple[Bundle, Bundle]:
         require(token, "viewer")
         names = [request.query_params.get(side) for side in ("from", "to")]
         if None in names:
@@ -113,4 +128,4 @@ class _Versions:
         bundles = [await self.service.named(str(name)) for name in names]
         for bundle in bundles:
             require(token, "viewer", bundle.component)
-        return {"items": self.service.diff(*bundles)}
+        return bundles[0], bundles[1]

@@ -16,7 +16,7 @@ Successor = Annotated[str | None, typer.Option("--successor", help="The version 
 
 
 def add(app: typer.Typer) -> None:
-    for command in (deprecate, retire, reinstate, canary, callers):
+    for command in (deprecate, retire, reinstate, canary, callers, changelog):
         app.command()(command)
 
 
@@ -116,6 +116,25 @@ def canary(
         _said(admin.post(f"/versions/{name}/canary/promote"), as_json, f"The canary of {name} is the active revision")
     else:
         _said(admin.delete(f"/versions/{name}/canary"), as_json, f"The canary of {name} is gone")
+
+
+def changelog(
+    first: Annotated[str, typer.Argument(help="A revision or NAME@VERSION")],
+    second: Annotated[str, typer.Argument(help="A revision or NAME@VERSION")],
+    protocol: Annotated[str | None, typer.Option("--protocol", help="rest, soap or odata alone.")] = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Tells in words what consumers of each protocol would notice, what breaks first.
+
+    Example: penstock changelog shop@v1 shop@v2 --protocol soap
+    """
+    told = connect(url, token).get("/changelog", **{"from": first, "to": second, "protocol": protocol})
+    if as_json:
+        output.as_json(told)
+    else:
+        output.table(told["items"], ["protocol", "change", "what", "place"], "Nothing that consumers would notice.")
 
 
 def callers(

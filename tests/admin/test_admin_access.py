@@ -29,6 +29,7 @@ SINGLE = {  # the role that an operation takes where the handler decides
     ("GET", "/versions/{name}/callers"): "viewer",
     ("GET", "/revisions/{revision}"): "viewer",
     ("GET", "/diff"): "viewer",
+    ("GET", "/changelog"): "viewer",
     ("POST", "/subscriptions"): "operator",
     ("GET", "/subscriptions/{application}/{api}"): "viewer",
     ("PATCH", "/subscriptions/{application}/{api}"): "operator",

@@ -258,3 +258,12 @@ async def test_who_called_a_version_is_told_by_application(node: Bench) -> None:
         {"application": None, "calls": 1, "first": day, "last": day},
     ]
     problem(await node.send("GET", V1 + "/callers", params={"days": 401}), 400)
+
+
+async def test_what_became_different_is_told_by_protocol(node: Bench) -> None:
+    await live(node, shop(), shop().replace("version: v1", "version: v2").replace("GET /greet", "GET /hello"))
+    query = {"from": "shop@v1", "to": "shop@v2"}
+    told = (await node.send("GET", "/changelog", "viewer", params=query)).json()["items"]
+    assert [(each["protocol"], each["change"]) for each in told] == [("rest", "breaking"), ("rest", "added")]
+    assert (await node.send("GET", "/changelog", params=query | {"protocol": "soap"})).json()["items"] == []
+    problem(await node.send("GET", "/changelog", params=query | {"protocol": "grpc"}), 400)
