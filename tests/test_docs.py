@@ -15,6 +15,7 @@ from gateway.core.live import Limits
 from gateway.core.settings import HOST, PORT, Settings
 from gateway.manifest.documents import Endpoint
 from gateway.manifest.http_backend import HttpBackend
+from gateway.server.kinds import POLICY_KINDS
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 GUIDE: Final = ROOT / "docs" / "guide"
@@ -95,6 +96,27 @@ def test_the_documents_page_has_every_field_with_its_default(model: type[BaseMod
     for name, field in model.model_fields.items():
         if isinstance(field.default, str | int | float) and not isinstance(field.default, bool) and field.default != "":
             assert defaults[name].strip('"') == str(field.default)
+
+
+@pytest.mark.parametrize(
+    ("page", "kind"),
+    [
+        *(("authentication.md", each) for each in ("any-of", "basic", "client-certificate", "hmac", "http-signature")),
+        *(("authorisation.md", each) for each in ("scopes", "access-list", "cel", "external-decision")),
+    ],
+)
+def test_the_guide_has_every_setting_of_a_kind_with_its_default(page: str, kind: str) -> None:
+    model = POLICY_KINDS[kind].config
+    defaults = {cells[0].strip("`"): cells[1].strip("`") for cells in rows(section(page, kind)) if len(cells) == 3}
+    assert set(model.model_fields) <= set(defaults)
+    for name, field in model.model_fields.items():
+        if (
+            isinstance(field.default, str | int)
+            and not isinstance(field.default, bool)
+            and len(str(field.default)) < 20
+        ):
+            assert defaults[name] == str(field.default)
+        assert (defaults[name] == "required") == field.is_required()
 
 
 def test_every_field_of_a_relay_route_stands_in_its_guide() -> None:
