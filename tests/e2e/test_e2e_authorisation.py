@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -40,15 +41,21 @@ policies:
 rest:
   GET /look: look
   POST /open: {call: open}
-  GET /decided:
-    call: look
-    policies:
-      - {use: external-decision, with: {url: "URL/decide", fields: {Authorization: "Bearer ASKING"}, timeout: 5s}}
   GET /here: {call: look, policies: [{use: access-list, with: {allow: {clients: ["::1", 127.0.0.0/8]}}}]}
   GET /there: {call: look, policies: [{use: access-list, with: {allow: {clients: [192.0.2.0/24]}}}]}
   GET /scoped: {call: look, policies: [{use: scopes, with: {all: [doors:look]}}]}
 soap: {namespace: "urn:example:doors", operations: [look, open]}
 odata: {operations: [look, open]}
+"""
+DECIDED = """kind: ApiComponent
+name: NAME
+version: v1
+base_path: /NAME
+operations: {look: {effect: safe, fixed: seen, input: {ok: string?, x: string?}, output: string}}
+policies:
+  - {use: api-key}
+  - {use: external-decision, with: {url: "URL/decide", fields: {Authorization: "Bearer ASKING"}, timeout: 5s}}
+rest: {GET /decided: look}
 """
 
 
@@ -85,10 +92,8 @@ def service() -> Iterator[http.server.ThreadingHTTPServer]:
 
 
 @pytest.fixture(scope="module")
-def doors(node: Node, service: http.server.ThreadingHTTPServer) -> Node:
-    filled = DOORS.replace("HASH", PasswordHasher(1, 8, 1).hash(PASSWORD)).replace("SECRET", SECRET)
-    filled = filled.replace("URL", f"http://127.0.0.1:{service.server_address[1]}").replace("ASKING", ASKING)
-    node.apply(filled)
+def doors(node: Node) -> Node:
+    node.apply(DOORS.replace("HASH", PasswordHasher(1, 8, 1).hash(PASSWORD)).replace("SECRET", SECRET))
     return node
 
 
@@ -183,10 +188,13 @@ def test_explain_tells_what_waits_for_the_operation(doors: Node) -> None:
     ]  # fmt: skip
 
 
-def test_a_service_outside_decides(doors: Node) -> None:
-    key = doors.key("doors")
-    assert doors.call("GET", "/doors/decided?ok=1", key).status_code == 200
-    refused = doors.call("GET", "/doors/decided?x=1", key)
+def test_a_service_outside_decides(node: Node, service: http.server.ThreadingHTTPServer) -> None:
+    name = f"decided-{os.getpid()}"  # the service runs in this process of the tests
+    filled = DECIDED.replace("NAME", name).replace("ASKING", ASKING)
+    node.apply(filled.replace("URL", f"http://127.0.0.1:{service.server_address[1]}"))
+    key = node.key(name)
+    assert node.call("GET", f"/{name}/decided?ok=1", key).status_code == 200
+    refused = node.call("GET", f"/{name}/decided?x=1", key)
     assert (refused.status_code, refused.json()["detail"]) == (403, "Ask nicely.")
     told = Decides.asked[-1]
     assert (told["operation"], told["endpoint"]) == ("look", "GET /decided")
