@@ -95,7 +95,8 @@ def build(config: AccessList, _site: Site) -> Built:
 def _listed(entries: Entries) -> Listed:
     tests: list[Listed] = []
     if entries.clients:
-        tests.append(by_address(entries.clients, lambda exchange: exchange.head.peer.client))
+        client = among(entries.clients)
+        tests.append(lambda exchange: client(exchange.head.peer.client))
     tests += [_by_name(name, frozenset(getattr(entries, name))) for name in _NAMES if getattr(entries, name)]
     if len(tests) == 1:
         return tests[0]
@@ -107,8 +108,8 @@ def _listed(entries: Entries) -> Listed:
     return listed
 
 
-def by_address(clients: tuple[str, ...], of: Callable[[Exchange], str]) -> Listed:
-    """Whether the address that `of` gives is one of these or in one of these networks."""
+def among(clients: tuple[str, ...]) -> Callable[[str], bool | None]:
+    """Whether an address is one of these or in one of these networks; None for what is no address."""
     networks = [network(each) for each in clients]
     single = frozenset(each.network_address for each in networks if each.num_addresses == 1)
     wide = [each for each in networks if each.num_addresses > 1]
@@ -120,7 +121,7 @@ def by_address(clients: tuple[str, ...], of: Callable[[Exchange], str]) -> Liste
             return None
         return address in single or any(address in each for each in wide)
 
-    return lambda exchange: known(of(exchange))
+    return known
 
 
 def _address(client: str) -> Address | None:

@@ -6,20 +6,20 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.core.errors import BadRequest
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import Head
 from gateway.core.headers import finder
 
 FIELD: Final = b"authorization"
 LONGEST: Final = 8192  # bytes of a credential
 
 
-def reader(scheme: str, longest: int = LONGEST) -> Callable[[Exchange], bytes | None]:
+def reader(scheme: str, longest: int = LONGEST) -> Callable[[Head], bytes | None]:
     """What stands behind `scheme`; None when no such credential is there. In two places it is refused (CASES C41)."""
     find = finder(FIELD)
     start = scheme.lower().encode() + b" "
 
-    def read(exchange: Exchange) -> bytes | None:
-        values = find(exchange.head.block)
+    def read(head: Head) -> bytes | None:
+        values = find(head.block)
         ours = [value for value in values if value[: len(start)].lower() == start]
         if not ours:
             return None

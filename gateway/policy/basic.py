@@ -17,13 +17,13 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gateway.core.durations import seconds
 from gateway.core.errors import BadRequest, Unauthorized, Unpresented
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import Exchange, Head
 from gateway.core.identity import Identity
 from gateway.core.kinds import Built, Kind, Site
 from gateway.core.secrets import KeyHasher
 from gateway.policy import authorization
 from gateway.policy.admit import admit
-from gateway.policy.holders import Find, Held, Holder, NotInForce, either, listed, of_directory
+from gateway.policy.holders import Find, Held, Holder, NotInForce, either, listed, of_directory, shown
 
 log: Final = logging.getLogger("gateway.auth")
 
@@ -75,7 +75,7 @@ def build(config: Basic, site: Site) -> Built:
     read = authorization.reader("Basic", LONGEST)
 
     def authenticate(exchange: Exchange) -> Any:
-        given = read(exchange)
+        given = read(exchange.head)
         if given is None:
             raise Unpresented("Send a user name and a password (Basic).", headers=challenge)
         name, password = _parse(given)
@@ -100,12 +100,24 @@ def build(config: Basic, site: Site) -> Built:
         except NotInForce:
             raise Unauthorized(SAME_TEXT, headers=challenge) from None
 
-    return Built(step=authenticate, conceals=frozenset((authorization.FIELD,)))
+    def name_of(head: Head) -> str | None:
+        given = read(head)
+        return None if given is None else _parse(given)[0]
+
+    return Built(
+        step=authenticate,
+        conceals=frozenset((authorization.FIELD,)),
+        presented=shown("basic", site, name_of, "Authorization") if _asks_directory(config) else None,
+    )
+
+
+def _asks_directory(config: Basic) -> bool:
+    return not config.users if config.directory is None else config.directory
 
 
 def _finder(config: Basic, site: Site) -> Find[str]:
     own = listed("basic", {name: (user, (user.password,)) for name, user in config.users.items()})
-    if config.users and not config.directory:
+    if not _asks_directory(config):
         return own
     return either(own, of_directory("basic", "basic", site, lambda found, now: tuple(map(_hash, found.secrets(now)))))
 

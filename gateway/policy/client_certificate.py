@@ -17,20 +17,20 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gateway.core.certificate import ClientCertificate
 from gateway.core.errors import BadRequest, Unauthorized, Unpresented
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import Exchange, Head
 from gateway.core.headers import finder
 from gateway.core.identity import Identity
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy.access_list import Entries, by_address
+from gateway.policy.access_list import Entries, among
 from gateway.policy.admit import admit
-from gateway.policy.holders import Find, Holder, NotInForce, of_directory
+from gateway.policy.holders import Find, Holder, NotInForce, of_directory, shown
 
 log: Final = logging.getLogger("gateway.auth")
 
 FIELDS: Final = frozenset((b"client-cert", b"client-cert-chain", b"x-forwarded-client-cert"))
 SAME_TEXT: Final = "The client certificate is not one that may call."
 _KINDS: Final = {"DNS": "DNS", "URI": "URI", "IP": "IP Address", "email": "email"}
-Read = Callable[[Exchange], ClientCertificate | None]
+Read = Callable[[Head], ClientCertificate | None]
 
 
 class Wanted(Holder):
@@ -101,12 +101,12 @@ class Certificates(BaseModel):
 
 
 def build(config: Certificates, site: Site) -> Built:
-    read = _shown if config.field is None else _reader(config.field)
+    read = _of_connection if config.field is None else _reader(config.field)
     identify = _identifier(config, site)
     challenge = ((b"WWW-Authenticate", f'ClientCertificate realm="{site.component}"'.encode()),)
 
     def authenticate(exchange: Exchange) -> Any:
-        certificate = read(exchange)
+        certificate = read(exchange.head)
         if certificate is None:
             raise Unpresented("Call with a client certificate.", headers=challenge)
         try:
@@ -118,24 +118,33 @@ def build(config: Certificates, site: Site) -> Built:
             raise Unauthorized(SAME_TEXT, headers=challenge)
         return admit(exchange, identity)
 
-    return Built(step=authenticate, conceals=FIELDS)
+    def name_of(head: Head) -> str | None:
+        certificate = read(head)
+        return None if certificate is None else certificate.fingerprint
+
+    presented = shown("certificate", site, name_of, None) if _asks_directory(config) else None
+    return Built(step=authenticate, conceals=FIELDS, presented=presented)
 
 
-def _shown(exchange: Exchange) -> ClientCertificate | None:
-    return exchange.head.peer.certificate
+def _asks_directory(config: Certificates) -> bool:
+    return not config.certificates if config.directory is None else config.directory
+
+
+def _of_connection(head: Head) -> ClientCertificate | None:
+    return head.peer.certificate
 
 
 def _reader(field: ProxyField) -> Read:
     from gateway.policy import certificate_fields
 
-    believed = by_address(field.from_, lambda exchange: exchange.head.peer.address)
+    believed = among(field.from_)
     find = finder(field.name.encode())
     parse = certificate_fields.client_cert if field.name == "client-cert" else certificate_fields.forwarded_client_cert
 
-    def read(exchange: Exchange) -> ClientCertificate | None:
-        if believed(exchange) is not True:
-            return exchange.head.peer.certificate
-        values = find(exchange.head.block)
+    def read(head: Head) -> ClientCertificate | None:
+        if believed(head.peer.address) is not True:
+            return head.peer.certificate
+        values = find(head.block)
         if not values:
             return None
         if len(values) > 1:
@@ -146,7 +155,7 @@ def _reader(field: ProxyField) -> Read:
 
 
 def _identifier(config: Certificates, site: Site) -> Callable[[ClientCertificate], Identity | None]:
-    find = None if config.certificates and not config.directory else _of_directory(site)
+    find = _of_directory(site) if _asks_directory(config) else None
 
     def identify(certificate: ClientCertificate) -> Identity | None:
         for wanted in config.certificates:

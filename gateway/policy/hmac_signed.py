@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from gateway.core.clock import Clock
 from gateway.core.durations import seconds
 from gateway.core.errors import Unauthorized, Unpresented
-from gateway.core.exchange import Exchange, StepResult
+from gateway.core.exchange import Exchange, Head, StepResult
 from gateway.core.kinds import Built, Kind, Site
 from gateway.core.secrets import KeyHasher
 from gateway.policy import authorization, content_digest
@@ -32,7 +32,7 @@ from gateway.policy.hmac_canonical import (
     webhook_content,
     webhook_secret,
 )
-from gateway.policy.holders import Credential, Find, Held, Holder, NotInForce, either, listed, of_directory
+from gateway.policy.holders import Credential, Find, Held, Holder, NotInForce, either, listed, of_directory, shown
 from gateway.policy.replay import once
 from gateway.policy.whole_body import with_body
 
@@ -95,7 +95,14 @@ def build(config: Hmac, site: Site) -> Built:
     if config.scheme == "standard-webhooks":
         return Built(_webhook_step(config, within, enter, refused, challenge), conceals=frozenset(WEBHOOK_FIELDS))
     step = _signed_step(config, site, within, enter, refused, challenge)
-    return Built(step, conceals=frozenset((authorization.FIELD,)))
+    read = authorization.reader(SCHEME)
+
+    def name_of(head: Head) -> str | None:
+        text = read(head)
+        return None if text is None else parameters(text).key
+
+    presented = shown("hmac", site, name_of, "Authorization") if _asks_directory(config) else None
+    return Built(step, conceals=frozenset((authorization.FIELD,)), presented=presented)
 
 
 Within = Callable[[Signed], None]
@@ -123,7 +130,7 @@ def _signed_step(
     nobody: Held[bytes] = Held((os.urandom(32),), _nobody)
 
     def authenticate(exchange: Exchange) -> StepResult:
-        text = read(exchange)
+        text = read(exchange.head)
         if text is None:
             raise Unpresented(f"Sign the request ({SCHEME}).", headers=challenge)
         signed = parameters(text)
@@ -181,9 +188,13 @@ def _own(config: Hmac, secrets: dict[str, bytes]) -> Find[bytes]:
     return listed("hmac", {name: (key, (secrets[name],)) for name, key in config.keys.items()})
 
 
+def _asks_directory(config: Hmac) -> bool:
+    return not config.keys if config.directory is None else config.directory
+
+
 def _finder(config: Hmac, site: Site) -> Find[bytes]:
     own = _own(config, {name: key.secret.encode() for name, key in config.keys.items()})
-    if config.keys and not config.directory:
+    if not _asks_directory(config):
         return own
     return either(own, of_directory("hmac", "hmac", site, _opener(site)))
 

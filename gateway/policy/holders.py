@@ -14,9 +14,10 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core.clock import Clock
-from gateway.core.errors import ApplicationSuspended, Forbidden, StoreUnavailable, Unauthorized
+from gateway.core.errors import ApplicationSuspended, Forbidden, Problem, StoreUnavailable, Unauthorized
+from gateway.core.exchange import Head
 from gateway.core.identity import Holds, Identity
-from gateway.core.kinds import Site
+from gateway.core.kinds import Caller, Presented, Site
 
 log: Final = logging.getLogger("gateway.auth")
 T = TypeVar("T")
@@ -48,6 +49,11 @@ class Credential(Protocol):
     def id(self) -> str: ...
     @property
     def context(self) -> str: ...
+    @property
+    def application(self) -> str: ...
+    @property
+    def api(self) -> str | None: ...
+    def version_of(self, api: str) -> str | None: ...
     def secrets(self, now: float) -> list[Mapping[str, Any]]: ...
     def refusal(self, api: str, now: float) -> str | None: ...
     def identify(self, api: str, method: str, holds: Holds) -> Identity: ...
@@ -103,6 +109,24 @@ def of_directory(type: str, kind: str, site: Site, read: Callable[[Credential, f
         return Held(read(found, now), identify)
 
     return find
+
+
+def shown(type: str, site: Site, name_of: Callable[[Head], str | None], field: str | None) -> Presented:
+    """Whose credential of the directory a request shows, before it is proved: routing knows its pin by that."""
+    directory = site.services.named("directory")
+    component = site.component
+
+    def read(head: Head) -> Caller | None:
+        try:
+            name = name_of(head)
+        except Problem:  # the step refuses it
+            return None
+        found: Credential | None = None if name is None else directory.credential(type, name)
+        if found is None or found.api not in (None, component):
+            return None
+        return Caller(found.application, found.version_of(component))
+
+    return Presented(read, field)
 
 
 _LATER: Final = (b"Retry-After", b"5")

@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.durations import seconds
 from gateway.core.errors import Unauthorized, Unpresented
-from gateway.core.exchange import Exchange, StepResult
+from gateway.core.exchange import Exchange, Head, StepResult
 from gateway.core.kinds import Built, Kind, Site
 from gateway.policy import content_digest
 from gateway.policy.admit import admit
-from gateway.policy.holders import Credential, Find, Held, Holder, NotInForce, either, listed, of_directory
+from gateway.policy.holders import Credential, Find, Held, Holder, NotInForce, either, listed, of_directory, shown
 from gateway.policy.replay import once
 from gateway.policy.whole_body import with_body
 
@@ -121,7 +121,15 @@ def build(config: HttpSignature, site: Site) -> Built:
         log.info("request %s: http signature refused: %s", exchange.id, reason)
         return Unauthorized(SAME_TEXT, headers=challenge)
 
-    return Built(step=authenticate, conceals=frozenset((b"signature", b"signature-input")))
+    def name_of(head: Head) -> str | None:
+        found = offered(head, config.tag)
+        return None if found is None else found.keyid
+
+    return Built(
+        step=authenticate,
+        conceals=frozenset((b"signature", b"signature-input")),
+        presented=shown("public-key", site, name_of, "Signature-Input") if _asks_directory(config) else None,
+    )
 
 
 def _challenge(config: HttpSignature, component: str) -> tuple[tuple[bytes, bytes], ...]:
@@ -135,13 +143,17 @@ def _challenge(config: HttpSignature, component: str) -> tuple[tuple[bytes, byte
     )
 
 
+def _asks_directory(config: HttpSignature) -> bool:
+    return not config.keys if config.directory is None else config.directory
+
+
 def _finder(config: HttpSignature, site: Site) -> Find[VerifyingKey]:
     from gateway.policy.message_signatures import key_of
 
     own = listed(
         "http-signature", {name: (key, (key_of(key.algorithm, key.key),)) for name, key in config.keys.items()}
     )
-    if config.keys and not config.directory:
+    if not _asks_directory(config):
         return own
     return either(own, of_directory("public-key", "http-signature", site, _reader(config)))
 

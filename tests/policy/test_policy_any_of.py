@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from typing import Any
 
+import jwt
 import pytest
+from argon2 import PasswordHasher
 from pydantic import ValidationError
 
 from gateway.core.errors import Unpresented
@@ -157,3 +160,29 @@ def test_ways_that_cannot_be_meant_are_refused(config: dict[str, Any]) -> None:
 async def test_only_kinds_of_authentication_are_ways(gateway: Gateway, use: str) -> None:
     with pytest.raises(ValueError, match=use):
         gateway.build(any_of.KIND, {"steps": [{"use": use, "with": {"all": ["a"]}}]})
+
+
+def token(secret: str = "a secret of thirty-two bytes here") -> list[tuple[bytes, bytes]]:
+    claims = {"sub": "ann", "aud": "shop", "iss": "https://id.example", "exp": 1_700_000_600}
+    return [(b"Authorization", b"Bearer " + jwt.encode(claims, secret, "HS256").encode())]
+
+
+async def test_tokens_and_keys_stand_beside_each_other(gateway: Gateway) -> None:
+    """The same field may hold Basic or Bearer: each way takes its own."""
+    gateway.add_key(KEY)
+    settings = {"secret": "a secret of thirty-two bytes here", "issuer": "https://id.example", "audience": "shop"}
+    user = {"ann": {"password": PasswordHasher(1, 8, 1).hash("right"), "application": "ann"}}
+    steps = [
+        {"use": "jwt", "with": settings | {"algorithms": ["HS256"]}},
+        {"use": "basic", "with": {"users": user}},
+        {"use": "api-key"},
+    ]
+    chain = gateway.chain(gateway.build(any_of.KIND, {"steps": steps}))
+    basic = [(b"Authorization", b"Basic " + base64.b64encode(b"ann:right"))]
+    assert (await gateway.request(chain, token())).status == 200
+    assert json_of(await gateway.request(chain, basic))["identity"][0] == "ann"
+    assert json_of(await gateway.request(chain, [(b"X-API-KEY", KEY)]))["identity"][0] == "partner"
+    unknown = [(b"Authorization", b"Basic " + base64.b64encode(b"a:b"))]
+    for wrong in (token("another secret of thirty-two bytes"), unknown):
+        assert (await gateway.request(chain, [*wrong, (b"X-API-KEY", KEY)])).status == 401
+    assert len((await gateway.request(chain)).all(b"www-authenticate")) == 3

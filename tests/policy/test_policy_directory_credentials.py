@@ -193,3 +193,20 @@ async def test_users_that_are_listed_and_those_of_the_directory_stand_beside_eac
         assert (await case.ask()).status == status
         assert (await gateway.request(case.chain, field("ann", "mine"))).status == 200
     assert base64.b64encode(b"partner:right") not in repr(case.gateway.seen).encode()
+
+
+async def test_routing_knows_whose_credential_is_shown_and_its_pin(case: Case) -> None:
+    """A pin per application, whatever it shows."""
+    case.gateway.directory.current.put(SUBSCRIPTIONS, "partner/shop", {"plan": "gold", "version": "v3"})
+    case.put()
+    await case.ask()
+    head = case.gateway.seen[0].head
+    presented = case.gateway.build(case.kind).presented
+    assert presented is not None
+    assert presented.read(head) == ("partner", "v3")
+    case.put(api="other")
+    assert presented.read(head) is None
+    case.gateway.directory.current.put(CREDENTIALS, credential_id(case.type, case.name), None)
+    assert presented.read(head) is None
+    head.block = b"\r\nAuthorization: Basic %%%\r\nSignature-Input: ("
+    assert presented.read(head) is None
