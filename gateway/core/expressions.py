@@ -19,20 +19,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
 import cel
 
-from gateway.core.conditions import decoded
 from gateway.core.exchange import Exchange
-from gateway.core.identity import ANONYMOUS, Identity
+from gateway.core.expression_values import reader
 
 Ask = Callable[[Exchange], bool]
 
 LONGEST: Final = 2000  # characters of an expression
 MOST_MACROS: Final = 8
+MOST_GROWTH: Final = 10_000
 MOST_WORK: Final = 100_000  # elements that macros go over, about 20 ms
 _VARIABLES: Final = ("request", "identity", "operation")
 _FUNCTIONS: Final = frozenset(
@@ -45,6 +43,8 @@ _FUNCTIONS: Final = frozenset(
 _TEXT: Final = re.compile(
     r"""[rRbB]{0,2}(?:'{3}(?:\\.|[^\\])*?'{3}|"{3}(?:\\.|[^\\])*?"{3}|'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*")""", re.DOTALL
 )
+_PATTERN: Final = re.compile(rf"\.\s*matches\s*\(\s*({_TEXT.pattern})\s*\)", re.DOTALL)
+_CALLS_MATCHES: Final = re.compile(r"\bmatches\s*\(")
 _MACRO: Final = re.compile(r"\.\s*(?:all|exists|exists_one|map|filter)\s*(\()\s*([A-Za-z_]\w*)?")
 _NAMED: Final = re.compile(r"[A-Za-z_]\w*")
 
@@ -67,7 +67,9 @@ def compile_expression(text: str, arguments: bool = False) -> Ask:
         raise ValueError(f"an expression has at most {MOST_MACROS} macros (all, exists, map, filter)")
     program = _compiled(text)
     _check_names(program, bare, arguments)
-    read = _reader(program.variables(), text)
+    _check_patterns(text, bare)
+    _check_growth(bare)
+    read = reader(program.variables(), text)
     work = _work(bare)
 
     def holds(exchange: Exchange) -> bool:
@@ -98,6 +100,25 @@ def _check_names(program: cel.Program, bare: str, arguments: bool) -> None:
     named = {name for name in program.functions() if _NAMED.fullmatch(name)}
     if unknown := sorted(named - _FUNCTIONS):
         raise ValueError(f"the expression calls {', '.join(unknown)}; there are {', '.join(sorted(_FUNCTIONS))}")
+
+
+def _check_patterns(text: str, bare: str) -> None:
+    """A pattern is compiled when it is used: one that a caller writes could take a fifth of a second."""
+    patterns = [match[1] for match in _PATTERN.finditer(text)]
+    if len(_CALLS_MATCHES.findall(bare)) != len(patterns):
+        raise ValueError("a pattern is written out, as in request.path.matches('^/a/[0-9]+$')")
+    for each in patterns:
+        try:
+            cel.compile(f'"".matches({each})').execute({})
+        except Exception:  # whatever the library raises for what it cannot do
+            raise ValueError(f"the pattern {each[:80]} cannot be read, or is too large when it is compiled") from None
+
+
+def _check_growth(bare: str) -> None:
+    """What `map` makes may be larger than what it goes over, and a `map` of that again."""
+    maps = len(re.findall(r"\.\s*map\s*\(", bare))
+    if (bare.count("+") + 1) ** maps > MOST_GROWTH:
+        raise ValueError("what `map` makes could become too large: use fewer of `map` and of +")
 
 
 def _evaluate(program: cel.Program, variables: dict[str, Any]) -> bool:
@@ -152,95 +173,3 @@ def _size(value: Any) -> int:
     if isinstance(value, dict):
         return 1 + sum(map(_size, value.values()))
     return 1 + sum(map(_size, value)) if isinstance(value, list) else 1
-
-
-# what an expression sees
-
-
-def _reader(names: list[str], text: str) -> Callable[[Exchange], dict[str, Any]]:
-    """Only what the expression names is made for it."""
-    parts = {name: _PARTS[name] for name in names if name in _PARTS}
-    if "request" in parts:
-        parts["request"] = _request_reader(text)
-
-    def read(exchange: Exchange) -> dict[str, Any]:
-        return {name: part(exchange) for name, part in parts.items()}
-
-    return read
-
-
-def _request_reader(text: str) -> Callable[[Exchange], dict[str, Any]]:
-    fields = {name: part for name, part in _REQUEST.items() if name in text}
-    return lambda exchange: {name: part(exchange) for name, part in fields.items()}
-
-
-def _headers(exchange: Exchange) -> dict[str, str]:
-    """Repeated ones joined as RFC 9110 section 5.3 says."""
-    found: dict[str, str] = {}
-    for name, value in exchange.head.fields:
-        key, text = name.decode("latin-1"), value.decode("latin-1")
-        found[key] = f"{found[key]}, {text}" if key in found else text
-    return found
-
-
-def _query(exchange: Exchange) -> dict[str, list[str]]:
-    """BadRequest for a query that cannot be decoded."""
-    found: dict[str, list[str]] = {}
-    for pair in exchange.head.query.split(b"&"):
-        if pair:
-            name, _, value = pair.partition(b"=")
-            found.setdefault(decoded(name), []).append(decoded(value))
-    return found
-
-
-def _identity(exchange: Exchange) -> dict[str, Any]:
-    identity: Identity = exchange.identity or ANONYMOUS
-    return {
-        "subject": identity.subject,
-        "method": identity.method,
-        "application": identity.application,
-        "plan": identity.plan,
-        "credential": identity.credential,
-        "scopes": sorted(identity.scopes),
-        "roles": sorted(identity.roles),
-        "claims": plain(identity.claims),
-    }
-
-
-def _arguments(exchange: Exchange) -> Any:
-    if exchange.call is None:
-        raise Undecided("the call is not decoded yet")
-    return plain(exchange.call.input)
-
-
-def plain(value: Any) -> Any:
-    """A canonical value (`schema/types.py`) as CEL has it: dates, times and identifiers as their text."""
-    if value is None or isinstance(value, str | bool | int | float | bytes):
-        return value
-    if isinstance(value, Mapping):
-        return {str(name): plain(each) for name, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(each) for each in value]
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
-
-
-_REQUEST: Final[Mapping[str, Callable[[Exchange], Any]]] = {
-    "method": lambda exchange: exchange.head.method.decode("latin-1"),
-    "path": lambda exchange: exchange.head.path.decode("latin-1"),
-    "host": lambda exchange: exchange.head.host.decode("latin-1"),
-    "query": _query,
-    "headers": _headers,
-    "scheme": lambda exchange: exchange.head.peer.scheme,
-    "client": lambda exchange: exchange.head.peer.client,
-}
-
-_PARTS: Final[Mapping[str, Callable[[Exchange], Any]]] = {
-    "request": _request_reader(" ".join(_REQUEST)),
-    "identity": _identity,
-    "operation": lambda exchange: exchange.chain.facts.get("operation", ""),
-    "arguments": _arguments,
-}
