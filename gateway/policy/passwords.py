@@ -8,6 +8,7 @@ what it was checked against: a change of either is seen at once.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import os
 import re
@@ -33,7 +34,7 @@ MOST_PASSES: Final = 10
 _HASH: Final = re.compile(
     r"\$argon2(id|i|d)\$v=19\$m=(\d{1,7}),t=(\d{1,3}),p=(\d{1,3})\$[A-Za-z0-9+/]{11,86}\$[A-Za-z0-9+/]{16,128}"
 )
-_UNKNOWN: Final = "$argon2id$v=19$m=65536,t=3,p=4${salt}${hash}"
+_UNKNOWN: Final = "$argon2id$v=19$m=19456,t=2,p=1$"  # as the directory makes them
 _pool: Final = ThreadPoolExecutor(AT_ONCE, "argon2")  # of the process: its threads begin with the first check
 _LATER: Final = (b"Retry-After", b"1")
 
@@ -50,8 +51,8 @@ def check_hash(text: str) -> None:
 def decoy(like: str | None) -> str:
     """A hash that no password has, which takes as long to check as `like`."""
     parts = (like or _UNKNOWN).split("$")
-    random = os.urandom(32).hex()
-    return "$".join([*parts[:4], random[:22], random[22:64] + "A"])
+    random = [base64.b64encode(os.urandom(size)).decode().rstrip("=") for size in (16, 32)]
+    return "$".join([*parts[:4], *random])
 
 
 def matches(hash: str, password: bytes) -> bool:

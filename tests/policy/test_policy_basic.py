@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
 from pydantic import ValidationError
 
+from gateway.consumers import materials
 from gateway.core.chain import Chain
 from gateway.policy import basic, passwords
 from tests.policy.policy_harness import Gateway, json_of
@@ -79,9 +81,17 @@ async def test_an_unknown_user_costs_a_check_like_a_known_one(gateway: Gateway, 
     for user in ("ann", "nobody"):
         await gateway.request(chain, field(user, "wrong"))
     assert counted.made == [b"wrong", b"wrong"]
-    decoy = passwords.decoy(ANN)
+
+
+@pytest.mark.parametrize("like", [ANN, None], ids=["listed", "directory"])
+def test_what_unknown_users_are_checked_against_takes_a_whole_check(like: str | None) -> None:
+    """CASES C40: a hash that cannot be read would be refused at once."""
+    decoy = passwords.decoy(like)
     passwords.check_hash(decoy)
-    assert decoy.split("$")[:4] == ANN.split("$")[:4]
+    with pytest.raises(VerifyMismatchError):
+        CHEAP.verify(decoy, "x")
+    wanted = materials._ARGON2.hash("x") if like is None else like
+    assert decoy.split("$")[:4] == wanted.split("$")[:4]
 
 
 async def test_no_credential_is_asked_for(gateway: Gateway, chain: Chain) -> None:
