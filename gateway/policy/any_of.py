@@ -9,14 +9,14 @@ caller hears of all ways. No credential of any of them goes on to the backend, w
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.errors import Unauthorized, Unpresented
-from gateway.core.exchange import Exchange, Head
+from gateway.core.exchange import After, Exchange, Head, Reply
 from gateway.core.kinds import Built, Caller, Kind, Presented, Site, Stage
 
 OPEN = "anonymous"
@@ -43,10 +43,13 @@ class AnyOf(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Ways:
-    """What is tried, in order. `aside`: what runs of those that did not decide, for each that does."""
+    """What is tried, in order. `aside`: what runs of those that did not decide, for each that does. `mark`: under which
+    an exchange keeps the after of the one that decided."""
 
     steps: Sequence[Callable[[Exchange], Any]]
     aside: Sequence[tuple[Callable[[Exchange], None], ...]]
+    afters: Sequence[After | None]
+    mark: object
 
     def enter(self, exchange: Exchange, first: int, missed: list[Unpresented]) -> Any:
         """What the deciding step returns. Unauthorized when none has a credential."""
@@ -58,7 +61,7 @@ class _Ways:
                 continue
             if asyncio.iscoroutine(result):
                 return self._later(exchange, index, result, missed)
-            self._conceal(exchange, index)
+            self._decided(exchange, index)
             return result
         raise _nothing(missed)
 
@@ -69,14 +72,21 @@ class _Ways:
         except Unpresented as problem:
             missed.append(problem)
         else:
-            self._conceal(exchange, index)
+            self._decided(exchange, index)
             return result
         result = self.enter(exchange, index + 1, missed)
         return await result if asyncio.iscoroutine(result) else result
 
-    def _conceal(self, exchange: Exchange, decided: int) -> None:
-        for aside in self.aside[decided]:
+    def _decided(self, exchange: Exchange, index: int) -> None:
+        for aside in self.aside[index]:
             aside(exchange)
+        if self.afters[index] is not None:
+            exchange.note(self.mark, self.afters[index])
+
+    def after(self, exchange: Exchange, reply: Reply) -> Awaitable[None] | None:
+        """Of the way that decided."""
+        after: After | None = exchange.notes.get(self.mark) if exchange.notes else None
+        return None if after is None else after(exchange, reply)
 
 
 def build(config: AnyOf, site: Site) -> Built:
@@ -84,7 +94,8 @@ def build(config: AnyOf, site: Site) -> Built:
     aside = [
         tuple(other.otherwise for other in built if other is not each and other.otherwise is not None) for each in built
     ]
-    ways = _Ways([each.step for each in built if each.step is not None], aside)
+    afters = [each.after for each in built]
+    ways = _Ways([each.step for each in built if each.step is not None], aside, afters, object())
 
     def authenticate(exchange: Exchange) -> Any:
         return ways.enter(exchange, 0, [])
@@ -92,6 +103,7 @@ def build(config: AnyOf, site: Site) -> Built:
     return Built(
         step=authenticate,
         otherwise=_all([each.otherwise for each in built if each.otherwise is not None]),
+        after=ways.after if any(afters) else None,
         conceals=frozenset[bytes]().union(*(each.conceals for each in built)),
         presented=_presented([each.presented for each in built if each.presented is not None]),
     )
@@ -101,10 +113,10 @@ def _built(way: Way, site: Site) -> Built:
     kind = site.kinds.get(way.use)
     if kind is None or kind.family != "authentication" or kind.holds:
         raise ValueError(f"`{way.use}` is no kind of authentication that can stand in any-of")
-    if kind.stage != Stage.HEAD or kind.stage_of is not None:
-        raise ValueError(f"`{way.use}` needs more than the head, so that any-of cannot try it; use it as a step")
+    if kind.stage != Stage.HEAD or kind.stage_of is not None or kind.reply_stage != Stage.HEAD:
+        raise ValueError(f"`{way.use}` needs more than the heads, so that any-of cannot try it; use it as a step")
     built = kind.build(kind.config.model_validate(way.with_), site)
-    if built.step is None or built.after is not None or built.request_tap is not None or built.response_tap is not None:
+    if built.step is None or built.request_tap is not None or built.response_tap is not None:
         raise ValueError(f"`{way.use}` does not authenticate by its step alone; use it as a step")
     return built
 

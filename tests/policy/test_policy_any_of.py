@@ -186,3 +186,13 @@ async def test_tokens_and_keys_stand_beside_each_other(gateway: Gateway) -> None
     for wrong in (token("another secret of thirty-two bytes"), unknown):
         assert (await gateway.request(chain, [*wrong, (b"X-API-KEY", KEY)])).status == 401
     assert len((await gateway.request(chain)).all(b"www-authenticate")) == 3
+
+
+async def test_what_the_deciding_way_does_to_the_reply_is_done(gateway: Gateway) -> None:
+    """An API key that ends soon says so; nobody else's reply does."""
+    gateway.add_key(KEY, ends=gateway.clock.time() + 60)
+    steps = [{"use": "api-key", "with": {"announce_end": "1d"}}, {"use": "anonymous"}]
+    chain = gateway.chain(gateway.build(any_of.KIND, {"steps": steps}))
+    told = [(await gateway.request(chain, headers)).get(b"x-api-key-ends") for headers in ([(b"X-API-KEY", KEY)], [])]
+    assert told[0] is not None
+    assert told[1] is None
