@@ -29,6 +29,7 @@ SINGLE = {  # the role that an operation takes where the handler decides
     ("GET", "/versions/{name}/callers"): "viewer",
     ("GET", "/revisions/{revision}"): "viewer",
     ("GET", "/diff"): "viewer",
+    ("POST", "/cache/purge"): "operator",
     ("GET", "/changelog"): "viewer",
     ("POST", "/subscriptions"): "operator",
     ("GET", "/subscriptions/{application}/{api}"): "viewer",
@@ -69,6 +70,8 @@ async def send(node: Bench, method: str, template: str, token: str | None) -> ht
     body = {"content": shop(), "headers": {"Content-Type": "application/yaml"}} if template == "/apply" else {}
     if template in {"/keys", "/subscriptions"} and method == "POST":
         body = {"json": {"application": "a", "api": "shop"}}  # type: ignore[dict-item]
+    if template == "/cache/purge":
+        body = {"json": {"tag": "a"}}  # type: ignore[dict-item]
     return await node.send(method, filled(template), token, **body)  # type: ignore[arg-type]
 
 
