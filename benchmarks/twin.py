@@ -52,7 +52,6 @@ ROWS = {
     "key": messages.KEYED,
     "key-limit": messages.RELAY,
     "two-fused": messages.FUSED,
-    "two-apart": messages.APART,
     "browser": messages.AS_BROWSER,
     "paths": messages.PATHS,
     "varied": messages.VARIED,

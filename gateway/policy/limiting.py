@@ -85,13 +85,17 @@ class _Group:
         self.closed, self.subject = first.closed, first.subject
         self.counter: Counter = first.counters.counter(tuple(limit.limit for limit in limits))
         self.usual = tuple(limit.limit.cost for limit in limits)
-        policies = b", ".join(each.policy for (_, each), shown in zip(self.rules, self.shown, strict=True) if shown)
-        self.lines = line(b"RateLimit-Policy", policies) + b"\r\nRateLimit: "
-        self.only = self.rules[0][1].name if len(self.rules) == 1 and self.shown[0] else None
+        self.template = self._template() if all(self.shown) else None
         self.paced = [(number, each.pace) for number, (_, each) in enumerate(self.rules) if each.pace is not None]
 
     def built(self) -> Built:
         return Built(step=self._step(), after=self._after(), fuses=self.limits[0] if len(self.limits) == 1 else None)
+
+    def _template(self) -> bytes:
+        """Both fields as a reply of these limits alone has them, but for the figures."""
+        policies = b", ".join(each.policy for _, each in self.rules)
+        lefts = b", ".join(each.name.replace(b"%", b"%%") + b";r=%d;t=%d" for _, each in self.rules)
+        return line(b"RateLimit-Policy", policies).replace(b"%", b"%%") + b"\r\nRateLimit: " + lefts
 
     # on the way in
 
@@ -224,10 +228,13 @@ def _announce(exchange: Exchange, reply: Reply) -> None:
     if taken is None or taken.announced:
         return
     taken.announced = True
-    name, verdict = taken.group.only, taken.verdict
-    if name is not None and taken.before is None and verdict is not None and exchange.undo is not None:
-        remaining, reset = verdict.left  # the usual case: one limit
-        reply.block += taken.group.lines + b"%b;r=%d;t=%d" % (name, remaining, -(-reset // 1_000_000))
+    template, verdict = taken.group.template, taken.verdict
+    if template is not None and taken.before is None and verdict is not None and exchange.undo is not None:
+        figures = verdict.left  # the usual case: limits of one step
+        if len(figures) == 2:
+            reply.block += template % (figures[0], -(-figures[1] // 1_000_000))
+        else:
+            reply.block += template % tuple([-(-one // 1_000_000) if at & 1 else one for at, one in enumerate(figures)])
         return
     for field, value in _fields(taken, exchange.undo is None):
         reply.block += line(field, value)
