@@ -77,8 +77,10 @@ class Decoding:
             self._pieces.append(piece)
             self._size += len(piece)
             if self._size > self._limit:
+                self._pieces.clear()  # the error may be held for a while, and with it what stands here
                 raise Oversized(f"The body may have at most {self._limit} bytes once it is decoded.")
             if self._size > self._most:
+                self._pieces.clear()
                 raise Oversized(f"The body grows to more than {RATIO} times its size when it is decoded.")
             if stop is not None and self._size >= stop:
                 return False

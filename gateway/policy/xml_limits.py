@@ -28,6 +28,7 @@ class Limits(BaseModel):
     name: int = Field(256, ge=1, description="characters of a name")
     value: int = Field(10_000, ge=0, description="characters of an attribute's value")
     text: int = Field(100_000, ge=0, description="characters of one element's own text")
+    tag: int = Field(131_072, ge=1024, description="bytes of one tag, comment or instruction")
     instructions: Literal["refuse", "allow"] = Field("refuse", description="processing instructions")
 
 
@@ -71,7 +72,7 @@ def _check(given: Limits) -> Check:
 
 
 def limits_of(given: Limits) -> XmlLimits:
-    names = ("depth", "nodes", "children", "attributes", "namespaces", "name", "value", "text")
+    names = ("depth", "nodes", "children", "attributes", "namespaces", "name", "value", "text", "tag")
     return XmlLimits(**{name: getattr(given, name) for name in names}, instructions=given.instructions == "allow")
 
 

@@ -19,8 +19,8 @@ from gateway.schema.xml_scan import XmlLimits, scan
 
 _XS: Final = "http://www.w3.org/2001/XMLSchema"
 _REFERRING: Final = tuple(f"{{{_XS}}}{name}" for name in ("include", "import", "redefine", "override"))
-_LIMITS: Final = XmlLimits(250, 1_000_000, 100_000, 512, 128, 1_000, 1_000_000, 9_000_000, True)  # of what lxml reads
-_OF_SCHEMAS: Final = XmlLimits(100, 200_000, 50_000, 64, 64, 1_000, 100_000, 1_000_000, True)
+_LIMITS: Final = XmlLimits(250, 1_000_000, 100_000, 512, 128, 1_000, 1_000_000, 9_000_000, 1_048_576, True)
+_OF_SCHEMAS: Final = XmlLimits(100, 200_000, 50_000, 64, 64, 1_000, 100_000, 1_000_000, 1_048_576, True)
 _HINTS: Final = tuple(
     f"{{http://www.w3.org/2001/XMLSchema-instance}}{name}" for name in ("schemaLocation", "noNamespaceSchemaLocation")
 )

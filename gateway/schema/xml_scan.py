@@ -19,7 +19,7 @@ _SHOWN: Final = 20  # names of a path
 class XmlLimits:
     """Counts of: levels of elements, nodes in all (elements, attributes, texts, comments, instructions), children of
     one element, attributes and namespace declarations of one element, characters of one name, of one attribute's value,
-    of one text."""
+    of one text; bytes of one tag, which is as much as is read at once."""
 
     depth: int = 64
     nodes: int = 100_000
@@ -29,6 +29,7 @@ class XmlLimits:
     name: int = 256
     value: int = 10_000
     text: int = 100_000
+    tag: int = 131_072  # bytes of one tag, comment or instruction
     instructions: bool = False  # processing instructions are allowed
 
 
@@ -48,6 +49,8 @@ def scan(data: bytes, limits: XmlLimits, charset: str = "") -> Detail | None:
     try:
         for at in range(0, len(data), _FEED):
             parser.Parse(data[at : at + _FEED], False)
+            if at + _FEED - max(parser.CurrentByteIndex, 0) > limits.tag:  # it holds what has not ended
+                raise look.unending()
         parser.Parse(b"", True)
     except _BrokenError as broken:
         return broken.detail
@@ -137,6 +140,10 @@ class _Look:
 
     def doctype(self, *_declared: Any) -> None:
         self._refuse("holds a document type declaration (DOCTYPE), which is never allowed", "xml")
+
+    def unending(self) -> _BrokenError:
+        message = f"a tag, a comment or an instruction has more than {self.limits.tag} bytes"
+        return _BrokenError(Detail(self.place(), message, "limit"))
 
     def _name(self, name: str) -> None:
         if len(name) > self.limits.name:
