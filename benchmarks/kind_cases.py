@@ -152,6 +152,7 @@ def _cases() -> tuple[Case, ...]:
         Case("rate-limit", "exact, by address", many),
         Case("cors", "a request from the page", fields=(("Origin", "https://shop.example"),)),
         Case("cache", "a hit"),
+        Case("upstream", "its example"),
         Case("message-size", "head alone"),
         Case("json-limits", "request of 100 bytes", **post),
         Case("json-schema", "request of 100 bytes", **post),
