@@ -91,6 +91,8 @@ def _named(authority: bytes, port: bytes) -> bytes:
 
 def check(path: bytes) -> None:
     """BadRequest that says why a path is not served; the table above."""
+    if _usual(path) is not None:
+        return
     if _legal(path) is None:
         raise BadRequest("The path holds a character that must be percent-encoded as UTF-8.")
     if b"//" in path:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.core import target
 from gateway.core.errors import BadRequest
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import Exchange, Step
 from gateway.core.kinds import Built, Kind, Site
 from gateway.relay.pool import compile_template
 from gateway.snapshot.routes import parameters_of
@@ -37,15 +37,28 @@ def build(config: Path, site: Site) -> Built:
     protocol, _, route = site.endpoint.partition(" ")
     parameters = parameters_of(route) if route.startswith("/") and protocol.isupper() else ()
     compose = compile_template(config.to, parameters)
+    if not any(character in config.to for character in "{*"):
+        return Built(step=_constant(config.to.encode()))
 
     def rewrite(exchange: Exchange) -> None:
         path = compose(exchange)
         if len(path) > LONGEST:
             raise BadRequest(f"The path for the backend may have at most {LONGEST} bytes.")
-        target.check(path)
-        exchange.edits.path = path
+        exchange.edits.path = path  # the relay checks it
 
     return Built(step=rewrite)
+
+
+def _constant(path: bytes) -> Step:
+    try:
+        target.check(path)
+    except BadRequest as refused:
+        raise ValueError(refused.detail) from None
+
+    def rewrite(exchange: Exchange) -> None:
+        exchange.edits.path = path
+
+    return rewrite
 
 
 KIND = Kind("path", Path, build, summary="Writes the path for the backend anew", example={"to": "/v2/orders/{id}"})

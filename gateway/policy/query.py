@@ -44,14 +44,18 @@ class Query(BaseModel):
 def build(config: Query, _site: Site) -> Built:
     replaced = frozenset(name.encode() for name in config.set)
     renamed = {name.encode(): encoded(new) for name, new in config.rename.items()}
-    written = [
-        (encoded(name), placeholders.filler(value)) for name, value in (*config.set.items(), *config.add.items())
-    ]
+    pairs = (*config.set.items(), *config.add.items())
+    written = [(encoded(name), placeholders.filler(value)) for name, value in pairs]
     removed = frozenset(name.encode() for name in config.remove)
+    constant = all(placeholders.is_constant(value) for _, value in pairs)
+    alone = b"&".join(encoded(name) + b"=" + encoded(value) for name, value in pairs) if constant else None
 
     def edit_query(exchange: Exchange) -> None:
         edits = exchange.edits
         query = exchange.head.query if edits.query is None else edits.query
+        if not query and alone is not None:
+            edits.query = alone
+            return
         parts = []
         for part in query.split(b"&") if query else ():
             spelt, equals, value = part.partition(b"=")
