@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -29,11 +29,12 @@ from gateway.policy.tokens.rules import Rules
 from gateway.policy.tokens.settings import Duration, Tls, TokenSettings
 from gateway.relay.outside import Outside, parse
 
-_PATH = r"^/[!-\"$->@-~]*$"
+SHORTEST: Final = 32  # characters of a secret that seals sessions
+_PATH: Final = r"^/[!-\"$->@-~]*$"
 
 
 class LoginSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     callback: str = Field(description="URL as browsers see it, to which the issuer sends back; a path of this endpoint")
     scopes: Several = Field(("openid", "profile", "email"), description="what is asked for; openid is one")
@@ -41,7 +42,7 @@ class LoginSettings(BaseModel):
     logout: str | None = Field(None, pattern=_PATH, description="path that ends the session")
     after_logout: str | None = Field(None, description="URL to go to then; registered with the issuer")
     cookie: str = Field("penstock", pattern=r"^[A-Za-z0-9_]{1,40}$", description="name of the cookie")
-    secret: str | None = Field(None, min_length=32, repr=False, description="seals cookies; default: the cluster's key")
+    secret: str | None = Field(None, min_length=1, repr=False, description="seals cookies; default: the cluster's key")
 
     @model_validator(mode="after")
     def _fits(self) -> LoginSettings:
@@ -216,6 +217,8 @@ def _people(config: OpenIdConnect, login: LoginSettings, site: Site, metadata: R
     assert config.client is not None
     outside, clock, tls = site.services.of(Outside), site.services.named("clock"), config.tls.context()
     identity = config.client.id
+    if login.secret is not None and len(login.secret) < SHORTEST:
+        raise ValueError(f"the secret of `login` has at least {SHORTEST} characters")
     hasher = site.services.of(KeyHasher) if login.secret is None else KeyHasher(Secret(login.secret))
     purpose = f"{config.issuer} {identity} {login.callback}"
     secure = urlsplit(login.callback).scheme == "https"

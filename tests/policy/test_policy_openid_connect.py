@@ -438,10 +438,24 @@ async def test_a_provider_that_is_down_makes_signing_in_503(gateway: Gateway, id
         ({"login": {"callback": "/x"}}, "not a URL"),
         ({"login": {"callback": CALLBACK + "?a"}}, "without a query"),
         ({"login": {"callback": CALLBACK, "scopes": ["email"]}}, "openid"),
-        ({"login": {"callback": CALLBACK, "secret": "short"}}, "secret"),
+        ({"login": {"callback": CALLBACK, "secret": "short"}, "client": {"id": "gw"}}, "at least 32 characters"),
         ({"audience": "a", "issuer": "http://169.254.169.254"}, "may not be called"),
     ],
 )
 def test_a_wrong_configuration_is_refused_with_its_reason(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Gateway().build(openid_connect.KIND, {"issuer": "https://id.example"} | wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"client": {"id": "gw", "secret": "planted", "method": "private_key_jwt"}},
+        {"client": {"id": "gw", "secret": "planted"}, "login": {"callback": CALLBACK, "secret": "planted" * 9, "x": 1}},
+        {"client": {"id": "gw", "secret": "planted"}, "opaque": "guess"},
+    ],
+)
+def test_what_is_told_of_a_wrong_configuration_holds_no_secret(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError) as refused:
+        Gateway().build(openid_connect.KIND, {"issuer": "https://id.example"} | wrong)
+    assert "planted" not in str(refused.value)

@@ -21,7 +21,7 @@ Pairs = list[tuple[bytes, bytes]]
 
 
 class Client(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     id: str = Field(min_length=1, description="the client id of the gateway")
     secret: str | None = Field(None, min_length=1, repr=False, description="its secret, as secret:NAME")

@@ -27,7 +27,7 @@ Duration = Annotated[float, BeforeValidator(_seconds)]
 class Tls(BaseModel):
     """How a service outside is trusted."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     ca: str | None = Field(None, description="PEM file on the nodes, or a secret with PEM text; else the machine's own")
     certificate: str | None = Field(None, description="by which the gateway proves itself, likewise")
@@ -43,7 +43,7 @@ class Tls(BaseModel):
 class TokenSettings(BaseModel):
     """Where the token stands, what its claims mean, and what the backend gets of it."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     header: str | None = Field("Authorization", min_length=1, description="the header field; Authorization: Bearer …")
     cookie: str | None = Field(None, pattern=r"^[!#$%&'*+.^_`|~0-9A-Za-z-]+$", description="a cookie instead, or too")
