@@ -26,12 +26,13 @@ if MISSING and os.environ.get("PENSTOCK_REQUIRE_OPENID"):
     raise RuntimeError(f"the OpenID provider has to be there: {MISSING}")
 pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"the OpenID provider is not installed: {MISSING}")
 
+NAME = f"people-{os.getpid()}"  # of its own: test processes share the node, each has a provider
 SECRET = "planted-secret-of-the-gateway-0123456789"
 PAGE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
 DOCUMENTS = """kind: ApiComponent
-name: people
+name: NAME
 version: v1
-base_path: /people
+base_path: /NAME
 documents: public
 values: {lab_url: {required: true}}
 backends: {lab: {http: {targets: ["${lab_url}"]}}}
@@ -55,7 +56,7 @@ rest:
           opaque: userinfo
           client: {id: gateway, secret: SECRET}
           forward: {sub: X-User}
-          login: {callback: "URL/people/signed-in", logout: /people/sign-out, scopes: [openid, profile]}
+          login: {callback: "URL/NAME/signed-in", logout: /NAME/sign-out, scopes: [openid, profile]}
 """
 
 
@@ -80,7 +81,7 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def provider(node: Node) -> Iterator[Provider]:
     machine = {"client_id": "machine", "grant_types": ["client_credentials"], "redirect_uris": [], "response_types": []}
-    gateway = {"client_id": "gateway", "redirect_uris": [f"{node.url}/people/signed-in"]}
+    gateway = {"client_id": "gateway", "redirect_uris": [f"{node.url}/{NAME}/signed-in"]}
     clients = [each | {"client_secret": SECRET} for each in (machine, gateway)]
     told = json.dumps({"port": free_port(), "clients": clients})
     process = subprocess.Popen(
@@ -104,7 +105,12 @@ def provider(node: Node) -> Iterator[Provider]:
 
 @pytest.fixture(scope="module")
 def people(node: Node, provider: Provider) -> Node:
-    filled = DOCUMENTS.replace("ISSUER", f'"{provider.issuer}"').replace("SECRET", SECRET).replace("URL", node.url)
+    filled = (
+        DOCUMENTS.replace("ISSUER", f'"{provider.issuer}"')
+        .replace("SECRET", SECRET)
+        .replace("URL", node.url)
+        .replace("NAME", NAME)
+    )
     node.apply(filled)
     return node
 
@@ -121,23 +127,23 @@ def fields(answer: httpx2.Response) -> dict[str, str]:
 def test_a_signed_access_token_of_the_provider_is_verified(people: Node, provider: Provider) -> None:
     token = provider.token(resource=provider.resource)
     for _ in range(2):
-        told = fields(people.call("GET", "/people/signed/x", headers=bearer(token)))
+        told = fields(people.call("GET", f"/{NAME}/signed/x", headers=bearer(token)))
         assert (told["x-client"], told["x-scope"]) == ("machine", "read")
         assert "authorization" not in told
     head, payload, signature = token.split(".")
     changed = f"{head}.{payload}.{'A' if signature[0] != 'A' else 'B'}{signature[1:]}"
     for wrong in (changed, f"{head}.{payload}.", provider.token()):
-        refused = people.call("GET", "/people/signed/x", headers=bearer(wrong))
+        refused = people.call("GET", f"/{NAME}/signed/x", headers=bearer(wrong))
         assert (refused.status_code, refused.json()["code"]) == (401, "invalid_token")
 
 
 def test_an_opaque_token_of_the_provider_holds_until_it_is_revoked(people: Node, provider: Provider) -> None:
     """CASES C42"""
     token = provider.token()
-    assert fields(people.call("GET", "/people/opaque/x", headers=bearer(token)))["x-client"] == "machine"
+    assert fields(people.call("GET", f"/{NAME}/opaque/x", headers=bearer(token)))["x-client"] == "machine"
     httpx2.post(f"{provider.issuer}/token/revocation", data={"token": token}, auth=("machine", SECRET))
-    assert people.call("GET", "/people/opaque/x", headers=bearer(token)).status_code == 401
-    assert people.call("GET", "/people/opaque/x", headers=bearer("made-up")).status_code == 401
+    assert people.call("GET", f"/{NAME}/opaque/x", headers=bearer(token)).status_code == 401
+    assert people.call("GET", f"/{NAME}/opaque/x", headers=bearer("made-up")).status_code == 401
 
 
 def sign_in(browser: httpx2.Client, url: str, name: str) -> httpx2.Response:
@@ -157,14 +163,14 @@ def sign_in(browser: httpx2.Client, url: str, name: str) -> httpx2.Response:
 
 def test_a_person_signs_in_at_the_provider_and_out_again(people: Node, provider: Provider) -> None:
     with httpx2.Client(timeout=20) as browser:
-        page = sign_in(browser, f"{people.url}/people/page?x=1", "ann")
+        page = sign_in(browser, f"{people.url}/{NAME}/page?x=1", "ann")
         told = fields(page)
         assert page.json()["path"].endswith("/page?x=1")
         assert told["x-user"] == "ann"
         assert "penstock" not in told.get("cookie", "")
-        away = browser.get(f"{people.url}/people/sign-out", headers=PAGE)
+        away = browser.get(f"{people.url}/{NAME}/sign-out", headers=PAGE)
         assert (away.status_code, urlsplit(away.headers["Location"]).path) == (303, "/session/end")
-        again = browser.get(f"{people.url}/people/page", headers=PAGE)
+        again = browser.get(f"{people.url}/{NAME}/page", headers=PAGE)
         assert again.headers["Location"].startswith(f"{provider.issuer}/auth?")
 
 
@@ -172,15 +178,15 @@ def test_two_people_have_their_own_sessions(people: Node) -> None:
     """CASES C43"""
     with httpx2.Client(timeout=20) as one, httpx2.Client(timeout=20) as two:
         for browser, name in ((one, "ann"), (two, "bob")):
-            assert fields(sign_in(browser, f"{people.url}/people/page", name))["x-user"] == name
+            assert fields(sign_in(browser, f"{people.url}/{NAME}/page", name))["x-user"] == name
         for browser, name in ((one, "ann"), (two, "bob"), (one, "ann")):
-            assert fields(browser.get(f"{people.url}/people/page", headers=PAGE))["x-user"] == name
+            assert fields(browser.get(f"{people.url}/{NAME}/page", headers=PAGE))["x-user"] == name
 
 
 def test_a_code_of_another_browser_signs_nobody_in(people: Node) -> None:
     with httpx2.Client(timeout=20) as attacker, httpx2.Client(timeout=20) as victim:
         callback = ""
-        answer = attacker.get(f"{people.url}/people/page", headers=PAGE)
+        answer = attacker.get(f"{people.url}/{NAME}/page", headers=PAGE)
         url = answer.headers["Location"]
         while not callback:
             answer = attacker.get(url, headers=PAGE)
@@ -188,12 +194,12 @@ def test_a_code_of_another_browser_signs_nobody_in(people: Node) -> None:
                 form = {"prompt": found[1], "login": "eve", "password": "any"}
                 answer = attacker.post(url, data=form, headers=PAGE)
             url = urljoin(url, answer.headers["Location"])
-            callback = url if "/people/signed-in" in url else ""
+            callback = url if f"/{NAME}/signed-in" in url else ""
         assert parse_qs(urlsplit(callback).query)["code"]
         assert victim.get(callback, headers=PAGE).status_code == 401
 
 
 def test_a_script_without_a_session_is_refused_and_learns_how(people: Node) -> None:
-    answer: Any = people.call("GET", "/people/page", headers={"Accept": "application/json"})
+    answer: Any = people.call("GET", f"/{NAME}/page", headers={"Accept": "application/json"})
     assert answer.status_code == 401
     assert answer.headers["WWW-Authenticate"].startswith("Bearer ")
