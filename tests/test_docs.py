@@ -11,6 +11,7 @@ from typing import Final, get_args
 import pytest
 from pydantic import BaseModel
 
+from gateway.core.kinds import Stage
 from gateway.core.live import Limits
 from gateway.core.settings import HOST, PORT, Settings
 from gateway.manifest.documents import Endpoint
@@ -157,3 +158,11 @@ def test_every_link_leads_somewhere(path: Path) -> None:
         target = (path.parent / name).resolve() if name else path
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("name", tuple(POLICY_KINDS))
+def test_every_policy_kind_stands_in_the_guide_with_its_stage(name: str) -> None:
+    kind = POLICY_KINDS[name]
+    found = [cells for cells in rows((GUIDE / "policies.md").read_text()) if cells[0].startswith(f"[`{name}`](")]
+    stage = kind.stage.name + (", response BODY" if kind.reply_stage == Stage.BODY else "")
+    assert [cells[1:] for cells in found] == [[stage, "yes" if kind.protects else "no", kind.summary]]
