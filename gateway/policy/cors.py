@@ -27,6 +27,8 @@ _PORTS = {"http": "80", "https": "443"}
 _HOST = re.compile(r"(?:(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\])(?::([1-9][0-9]{0,4}))?")
 _LABELS = re.compile(rb"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _drop_ours = headers.dropper(OURS)
+_tells = re.compile(rb"\r\n(?:access-control-|vary:)", re.IGNORECASE).search
+VARY = headers.line(b"Vary", b"Origin")
 
 
 class Cors(BaseModel):
@@ -79,14 +81,25 @@ def build(config: Cors, _site: Site) -> Built:
     fields = _reply_fields(config)
     star = config.origins == ["*"]
 
-    def after(exchange: Exchange, reply: Reply) -> None:
-        _forget(reply)
-        if not star:
-            _vary(reply)
-        origin = exchange.head.get(b"origin")
+    def lines_for(head: Head) -> bytes:
+        """What the page of this request's origin may read; worked out once for a client that goes on with one block."""
+        origin = head.get(b"origin")
+        lines = b""
         if origin is not None and allows(origin):
-            reply.headers.append((b"Access-Control-Allow-Origin", b"*" if star else origin))
-            reply.headers.extend(fields)
+            lines = headers.block([(b"Access-Control-Allow-Origin", b"*" if star else origin), *fields])
+        head.memo[after] = lines
+        return lines
+
+    def after(exchange: Exchange, reply: Reply) -> None:
+        lines = exchange.head.memo.get(after)
+        if lines is None:
+            lines = lines_for(exchange.head)
+        if reply.headers or _tells(reply.block) is not None:
+            _forget(reply)
+            varies = star or _varies(reply)
+        else:
+            varies = star
+        reply.block += lines if varies else VARY + lines
 
     return Built(after=after, preflight=_preflight(config, allows, star))
 
@@ -97,10 +110,9 @@ def _forget(reply: Reply) -> None:
     reply.block = _drop_ours(reply.block)
 
 
-def _vary(reply: Reply) -> None:
+def _varies(reply: Reply) -> bool:
     told = reply.get(b"vary") or b""
-    if not {b"origin", b"*"} & {name.strip().lower() for name in told.split(b",")}:
-        reply.headers.append((b"Vary", b"Origin"))
+    return bool({b"origin", b"*"} & {name.strip().lower() for name in told.split(b",")})
 
 
 def _allowed(config: Cors) -> Callable[[bytes], bool]:

@@ -66,7 +66,7 @@ def build(config: MessageSize, site: Site) -> Built:
     ranges = config.ranges
 
     def bound(exchange: Exchange) -> None:
-        if request is not None:
+        if request is not None and exchange.head.length:
             if exchange.head.length > request:
                 raise _too_large(request)
             _leave(exchange, RequestLimit, request, limits.most)
