@@ -10,7 +10,7 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from gateway.core.exchange import Exchange, Reply
 from gateway.core.kinds import Built, Kind, Site, Stage
@@ -39,25 +39,13 @@ class ReplyBodyEdit(BodyEdit, rewriting.Statuses):
     pass
 
 
-class Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Body(rewriting.Directions):
     request: BodyEdit | None = None
     response: ReplyBodyEdit | None = None
 
-    @model_validator(mode="after")
-    def _something(self) -> Body:
-        if self.request is None and self.response is None:
-            raise ValueError("say what is edited: `request`, `response` or both")
-        return self
-
 
 def build(config: Body, _site: Site) -> Built:
-    request, response = config.request, config.response
-    return rewriting.built(
-        None if request is None else (_rewrite(request), request.other),
-        None if response is None else (_rewrite(response), response.other, response.statuses),
-    )
+    return rewriting.both(config, _rewrite)
 
 
 def _rewrite(edit: BodyEdit) -> rewriting.Rewrite:

@@ -6,7 +6,7 @@ compiled when it is published. Where it does not fit a request: 400; a reply: 50
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy import rewriting
@@ -33,25 +33,13 @@ class ReplyMapping(Mapping):
     _statuses = field_validator("statuses")(rewriting.checked_statuses)
 
 
-class JmesPath(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class JmesPath(rewriting.Directions):
     request: Mapping | None = None
     response: ReplyMapping | None = None
 
-    @model_validator(mode="after")
-    def _something(self) -> JmesPath:
-        if self.request is None and self.response is None:
-            raise ValueError("say what is mapped: `request`, `response` or both")
-        return self
-
 
 def build(config: JmesPath, _site: Site) -> Built:
-    request, response = config.request, config.response
-    return rewriting.built(
-        None if request is None else (_rewrite(request), request.other),
-        None if response is None else (_rewrite(response), response.other, response.statuses),
-    )
+    return rewriting.both(config, _rewrite)
 
 
 def _rewrite(config: Mapping) -> rewriting.Rewrite:

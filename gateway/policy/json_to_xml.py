@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy import rewriting
@@ -64,25 +64,13 @@ class ReplyToXml(ToXml, rewriting.Statuses):
     pass
 
 
-class JsonToXml(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class JsonToXml(rewriting.Directions):
     request: ToXml | None = None
     response: ReplyToXml | None = None
 
-    @model_validator(mode="after")
-    def _something(self) -> JsonToXml:
-        if self.request is None and self.response is None:
-            raise ValueError("say what is written as XML: `request`, `response` or both")
-        return self
-
 
 def build(config: JsonToXml, _site: Site) -> Built:
-    request, response = config.request, config.response
-    return rewriting.built(
-        None if request is None else (_rewrite(request), request.other),
-        None if response is None else (_rewrite(response), response.other, response.statuses),
-    )
+    return rewriting.both(config, _rewrite)
 
 
 def _rewrite(config: ToXml) -> rewriting.Rewrite:

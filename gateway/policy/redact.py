@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.core.secrets import KeyHasher
@@ -46,26 +46,14 @@ class ReplyRedaction(Redaction, rewriting.Statuses):
     pass
 
 
-class Redact(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Redact(rewriting.Directions):
     request: Redaction | None = None
     response: ReplyRedaction | None = None
 
-    @model_validator(mode="after")
-    def _something(self) -> Redact:
-        if self.request is None and self.response is None:
-            raise ValueError("say what is redacted: `request`, `response` or both")
-        return self
-
 
 def build(config: Redact, site: Site) -> Built:
-    request, response = config.request, config.response
     hasher = site.services.find(KeyHasher)
-    return rewriting.built(
-        None if request is None else (_rewrite(request, hasher), request.other),
-        None if response is None else (_rewrite(response, hasher), response.other, response.statuses),
-    )
+    return rewriting.both(config, lambda part: _rewrite(part, hasher))
 
 
 def _rewrite(config: Redaction, hasher: KeyHasher | None) -> rewriting.Rewrite:

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gateway.core.errors import BadGateway, InternalError, Problem, UnsupportedMediaType
 from gateway.core.exchange import Exchange, Reply, Step, StepResult
@@ -65,6 +65,21 @@ class Part(BaseModel):
     other: Other = Field("refuse", description="a body of another media type: refuse it, or let it pass as it is")
 
 
+class Directions(BaseModel):
+    """The configuration of such a kind: what becomes of requests, of replies, or of both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    request: Any = None
+    response: Any = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Directions:
+        if self.request is None and self.response is None:
+            raise ValueError("it changes nothing: write `request`, `response` or both")
+        return self
+
+
 def checked_statuses(value: tuple[str, ...]) -> tuple[str, ...]:
     for each in value:
         if _STATUS.fullmatch(each) is None:
@@ -100,6 +115,15 @@ class Rewrite:
 
     def is_slow(self, body: bytes) -> bool:
         return self.slow or len(body) > AT_ONCE
+
+
+def both(config: Directions, rewrite: Callable[[Any], Rewrite]) -> Built:
+    """The step and the after of a configuration; `rewrite` makes what each of its parts does."""
+    request, response = config.request, config.response
+    return built(
+        None if request is None else (rewrite(request), request.other),
+        None if response is None else (rewrite(response), response.other, response.statuses),
+    )
 
 
 def built(request: tuple[Rewrite, Other] | None, response: tuple[Rewrite, Other, tuple[str, ...]] | None) -> Built:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gateway.core.conditions import decoded
 from gateway.core.durations import seconds
@@ -76,25 +76,13 @@ class ReplyTemplate(Template):
         return _REQUEST | {"reply"}
 
 
-class Templates(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Templates(rewriting.Directions):
     request: Template | None = None
     response: ReplyTemplate | None = None
 
-    @model_validator(mode="after")
-    def _something(self) -> Templates:
-        if self.request is None and self.response is None:
-            raise ValueError("say what is made: `request`, `response` or both")
-        return self
-
 
 def build(config: Templates, _site: Site) -> Built:
-    request, response = config.request, config.response
-    return rewriting.built(
-        None if request is None else (_rewrite(request, "request"), request.other),
-        None if response is None else (_rewrite(response, "reply"), response.other, response.statuses),
-    )
+    return rewriting.both(config, lambda part: _rewrite(part, "request" if part is config.request else "reply"))
 
 
 def _rewrite(config: Template, direction: str) -> rewriting.Rewrite:

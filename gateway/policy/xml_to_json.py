@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy import rewriting
@@ -39,25 +39,13 @@ class ReplyToJson(ToJson, rewriting.Statuses):
     pass
 
 
-class XmlToJson(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class XmlToJson(rewriting.Directions):
     request: ToJson | None = None
     response: ReplyToJson | None = None
 
-    @model_validator(mode="after")
-    def _something(self) -> XmlToJson:
-        if self.request is None and self.response is None:
-            raise ValueError("say what is written as JSON: `request`, `response` or both")
-        return self
-
 
 def build(config: XmlToJson, _site: Site) -> Built:
-    request, response = config.request, config.response
-    return rewriting.built(
-        None if request is None else (_rewrite(request), request.other),
-        None if response is None else (_rewrite(response), response.other, response.statuses),
-    )
+    return rewriting.both(config, _rewrite)
 
 
 def _rewrite(config: ToJson) -> rewriting.Rewrite:

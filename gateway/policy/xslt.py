@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from gateway.core.durations import seconds
 from gateway.core.exchange import Exchange, Reply
@@ -62,25 +62,13 @@ class ReplyXslt(Xslt):
     _statuses = field_validator("statuses")(rewriting.checked_statuses)
 
 
-class Stylesheets(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Stylesheets(rewriting.Directions):
     request: Xslt | None = None
     response: ReplyXslt | None = None
 
-    @model_validator(mode="after")
-    def _something(self) -> Stylesheets:
-        if self.request is None and self.response is None:
-            raise ValueError("say what is transformed: `request`, `response` or both")
-        return self
-
 
 def build(config: Stylesheets, _site: Site) -> Built:
-    request, response = config.request, config.response
-    return rewriting.built(
-        None if request is None else (_rewrite(request), request.other),
-        None if response is None else (_rewrite(response), response.other, response.statuses),
-    )
+    return rewriting.both(config, _rewrite)
 
 
 def _rewrite(config: Xslt) -> rewriting.Rewrite:
