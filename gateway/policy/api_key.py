@@ -33,8 +33,8 @@ from gateway.core.identity import Holds, Identity
 from gateway.core.kinds import Built, Caller, Kind, Presented, Site
 from gateway.core.secrets import KeyHasher
 from gateway.policy.admit import admit
+from gateway.policy.credentials.presented import query_concealer
 from gateway.policy.fields import names
-from gateway.policy.presented import query_concealer
 
 log: Final = logging.getLogger("gateway.auth")
 

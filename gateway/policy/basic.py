@@ -21,9 +21,9 @@ from gateway.core.exchange import Exchange, Head
 from gateway.core.identity import Identity
 from gateway.core.kinds import Built, Kind, Site
 from gateway.core.secrets import KeyHasher
-from gateway.policy import authorization
 from gateway.policy.admit import admit
-from gateway.policy.holders import Find, Held, Holder, NotInForce, either, listed, of_directory, shown
+from gateway.policy.credentials import authorization
+from gateway.policy.credentials.holders import Find, Held, Holder, NotInForce, either, listed, of_directory, shown
 
 log: Final = logging.getLogger("gateway.auth")
 
@@ -62,7 +62,7 @@ class Basic(BaseModel):
 
 
 def build(config: Basic, site: Site) -> Built:
-    from gateway.policy.passwords import Passwords, check_hash, decoy
+    from gateway.policy.credentials.passwords import Passwords, check_hash, decoy
 
     hashes = [user.password for user in config.users.values()]
     for each in hashes:
@@ -154,5 +154,5 @@ KIND = Kind(
             }
         }
     },
-    libraries=("gateway.policy.passwords",),
+    libraries=("gateway.policy.credentials.passwords",),
 )

@@ -14,8 +14,9 @@ from pydantic import Field, model_validator
 
 from gateway.core.exchange import Exchange, Reply
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy import json_pointer, placeholders, rewriting
-from gateway.policy.content_type import Media
+from gateway.policy import placeholders
+from gateway.policy.content.content_type import Media
+from gateway.policy.transforming import json_pointer, rewriting
 from gateway.schema.json_exact import dumps
 from gateway.schema.json_loads import loads
 

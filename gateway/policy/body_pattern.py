@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.core.errors import Detail
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy.inspection import Check, Inspection, Settings, known_statuses, statuses
-from gateway.policy.pattern_rules import Rule, found, judge, some
+from gateway.policy.content.inspection import Check, Inspection, Settings, known_statuses, statuses
+from gateway.policy.content.pattern_rules import Rule, found, judge, some
 
 
 class Request(BaseModel):

@@ -23,7 +23,7 @@ from gateway.core.identity import Identity
 from gateway.core.kinds import Built, Kind, Site
 from gateway.policy.access_list import Entries, among
 from gateway.policy.admit import admit
-from gateway.policy.holders import Find, Holder, NotInForce, of_directory, shown
+from gateway.policy.credentials.holders import Find, Holder, NotInForce, of_directory, shown
 
 log: Final = logging.getLogger("gateway.auth")
 
@@ -135,7 +135,7 @@ def _of_connection(head: Head) -> ClientCertificate | None:
 
 
 def _reader(field: ProxyField) -> Read:
-    from gateway.policy import certificate_fields
+    from gateway.policy.credentials import certificate_fields
 
     believed = among(field.from_)
     find = finder(field.name.encode())
@@ -192,5 +192,5 @@ KIND = Kind(
     summary="Authenticates by the certificate of the TLS connection, or that a trusted proxy tells",
     family="authentication",
     example={"certificates": [{"name": "DNS:app.example", "application": "partner"}]},
-    libraries=("gateway.policy.certificate_fields",),
+    libraries=("gateway.policy.credentials.certificate_fields",),
 )

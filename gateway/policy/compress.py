@@ -24,8 +24,8 @@ from gateway.core.exchange import Exchange, Reply
 from gateway.core.framing_send import bodyless
 from gateway.core.kinds import Built, Kind, Site
 from gateway.core.outgoing import reads
-from gateway.policy import content_type
-from gateway.policy.accept_encoding import choose
+from gateway.policy.content import content_type
+from gateway.policy.content.accept_encoding import choose
 
 Coding = Literal["zstd", "br", "gzip"]
 
@@ -62,7 +62,7 @@ class Compress(BaseModel):
 
 
 def build(config: Compress, _site: Site) -> Built:
-    from gateway.policy.content_codings import CODINGS, LARGE, Piece
+    from gateway.policy.content.content_codings import CODINGS, LARGE, Piece
 
     offered = tuple(name.encode() for name in config.codings)
     matches = _type_matcher(config.types)
@@ -158,5 +158,5 @@ KIND = Kind(
     build,
     summary="Compresses replies as the client takes it",
     example={"codings": ["br", "gzip"], "minimum": 1024},
-    libraries=("gateway.policy.content_codings",),
+    libraries=("gateway.policy.content.content_codings",),
 )

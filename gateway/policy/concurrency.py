@@ -15,9 +15,9 @@ from gateway.core.durations import seconds
 from gateway.core.errors import StoreUnavailable, TooManyRequests, Unavailable
 from gateway.core.exchange import Exchange, StepResult, Wait
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy.limiting import LOSS, OnStoreLoss
-from gateway.policy.subjects import WHOSE, By, subject_of
-from gateway.policy.waiting_line import Line
+from gateway.policy.limits.limiting import LOSS, OnStoreLoss
+from gateway.policy.limits.subjects import WHOSE, By, subject_of
+from gateway.policy.limits.waiting_line import Line
 
 LONGEST: Final = 30.0  # seconds that a call may stand in the line
 MOST: Final = 1_000_000

@@ -22,9 +22,11 @@ from gateway.core.durations import seconds
 from gateway.core.errors import BadRequest, Problem, UnsupportedMediaType
 from gateway.core.exchange import Exchange, StepResult
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy import content_type, json_pointer, placeholders, query
+from gateway.policy import placeholders, query
+from gateway.policy.content import content_type
 from gateway.policy.fields import Fields, checked, names
-from gateway.policy.rewriting import NotTransformable
+from gateway.policy.transforming import json_pointer
+from gateway.policy.transforming.rewriting import NotTransformable
 from gateway.relay.outside import DependencyFailed, Outside, parse
 from gateway.schema.json_exact import dumps, text_of
 from gateway.schema.json_loads import loads
@@ -68,7 +70,7 @@ class Enrich(BaseModel):
 
     @model_validator(mode="after")
     def _fits(self) -> Enrich:
-        from gateway.policy.jmespath_exact import compile_expression
+        from gateway.policy.transforming.jmespath_exact import compile_expression
 
         origin, rest = _split(self.url)
         placeholders.check(rest)
@@ -232,7 +234,7 @@ def _segment(value: str) -> str:
 
 
 def _putter(config: Enrich) -> Put:
-    from gateway.policy.jmespath_exact import compile_expression
+    from gateway.policy.transforming.jmespath_exact import compile_expression
 
     fields = [(name.encode(), compile_expression(each)) for name, each in config.headers.items()]
     parameters = [(query.encoded(name), compile_expression(each)) for name, each in config.query.items()]
@@ -285,6 +287,6 @@ KIND = Kind(
     build,
     summary="Puts what a service outside answers into the request",
     example={"url": "https://risk.example/score?app={application}", "headers": {"X-Score": "score"}},
-    libraries=("gateway.policy.jmespath_exact",),
+    libraries=("gateway.policy.transforming.jmespath_exact",),
     stage_of=_stage,
 )

@@ -2,7 +2,7 @@
 
     {use: external-decision, with: {url: https://decide.example/v1/check, fields: {Authorization: secret:decide}}}
 
-It is asked by POST with a JSON document (`policy/decision_question.py`). 2xx lets in, unless its JSON says
+It is asked by POST with a JSON document (`policy/decisions/question.py`). 2xx lets in, unless its JSON says
 `{"allow": false}`; 401 and 403 refuse. Anything else, no answer in time, one that is too large or not understood: 503,
 for nobody passes undecided (CASES C49). Answers may be kept for a short time by the parts of a request that are named.
 """
@@ -21,9 +21,9 @@ from gateway.core.durations import seconds
 from gateway.core.errors import Forbidden, Problem, Unauthorized
 from gateway.core.exchange import Exchange
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy.decision_answer import Decision, read_answer
-from gateway.policy.decision_cache import Cache, key_reader, known_parts
-from gateway.policy.decision_question import asker
+from gateway.policy.decisions.answer import Decision, read_answer
+from gateway.policy.decisions.cache import Cache, key_reader, known_parts
+from gateway.policy.decisions.question import asker
 from gateway.policy.fields import Fields, checked, names
 from gateway.relay.outside import Outside, parse
 

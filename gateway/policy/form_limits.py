@@ -13,8 +13,8 @@ from gateway.core.errors import Detail
 from gateway.core.exchange import Exchange
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.core.off_loop import LARGE, off_loop
-from gateway.policy import media
-from gateway.policy.inspection import Inspection, Settings
+from gateway.policy.content import media
+from gateway.policy.content.inspection import Inspection, Settings
 from gateway.schema.form_scan import FormLimits, scan_multipart, scan_urlencoded
 
 

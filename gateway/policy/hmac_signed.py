@@ -1,7 +1,7 @@
 """`hmac`: a request that is signed with a secret that both sides have; each is good once and for a short time.
 
 `{use: hmac, with: {keys: {partner: {secret: secret:partner_hmac, application: partner}}}}`. What is signed is told in
-`policy/hmac_canonical.py`. A body is covered by its digest, which is compared with the body itself.
+`policy/credentials/hmac_canonical.py`. A body is covered by its digest, which is compared with the body itself.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from gateway.core.errors import Unauthorized, Unpresented
 from gateway.core.exchange import Exchange, Head, StepResult
 from gateway.core.kinds import Built, Kind, Site
 from gateway.core.secrets import KeyHasher
-from gateway.policy import authorization, content_digest
 from gateway.policy.admit import admit
-from gateway.policy.hmac_canonical import (
+from gateway.policy.credentials import authorization, content_digest
+from gateway.policy.credentials.hmac_canonical import (
     SCHEME,
     WEBHOOK_FIELDS,
     Signed,
@@ -32,9 +32,19 @@ from gateway.policy.hmac_canonical import (
     webhook_content,
     webhook_secret,
 )
-from gateway.policy.holders import Credential, Find, Held, Holder, NotInForce, either, listed, of_directory, shown
-from gateway.policy.replay import once
-from gateway.policy.whole_body import with_body
+from gateway.policy.credentials.holders import (
+    Credential,
+    Find,
+    Held,
+    Holder,
+    NotInForce,
+    either,
+    listed,
+    of_directory,
+    shown,
+)
+from gateway.policy.credentials.replay import once
+from gateway.policy.credentials.whole_body import with_body
 
 log: Final = logging.getLogger("gateway.auth")
 

@@ -19,14 +19,24 @@ from gateway.core.durations import seconds
 from gateway.core.errors import Unauthorized, Unpresented
 from gateway.core.exchange import Exchange, Head, StepResult
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy import content_digest
 from gateway.policy.admit import admit
-from gateway.policy.holders import Credential, Find, Held, Holder, NotInForce, either, listed, of_directory, shown
-from gateway.policy.replay import once
-from gateway.policy.whole_body import with_body
+from gateway.policy.credentials import content_digest
+from gateway.policy.credentials.holders import (
+    Credential,
+    Find,
+    Held,
+    Holder,
+    NotInForce,
+    either,
+    listed,
+    of_directory,
+    shown,
+)
+from gateway.policy.credentials.replay import once
+from gateway.policy.credentials.whole_body import with_body
 
 if TYPE_CHECKING:
-    from gateway.policy.message_signatures import Proved, VerifyingKey
+    from gateway.policy.credentials.message_signatures import Proved, VerifyingKey
 
 log: Final = logging.getLogger("gateway.auth")
 
@@ -70,7 +80,7 @@ class HttpSignature(BaseModel):
 
 
 def build(config: HttpSignature, site: Site) -> Built:
-    from gateway.policy.message_signatures import DECOY, Verifier, offered
+    from gateway.policy.credentials.message_signatures import DECOY, Verifier, offered
 
     find = _finder(config, site)
     clock = site.services.named("clock")
@@ -148,7 +158,7 @@ def _asks_directory(config: HttpSignature) -> bool:
 
 
 def _finder(config: HttpSignature, site: Site) -> Find[VerifyingKey]:
-    from gateway.policy.message_signatures import key_of
+    from gateway.policy.credentials.message_signatures import key_of
 
     own = listed(
         "http-signature", {name: (key, (key_of(key.algorithm, key.key),)) for name, key in config.keys.items()}
@@ -159,7 +169,7 @@ def _finder(config: HttpSignature, site: Site) -> Find[VerifyingKey]:
 
 
 def _reader(config: HttpSignature) -> Callable[[Credential, float], tuple[VerifyingKey, ...]]:
-    from gateway.policy.message_signatures import keys_of_jwk
+    from gateway.policy.credentials.message_signatures import keys_of_jwk
 
     allowed = frozenset[str](config.algorithms)
 
@@ -185,5 +195,5 @@ KIND = Kind(
             }
         }
     },
-    libraries=("gateway.policy.message_signatures",),
+    libraries=("gateway.policy.credentials.message_signatures",),
 )

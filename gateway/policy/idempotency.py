@@ -20,8 +20,8 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.exchange import Exchange, Reply, StepResult, Wait
 from gateway.core.headers import finder, line
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy.idempotency_record import Is, Record, answer, done, key_of
-from gateway.policy.standing_wires import Copying
+from gateway.policy.caching.idempotency_record import Is, Record, answer, done, key_of
+from gateway.policy.caching.standing_wires import Copying
 from gateway.store.cells import Cells
 
 LARGEST: Final = 2 * 1024 * 1024

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from gateway.core.kinds import Built, Kind, Site
 from gateway.policy.claims import one_or_more
-from gateway.policy.presented import token_reader
+from gateway.policy.credentials.presented import token_reader
 from gateway.policy.tokens.asked import AskedTokens, Remembering
 from gateway.policy.tokens.client import Client, Prover
 from gateway.policy.tokens.introspecting import Introspection, Where, failed

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pydantic import Field, field_validator
 
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy import rewriting
-from gateway.policy.content_type import Media
+from gateway.policy.content.content_type import Media
+from gateway.policy.transforming import rewriting
 from gateway.schema.json_exact import dumps
 from gateway.schema.json_loads import loads
 
@@ -21,7 +21,7 @@ class Mapping(rewriting.Part):
     @field_validator("expression")
     @classmethod
     def _compiles(cls, value: str) -> str:
-        from gateway.policy.jmespath_exact import compile_expression
+        from gateway.policy.transforming.jmespath_exact import compile_expression
 
         compile_expression(value)
         return value
@@ -43,7 +43,7 @@ def build(config: JmesPath, _site: Site) -> Built:
 
 
 def _rewrite(config: Mapping) -> rewriting.Rewrite:
-    from gateway.policy.jmespath_exact import compile_expression
+    from gateway.policy.transforming.jmespath_exact import compile_expression
 
     search = compile_expression(config.expression)
 
@@ -61,5 +61,5 @@ KIND = Kind(
     reply_stage=Stage.BODY,
     summary="Maps JSON bodies by a JMESPath expression",
     example={"request": {"expression": "{id: order_id, items: lines[].sku}"}},
-    libraries=("gateway.policy.jmespath_exact",),
+    libraries=("gateway.policy.transforming.jmespath_exact",),
 )

@@ -12,8 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.core.errors import Detail
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy import media
-from gateway.policy.inspection import Check, Inspection, Settings, known_statuses, statuses
+from gateway.policy.content import media
+from gateway.policy.content.inspection import Check, Inspection, Settings, known_statuses, statuses
 from gateway.schema.json_scan import JsonLimits, scan
 
 

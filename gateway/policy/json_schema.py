@@ -11,8 +11,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy import media
-from gateway.policy.inspection import Check, Inspection, Settings, known_statuses, required_body, statuses
+from gateway.policy.content import media
+from gateway.policy.content.inspection import Check, Inspection, Settings, known_statuses, required_body, statuses
 
 
 class RequestSchema(BaseModel):
@@ -58,7 +58,7 @@ def build(config: JsonSchema, site: Site) -> Built:
 
 
 def _check(given: Any, site: Site, what: str) -> Check:
-    from gateway.policy import json_schemas
+    from gateway.policy.content import json_schemas
 
     schema = json_schemas.document(given, what)
     types = site.openapi()["components"]["schemas"] if site.openapi is not None else {}
@@ -74,5 +74,5 @@ KIND = Kind(
     summary="JSON bodies against a JSON Schema, of requests and replies",
     family="validation",
     example={"request": {"schema": {"type": "object", "required": ["id"]}}},
-    libraries=("gateway.policy.json_schemas",),
+    libraries=("gateway.policy.content.json_schemas",),
 )

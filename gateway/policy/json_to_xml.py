@@ -12,8 +12,8 @@ from typing import Final, Literal
 from pydantic import Field, field_validator, model_validator
 
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy import rewriting
-from gateway.policy.content_type import Media
+from gateway.policy.content.content_type import Media
+from gateway.policy.transforming import rewriting
 
 Convention = Literal["plain", "typed"]
 _NAME: Final = re.compile(r"(?:[A-Za-z_][\w.-]*:)?[A-Za-z_][\w.-]*")
@@ -74,8 +74,9 @@ def build(config: JsonToXml, _site: Site) -> Built:
 
 
 def _rewrite(config: ToXml) -> rewriting.Rewrite:
-    from gateway.policy import xml_json_typed, xml_reading
-    from gateway.policy.xml_json_plain import Plain
+    from gateway.policy.content import xml_reading
+    from gateway.policy.transforming import xml_json_typed
+    from gateway.policy.transforming.xml_json_plain import Plain
     from gateway.schema.json_loads import loads
 
     plain = Plain(config.namespaces, root=config.root, item=config.item)
@@ -96,5 +97,5 @@ KIND = Kind(
     reply_stage=Stage.BODY,
     summary="Writes JSON bodies as XML",
     example={"request": {"root": "order"}},
-    libraries=("gateway.policy.xml_json_plain", "gateway.policy.xml_json_typed"),
+    libraries=("gateway.policy.transforming.xml_json_plain", "gateway.policy.transforming.xml_json_typed"),
 )

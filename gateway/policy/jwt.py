@@ -13,7 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from gateway.core.identity import Identity
 from gateway.core.kinds import Built, Kind, Site
 from gateway.policy.claims import one_or_more
-from gateway.policy.presented import token_reader
+from gateway.policy.credentials.presented import token_reader
 from gateway.policy.tokens.algorithms import ASYMMETRIC, SYMMETRIC, Algorithm
 from gateway.policy.tokens.settings import Duration, Tls, TokenSettings
 from gateway.relay.outside import Outside

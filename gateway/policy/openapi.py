@@ -16,8 +16,8 @@ from gateway.core.errors import Detail, MethodNotAllowed, NotFound, UnsupportedM
 from gateway.core.exchange import Exchange, Reply, Step
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.core.off_loop import LARGE, off_loop
-from gateway.policy import media
-from gateway.policy.inspection import Inspection, Settings
+from gateway.policy.content import media
+from gateway.policy.content.inspection import Inspection, Settings
 
 
 class OpenApi(Settings):
@@ -64,7 +64,8 @@ def build(config: OpenApi, site: Site) -> Built:
 
 
 def _operations(config: OpenApi, site: Site) -> Any:
-    from gateway.policy import json_schemas, openapi_operations
+    from gateway.policy.content import json_schemas
+    from gateway.policy.openapi_documents import operations as openapi_operations
 
     if config.document is not None:
         return openapi_operations.compiled(json_schemas.document(config.document, "the document"))
@@ -143,7 +144,7 @@ def check_document(config: OpenApi) -> None:
         return
     from openapi_spec_validator import OpenAPIV30SpecValidator, OpenAPIV31SpecValidator
 
-    from gateway.policy import json_schemas
+    from gateway.policy.content import json_schemas
 
     given = json_schemas.document(config.document, "the document")
     validator = OpenAPIV30SpecValidator if str(given.get("openapi")).startswith("3.0") else OpenAPIV31SpecValidator
@@ -164,6 +165,6 @@ KIND = Kind(
         "document": {"openapi": "3.1.0", "info": {"title": "Shop", "version": "1"}, "paths": {}},
         "undeclared_paths": "pass",
     },
-    libraries=("gateway.policy.openapi_operations",),
+    libraries=("gateway.policy.openapi_documents.operations",),
     check=check_document,
 )

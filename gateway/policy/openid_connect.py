@@ -18,7 +18,7 @@ from gateway.core.identity import Identity
 from gateway.core.kinds import Built, Kind, Site
 from gateway.core.secrets import KeyHasher, Secret
 from gateway.policy.claims import Several, one_or_more
-from gateway.policy.presented import Read, token_reader
+from gateway.policy.credentials.presented import Read, token_reader
 from gateway.policy.tokens.algorithms import ASYMMETRIC, SYMMETRIC, Algorithm
 from gateway.policy.tokens.asked import Ask, AskedTokens, Remembering
 from gateway.policy.tokens.client import Client, Prover

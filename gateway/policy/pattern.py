@@ -15,8 +15,8 @@ from gateway.core import headers
 from gateway.core.errors import Detail
 from gateway.core.exchange import Exchange, Head
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy.inspection import MOST, Inspection, Settings
-from gateway.policy.pattern_rules import Rule, found, judge, some
+from gateway.policy.content.inspection import MOST, Inspection, Settings
+from gateway.policy.content.pattern_rules import Rule, found, judge, some
 
 _PARAMETERS = 1000  # of one query
 

@@ -12,10 +12,10 @@ from typing import Annotated, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy.costs import MOST, Cost, CostFrom, cost_of, dearest, names_operation, told_by
-from gateway.policy.limiting import FIELDS, LOSS, Limiting, OnStoreLoss
-from gateway.policy.subjects import WHOSE, By, subject_of
-from gateway.policy.told import told
+from gateway.policy.limits.costs import MOST, Cost, CostFrom, cost_of, dearest, names_operation, told_by
+from gateway.policy.limits.limiting import FIELDS, LOSS, Limiting, OnStoreLoss
+from gateway.policy.limits.subjects import WHOSE, By, subject_of
+from gateway.policy.limits.told import told
 from gateway.store.counters import Rule
 
 _WINDOWS: Final[tuple[Literal["day", "week", "month"], ...]] = ("day", "week", "month")

@@ -15,10 +15,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gateway.core.durations import seconds
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy.costs import MOST, Cost, CostFrom, cost_of, dearest, names_operation, told_by
-from gateway.policy.limiting import FIELDS, LOSS, Limiting, OnStoreLoss
-from gateway.policy.subjects import WHOSE, By, subject_of
-from gateway.policy.told import told
+from gateway.policy.limits.costs import MOST, Cost, CostFrom, cost_of, dearest, names_operation, told_by
+from gateway.policy.limits.limiting import FIELDS, LOSS, Limiting, OnStoreLoss
+from gateway.policy.limits.subjects import WHOSE, By, subject_of
+from gateway.policy.limits.told import told
 from gateway.store.counters import Rule
 from gateway.store.limits import compile_rules
 

@@ -16,8 +16,8 @@ from pydantic import Field, model_validator
 
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.core.secrets import KeyHasher
-from gateway.policy import rewriting, value_paths
-from gateway.policy.content_type import Media
+from gateway.policy.content.content_type import Media
+from gateway.policy.transforming import rewriting, value_paths
 from gateway.schema.json_exact import dumps, text_of
 from gateway.schema.json_loads import loads
 
@@ -105,7 +105,8 @@ def _json(paths: tuple[str, ...], hide: Hide) -> Callable[[bytes], bytes]:
 
 
 def _xml(paths: tuple[str, ...], hide: Hide) -> Callable[[bytes, Media], bytes]:
-    from gateway.policy import element_paths, xml_reading
+    from gateway.policy.content import xml_reading
+    from gateway.policy.transforming import element_paths
 
     changers = [element_paths.changer(path, hide) for path in paths]
 
@@ -128,5 +129,5 @@ KIND = Kind(
     reply_stage=Stage.BODY,
     summary="Masks, removes or hashes parts of bodies",
     example={"response": {"paths": ["$..card"]}},
-    libraries=("gateway.policy.element_paths", "gateway.policy.xml_reading"),
+    libraries=("gateway.policy.transforming.element_paths", "gateway.policy.content.xml_reading"),
 )

@@ -14,10 +14,10 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from gateway.core.durations import seconds
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy.limiting import FIELDS, LOSS, Limiting, OnStoreLoss
+from gateway.policy.limits.limiting import FIELDS, LOSS, Limiting, OnStoreLoss
+from gateway.policy.limits.subjects import WHOSE, By, subject_of
+from gateway.policy.limits.told import told
 from gateway.policy.rate_limit import rate
-from gateway.policy.subjects import WHOSE, By, subject_of
-from gateway.policy.told import told
 from gateway.store.counters import Rule
 from gateway.store.limits import compile_rules
 

@@ -19,9 +19,10 @@ from gateway.core.errors import Problem
 from gateway.core.exchange import Exchange, Reply
 from gateway.core.headers import parse
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy import content_type, rewriting
-from gateway.policy.content_type import Media
+from gateway.policy.content import content_type
+from gateway.policy.content.content_type import Media
 from gateway.policy.json_to_xml import checked_media_type
+from gateway.policy.transforming import rewriting
 from gateway.schema.json_loads import loads
 
 Output = Literal["json", "xml", "html", "text"]
@@ -58,7 +59,7 @@ class Template(rewriting.Part):
 
     @model_validator(mode="after")
     def _compiles(self) -> Template:
-        from gateway.policy.template_sandbox import Compiled
+        from gateway.policy.transforming.template_sandbox import Compiled
 
         Compiled(self.template, self.output, self.names())
         return self
@@ -86,7 +87,7 @@ def build(config: Templates, _site: Site) -> Built:
 
 
 def _rewrite(config: Template, direction: str) -> rewriting.Rewrite:
-    from gateway.policy.template_sandbox import AT_ONCE, Budget, Compiled
+    from gateway.policy.transforming.template_sandbox import AT_ONCE, Budget, Compiled
 
     compiled = Compiled(config.template, config.output, config.names())
     check, media_type = _check(config.output), (config.content_type or "").encode() or _TYPES[config.output]
@@ -143,7 +144,7 @@ def _check_json(made: bytes) -> None:
 
 
 def _check_xml(made: bytes) -> None:
-    from gateway.policy import xml_reading
+    from gateway.policy.content import xml_reading
 
     try:
         xml_reading.parse(made)
@@ -218,5 +219,5 @@ KIND = Kind(
     reply_stage=Stage.BODY,
     summary="Makes bodies by a template",
     example={"request": {"template": '{"order": {{ request.body.id }}}'}},
-    libraries=("gateway.policy.template_sandbox", "gateway.policy.xml_reading"),
+    libraries=("gateway.policy.transforming.template_sandbox", "gateway.policy.content.xml_reading"),
 )

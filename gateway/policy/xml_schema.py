@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.core.errors import Detail
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy import media
-from gateway.policy.inspection import Inspection, Settings, known_statuses, required_body, statuses
+from gateway.policy.content import media
+from gateway.policy.content.inspection import Inspection, Settings, known_statuses, required_body, statuses
 
 
 class Part(BaseModel):
@@ -61,7 +61,7 @@ def build(config: XmlSchema, site: Site) -> Built:
 
 
 def _check(part: Part) -> Callable[[bytes], Sequence[Detail]]:
-    from gateway.policy import xml_schemas
+    from gateway.policy.content import xml_schemas
 
     return xml_schemas.compiled(part.schema_, part.files, part.part == "soap-body")
 
@@ -79,5 +79,5 @@ KIND = Kind(
             "schema": '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="order"/></xs:schema>'
         }
     },
-    libraries=("gateway.policy.xml_schemas",),
+    libraries=("gateway.policy.content.xml_schemas",),
 )

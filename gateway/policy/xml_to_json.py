@@ -11,9 +11,9 @@ from typing import Any
 from pydantic import Field, field_validator, model_validator
 
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy import rewriting
-from gateway.policy.content_type import Media
+from gateway.policy.content.content_type import Media
 from gateway.policy.json_to_xml import Convention, checked_media_type, checked_namespaces
+from gateway.policy.transforming import rewriting
 
 
 class ToJson(rewriting.Part):
@@ -49,8 +49,9 @@ def build(config: XmlToJson, _site: Site) -> Built:
 
 
 def _rewrite(config: ToJson) -> rewriting.Rewrite:
-    from gateway.policy import xml_json_typed, xml_reading
-    from gateway.policy.xml_json_plain import Plain
+    from gateway.policy.content import xml_reading
+    from gateway.policy.transforming import xml_json_typed
+    from gateway.policy.transforming.xml_json_plain import Plain
     from gateway.schema.json_exact import dumps
 
     plain = Plain(config.namespaces, arrays=frozenset(config.arrays))
@@ -76,5 +77,9 @@ KIND = Kind(
     reply_stage=Stage.BODY,
     summary="Writes XML bodies as JSON",
     example={"response": {"arrays": ["line"]}},
-    libraries=("gateway.policy.xml_json_plain", "gateway.policy.xml_json_typed", "gateway.policy.xml_reading"),
+    libraries=(
+        "gateway.policy.transforming.xml_json_plain",
+        "gateway.policy.transforming.xml_json_typed",
+        "gateway.policy.content.xml_reading",
+    ),
 )

@@ -14,9 +14,10 @@ from pydantic import Field, field_validator, model_validator
 from gateway.core.durations import seconds
 from gateway.core.exchange import Exchange, Reply
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy import placeholders, rewriting
-from gateway.policy.content_type import Media
+from gateway.policy import placeholders
+from gateway.policy.content.content_type import Media
 from gateway.policy.json_to_xml import checked_media_type
+from gateway.policy.transforming import rewriting
 
 _NAME: Final = re.compile(r"[A-Za-z_][\w.-]{0,99}")
 _EXAMPLE: Final = (
@@ -46,7 +47,7 @@ class Xslt(rewriting.Part):
 
     @model_validator(mode="after")
     def _compiles(self) -> Xslt:
-        from gateway.policy.xslt_sheet import Sheet
+        from gateway.policy.transforming.xslt_sheet import Sheet
 
         for name, value in self.parameters.items():
             if _NAME.fullmatch(name) is None:
@@ -72,8 +73,8 @@ def build(config: Stylesheets, _site: Site) -> Built:
 
 
 def _rewrite(config: Xslt) -> rewriting.Rewrite:
-    from gateway.policy import xml_reading
-    from gateway.policy.xslt_sheet import Sheet
+    from gateway.policy.content import xml_reading
+    from gateway.policy.transforming.xslt_sheet import Sheet
 
     sheet = Sheet(config.stylesheet)
     media_type = (config.content_type or "").encode() or sheet.media_type
@@ -98,5 +99,5 @@ KIND = Kind(
     reply_stage=Stage.BODY,
     summary="Transforms XML bodies by a stylesheet, with all access denied",
     example={"response": {"stylesheet": _EXAMPLE}},
-    libraries=("gateway.policy.xslt_sheet",),
+    libraries=("gateway.policy.transforming.xslt_sheet",),
 )

@@ -16,7 +16,8 @@ from pydantic import ValidationError
 
 from gateway.consumers import materials
 from gateway.core.chain import Chain
-from gateway.policy import basic, passwords
+from gateway.policy import basic
+from gateway.policy.credentials import passwords
 from tests.policy.policy_harness import Gateway, json_of
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)

@@ -12,12 +12,12 @@ from pydantic import BaseModel
 
 from gateway.core.exchange import Head
 from gateway.policy.cache import Cache
-from gateway.policy.cache_answers import asked, reply
-from gateway.policy.cache_control import directives, seconds
-from gateway.policy.cache_entry import Entry, Shape
-from gateway.policy.cache_rules import State, state, wants
+from gateway.policy.caching.answers import asked, reply
+from gateway.policy.caching.control import directives, seconds
+from gateway.policy.caching.entry import Entry, Shape
+from gateway.policy.caching.idempotency_record import Is, Record
+from gateway.policy.caching.rules import State, state, wants
 from gateway.policy.idempotency import Idempotency
-from gateway.policy.idempotency_record import Is, Record
 from gateway.policy.upstream import Upstream
 from tests.policy.cache_harness import how
 from tests.policy.policy_harness import Gateway

@@ -19,7 +19,7 @@ from gateway.core.certificate import ClientCertificate, client_certificate
 from gateway.core.errors import BadRequest
 from gateway.core.exchange import Peer
 from gateway.policy import client_certificate as kind
-from gateway.policy.certificate_fields import client_cert, forwarded_client_cert
+from gateway.policy.credentials.certificate_fields import client_cert, forwarded_client_cert
 from tests.policy.policy_harness import Gateway, json_of
 
 APP = ClientCertificate("CN=app,O=Example", "CN=ca", "01", "ab" * 32, (("URI", "spiffe://example/app"),))

@@ -8,7 +8,7 @@ from typing import Any
 import brotli
 import pytest
 
-from gateway.policy.accept_encoding import choose
+from gateway.policy.content.accept_encoding import choose
 from tests.policy.body_harness import relaying, response, step
 from tests.upstreams import always
 
@@ -93,7 +93,7 @@ async def test_lines_leave_as_they_come() -> None:
     """A stream of lines is flushed at each piece: the first can be read before the last was written."""
     import zlib
 
-    from gateway.policy.content_codings import CODINGS
+    from gateway.policy.content.content_codings import CODINGS
 
     piece = CODINGS["gzip"](False)
     assert zlib.decompressobj(31).decompress(piece(b'{"a":1}\n', False, True)) == b'{"a":1}\n'
@@ -101,7 +101,7 @@ async def test_lines_leave_as_they_come() -> None:
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "zstd"])
 def test_pieces_are_compressed_in_little_memory(coding: str) -> None:
-    from gateway.policy.content_codings import CODINGS
+    from gateway.policy.content.content_codings import CODINGS
 
     piece = CODINGS[coding](False)
     pieces = [piece(b"%d" % at * 5000, False, False) for at in range(200)]

@@ -12,7 +12,7 @@ from gateway.core.exchange import Exchange, Reply
 from gateway.core.identity import Identity
 from gateway.core.kinds import Built
 from gateway.policy import quota, rate_limit
-from gateway.policy.costs import names_operation
+from gateway.policy.limits.costs import names_operation
 from tests.policy.policy_harness import Gateway
 
 

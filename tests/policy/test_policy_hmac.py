@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from gateway.core.chain import Chain
 from gateway.core.errors import BadRequest
-from gateway.policy import content_digest, hmac_signed
-from gateway.policy.hmac_canonical import parameters
+from gateway.policy import hmac_signed
+from gateway.policy.credentials import content_digest
+from gateway.policy.credentials.hmac_canonical import parameters
 from tests.policy.policy_harness import Gateway, json_of
 
 SECRET = b"a secret of both sides"
@@ -218,7 +219,7 @@ async def test_a_webhook_is_signed_with_its_body(gateway: Gateway) -> None:
 
 def test_the_signature_of_the_standards_own_example_is_right() -> None:
     """Standard Webhooks 1.0.0: secret, id, timestamp and payload of its libraries' tests."""
-    from gateway.policy.hmac_canonical import proves, webhook_secret
+    from gateway.policy.credentials.hmac_canonical import proves, webhook_secret
 
     secret = webhook_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     content = b'msg_p5jXN8AQM9LWM0D4loKWxJek.1614265330.{"test": 2432232314}'

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from gateway.core.chain import Chain
 from gateway.core.exchange import Peer
-from gateway.policy import content_digest, http_signature
+from gateway.policy import http_signature
+from gateway.policy.credentials import content_digest
 from tests.policy.policy_harness import Gateway, json_of
 
 Fields = list[tuple[bytes, bytes]]

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.policy import element_paths, json_pointer, value_paths, xml_reading
+from gateway.policy.content import xml_reading
+from gateway.policy.transforming import element_paths, json_pointer, value_paths
 
 ORDER: Any = {"a": {"b": [{"c": 1, "d": 2}, {"c": 3}], "c": 4}, "c": {"c": 5}, "odd name": 6}
 

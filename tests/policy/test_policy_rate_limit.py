@@ -12,8 +12,8 @@ from gateway.core.errors import Forbidden
 from gateway.core.exchange import Exchange, Reply
 from gateway.core.kinds import Built
 from gateway.policy import api_key, rate_limit
+from gateway.policy.limits.subjects import network
 from gateway.policy.rate_limit import rate
-from gateway.policy.subjects import network
 from gateway.store.connect import connect_counters
 from gateway.store.counters import Costs, Deliver, Limit
 from tests.policy.policy_harness import Gateway, json_of

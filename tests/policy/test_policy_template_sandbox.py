@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from gateway.policy.rewriting import Later, TooMuch
-from gateway.policy.template_sandbox import Budget, Compiled, Output
+from gateway.policy.transforming.rewriting import Later, TooMuch
+from gateway.policy.transforming.template_sandbox import Budget, Compiled, Output
 
 NAMES = frozenset(("request", "identity"))
 REQUEST = {

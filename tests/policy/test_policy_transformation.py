@@ -14,7 +14,8 @@ from gateway.core.secrets import KeyHasher, Secret
 from gateway.frontend.rest.problems import render
 from gateway.live.chains import Ending, Frame, endpoint_chain
 from gateway.live.slots import Builder, Shared, build_slots, passes
-from gateway.policy import content_type, redact
+from gateway.policy import redact
+from gateway.policy.content import content_type
 from gateway.server.kinds import POLICY_KINDS
 from tests.policy.body_harness import Relaying, relaying, response, step
 from tests.upstreams import always

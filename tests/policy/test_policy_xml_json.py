@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from gateway.core.errors import InvalidInput
-from gateway.policy import xml_json_typed, xml_reading
-from gateway.policy.xml_json_plain import Plain
+from gateway.policy.content import xml_reading
+from gateway.policy.transforming import xml_json_typed
+from gateway.policy.transforming.xml_json_plain import Plain
 from gateway.schema.json_exact import dumps
 from gateway.schema.json_loads import loads
 

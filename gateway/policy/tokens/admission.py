@@ -13,8 +13,8 @@ from gateway.core.identity import Holds, Identity
 from gateway.core.kinds import Built, Site
 from gateway.policy.admit import admit
 from gateway.policy.claims import identifier, reader
+from gateway.policy.credentials.presented import Conceal, concealer
 from gateway.policy.fields import names
-from gateway.policy.presented import Conceal, concealer
 from gateway.policy.tokens.forwarding import forwarder
 from gateway.policy.tokens.memo import Verified
 from gateway.policy.tokens.refusals import Challenges, InvalidToken

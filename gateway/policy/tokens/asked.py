@@ -15,7 +15,7 @@ from gateway.core.exchange import Exchange, Switch
 from gateway.core.identity import Identity
 from gateway.core.kinds import Site
 from gateway.core.secrets import KeyHasher
-from gateway.policy.presented import Read
+from gateway.policy.credentials.presented import Read
 from gateway.policy.tokens.admission import Admission
 from gateway.policy.tokens.memo import MOST, Verified
 from gateway.policy.tokens.refusals import InvalidToken

@@ -22,7 +22,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from gateway.core.clock import Clock
 from gateway.core.errors import Forbidden, Unauthorized
 from gateway.core.exchange import Exchange, Reply
-from gateway.policy.presented import cookies
+from gateway.policy.credentials.presented import cookies
 from gateway.policy.tokens.browser import SAFE, crosses_sites
 from gateway.policy.tokens.introspecting import failed
 from gateway.policy.tokens.sealed_cookies import SealedCookie, TooLarge

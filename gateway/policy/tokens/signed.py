@@ -9,7 +9,7 @@ from gateway.core.clock import Clock
 from gateway.core.exchange import Exchange, Switch
 from gateway.core.kinds import Site
 from gateway.core.secrets import KeyHasher
-from gateway.policy.presented import Read
+from gateway.policy.credentials.presented import Read
 from gateway.policy.tokens.admission import Admission
 from gateway.policy.tokens.compact import Compact, Signed
 from gateway.policy.tokens.keys_of import KeySource

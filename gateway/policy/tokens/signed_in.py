@@ -11,7 +11,7 @@ from gateway.core.exchange import Exchange, Reply
 from gateway.core.identity import Identity
 from gateway.core.kinds import Site
 from gateway.core.secrets import KeyHasher
-from gateway.policy.presented import cookie_concealer
+from gateway.policy.credentials.presented import cookie_concealer
 from gateway.policy.tokens.admission import Admission
 from gateway.policy.tokens.browser import navigates
 from gateway.policy.tokens.login import Login

@@ -18,9 +18,9 @@ from gateway.core.errors import StoreUnavailable, TooManyRequests
 from gateway.core.exchange import After, Exchange, Reply, Step, StepResult, Wait
 from gateway.core.headers import line
 from gateway.core.kinds import Built
-from gateway.policy.costs import PerRequest
-from gateway.policy.subjects import Subject
-from gateway.policy.told import Told, restored
+from gateway.policy.limits.costs import PerRequest
+from gateway.policy.limits.subjects import Subject
+from gateway.policy.limits.told import Told, restored
 from gateway.store.counters import Costs, Counter, Counters, Limit, Verdict
 
 OnStoreLoss = Literal["open", "closed"]

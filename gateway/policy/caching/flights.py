@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from gateway.core.clock import Clock
 from gateway.core.exchange import Wait
-from gateway.policy.cache_entry import Entry, Shape
+from gateway.policy.caching.entry import Entry, Shape
 
 REMEMBERED: Final = 4096
 PASSING: Final = 10.0  # seconds for which requests for what could not be stored do not wait for each other

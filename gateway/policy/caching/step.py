@@ -20,12 +20,12 @@ from gateway.core.clock import Clock
 from gateway.core.errors import NotCached, StoreUnavailable
 from gateway.core.exchange import Edits, Exchange, Reply, StepResult, Wait
 from gateway.core.headers import Fields, finder, line, parse
-from gateway.policy import cache_answers as answers
-from gateway.policy.cache_answers import CONDITIONS, Asked, asked
-from gateway.policy.cache_entry import Entry, Shape, who_asks
-from gateway.policy.cache_flights import End, Flights, Landed
-from gateway.policy.cache_rules import NOTHING, Rules, State, Storable, merged, serves_failure, state, storable
-from gateway.policy.standing_wires import Copying, Instead, in_background
+from gateway.policy.caching import answers
+from gateway.policy.caching.answers import CONDITIONS, Asked, asked
+from gateway.policy.caching.entry import Entry, Shape, who_asks
+from gateway.policy.caching.flights import End, Flights, Landed
+from gateway.policy.caching.rules import NOTHING, Rules, State, Storable, merged, serves_failure, state, storable
+from gateway.policy.caching.standing_wires import Copying, Instead, in_background
 from gateway.snapshot.spec import CANARY
 from gateway.store.cached import named_tag, url_tag, version_tag
 from gateway.store.cells import Cells

@@ -19,8 +19,8 @@ from gateway.core.errors import BadGateway, InternalError, Problem, UnsupportedM
 from gateway.core.exchange import Exchange, Reply, Step, StepResult
 from gateway.core.kinds import Built
 from gateway.core.off_loop import off_loop
-from gateway.policy import content_type
-from gateway.policy.content_type import Media
+from gateway.policy.content import content_type
+from gateway.policy.content.content_type import Media
 
 Other = Literal["refuse", "skip"]
 Rewritten = tuple[bytes, bytes | None]  # the body, and its media type where it is another one

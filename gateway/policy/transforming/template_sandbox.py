@@ -22,7 +22,7 @@ from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from markupsafe import Markup, escape
 
-from gateway.policy.rewriting import Later, TooMuch
+from gateway.policy.transforming.rewriting import Later, TooMuch
 from gateway.schema.json_exact import dumps, text_of
 
 Output = Literal["json", "xml", "html", "text"]

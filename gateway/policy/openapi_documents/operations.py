@@ -14,12 +14,12 @@ import jsonschema_rs
 
 from gateway.core.errors import Detail
 from gateway.core.exchange import Head, Reply
-from gateway.policy import json_schemas, media
-from gateway.policy.inspection import MOST
-from gateway.policy.json_schemas import Validate
-from gateway.policy.openapi_document import Document, Located
-from gateway.policy.openapi_parameters import Given, Parameter, Types, cookies_of, parameter, query_of
-from gateway.policy.openapi_paths import Paths
+from gateway.policy.content import json_schemas, media
+from gateway.policy.content.inspection import MOST
+from gateway.policy.content.json_schemas import Validate
+from gateway.policy.openapi_documents.document import Document, Located
+from gateway.policy.openapi_documents.parameters import Given, Parameter, Types, cookies_of, parameter, query_of
+from gateway.policy.openapi_documents.paths import Paths
 
 _URI: Final = "urn:penstock:openapi"
 _PARAMETERS: Final = 1000  # of one query

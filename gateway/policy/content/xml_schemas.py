@@ -14,7 +14,7 @@ from lxml import etree
 
 from gateway.core.errors import Detail
 from gateway.core.off_loop import aside
-from gateway.policy.inspection import MOST
+from gateway.policy.content.inspection import MOST
 from gateway.schema.xml_scan import XmlLimits, scan
 
 _XS: Final = "http://www.w3.org/2001/XMLSchema"

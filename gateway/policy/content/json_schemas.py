@@ -13,7 +13,7 @@ import jsonschema_rs
 
 from gateway.core.errors import Detail, InvalidInput
 from gateway.manifest import yaml_reader
-from gateway.policy.inspection import MOST
+from gateway.policy.content.inspection import MOST
 from gateway.schema.json_codec import loads
 from gateway.schema.places import Path, render
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from gateway.core.errors import Detail, InvalidInput
-from gateway.policy.json_schemas import Validate
-from gateway.policy.openapi_document import Document, Located
+from gateway.policy.content.json_schemas import Validate
+from gateway.policy.openapi_documents.document import Document, Located
 from gateway.schema.json_codec import loads
 
 _INTEGER: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,308})")

@@ -9,7 +9,7 @@ from typing import Any, Final
 from gateway.core.exchange import Exchange
 from gateway.core.headers import finder, line
 from gateway.core.identity import Identity
-from gateway.policy.decision_answer import Decision
+from gateway.policy.decisions.answer import Decision
 
 Part = Callable[[Exchange], Any]
 HEADER: Final = "header:"

@@ -18,7 +18,7 @@ from gateway.core.errors import BadGateway, Detail, InvalidInput, Problem, Unsup
 from gateway.core.exchange import After, Exchange, Reply, Step
 from gateway.core.kinds import Site
 from gateway.core.off_loop import LARGE, off_loop
-from gateway.policy import media
+from gateway.policy.content import media
 from gateway.telemetry.reports import Reports
 
 log: Final = logging.getLogger("gateway")

@@ -9,9 +9,9 @@ from typing import Final
 
 from gateway.core.exchange import Head, Reply
 from gateway.core.headers import dropper, finder
-from gateway.policy.cache_control import moment
-from gateway.policy.cache_entry import Entry
-from gateway.policy.cache_rules import NOTHING, Wants, wants
+from gateway.policy.caching.control import moment
+from gateway.policy.caching.entry import Entry
+from gateway.policy.caching.rules import NOTHING, Wants, wants
 
 CONDITIONS: Final = frozenset(
     (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range")

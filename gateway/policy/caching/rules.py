@@ -10,8 +10,8 @@ from enum import Enum
 from typing import Final
 
 from gateway.core.headers import Fields, block, parse
-from gateway.policy.cache_control import Directives, directives, moment, seconds
-from gateway.policy.cache_entry import Entry, Shape
+from gateway.policy.caching.control import Directives, directives, moment, seconds
+from gateway.policy.caching.entry import Entry, Shape
 
 MOST_NAMES: Final = 16  # fields that one response varies by
 MOST_TAGS: Final = 64

@@ -17,8 +17,8 @@ from typing import Any, Final, cast
 from lxml import etree
 
 from gateway.core.errors import Problem
-from gateway.policy import xml_reading
-from gateway.policy.rewriting import TooMuch
+from gateway.policy.content import xml_reading
+from gateway.policy.transforming.rewriting import TooMuch
 
 Element = etree._Element
 

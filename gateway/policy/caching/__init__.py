@@ -1,0 +1,1 @@
+"""What `cache` and `idempotency` are made of."""

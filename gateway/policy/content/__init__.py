@@ -1,0 +1,1 @@
+"""What kinds that inspect or encode bodies share."""

@@ -1,0 +1,1 @@
+"""What kinds that authenticate share: where credentials stand, who holds them, how they are proved."""

@@ -1,0 +1,1 @@
+"""What `external-decision` is made of."""

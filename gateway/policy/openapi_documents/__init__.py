@@ -1,0 +1,1 @@
+"""What `openapi` is made of."""

@@ -1,0 +1,1 @@
+"""What kinds that change bodies share."""
