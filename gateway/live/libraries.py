@@ -38,6 +38,7 @@ def needed(spec: VersionSpec, plans: Plans, kinds: Kinds) -> Iterator[str]:
 
 
 async def load(spec: VersionSpec, plans: Plans, kinds: Kinds) -> None:
-    for name in needed(spec, plans, kinds):
+    """Kinds are modules, too: they are found in the thread."""
+    for name in await asyncio.to_thread(lambda: list(needed(spec, plans, kinds))):
         if name not in sys.modules:
             await asyncio.to_thread(importlib.import_module, name)
