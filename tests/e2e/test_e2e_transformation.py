@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,11 +16,12 @@ import pytest
 from gateway.manifest.transfer import MEDIA_TYPE, gather, pack
 from tests.e2e.gateway_client import Node
 
+NAME = f"changes-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"  # the node is shared, its upstream is not
 CHANGES = """
 kind: ApiComponent
-name: changes
+name: NAME
 version: v1
-base_path: /changes
+base_path: /NAME
 backends:
   shop: {http: {targets: ["URL"]}}
 operations:
@@ -91,7 +93,9 @@ def changes(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     folder: Path = tmp_path_factory.mktemp("changes")
     (folder / "made.j2").write_text(TEMPLATE)
     (folder / "made.xsl").write_text(SHEET)
-    (folder / "changes.yaml").write_text(CHANGES.replace("URL", f"http://127.0.0.1:{server.server_address[1]}"))
+    (folder / "changes.yaml").write_text(
+        CHANGES.replace("URL", f"http://127.0.0.1:{server.server_address[1]}").replace("NAME", NAME)
+    )
     content = pack(gather([folder / "changes.yaml"]))
     node.administer("POST", "/apply", content=content, headers={"Content-Type": MEDIA_TYPE})
     yield node
@@ -101,7 +105,7 @@ def changes(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
 
 def ask(node: Node, method: str, path: str, content: bytes | None = None, **fields: str) -> httpx2.Response:
     given = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in fields.items()}
-    return node.call(method, f"/changes{path}", content=content, headers=given)
+    return node.call(method, f"/{NAME}{path}", content=content, headers=given)
 
 
 def test_a_typed_call_is_decoded_from_the_changed_body_and_its_reply_redacted(changes: Node) -> None:
@@ -139,7 +143,7 @@ def test_the_backend_gets_another_path_and_query(changes: Node) -> None:
 def test_a_template_that_cannot_be_compiled_is_refused_with_its_place(changes: Node, tmp_path: Path) -> None:
     (tmp_path / "made.j2").write_text("{{ request.body.lines }\n{% if %}")
     (tmp_path / "made.xsl").write_text(SHEET)
-    (tmp_path / "changes.yaml").write_text(CHANGES.replace("URL", "http://127.0.0.1:9"))
+    (tmp_path / "changes.yaml").write_text(CHANGES.replace("URL", "http://127.0.0.1:9").replace("NAME", NAME))
     content = pack(gather([tmp_path / "changes.yaml"]))
     headers = {"Authorization": f"Bearer {changes.token}", "Content-Type": MEDIA_TYPE}
     answer = changes.client.post(f"{changes.admin}/admin/v1/apply?dry_run=true", content=content, headers=headers)

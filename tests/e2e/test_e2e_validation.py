@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,11 +17,12 @@ import pytest
 from gateway.manifest.transfer import MEDIA_TYPE, gather, pack
 from tests.e2e.gateway_client import Node
 
+NAME = f"checks-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"  # the node is shared, its upstream is not
 CHECKS = """
 kind: ApiComponent
-name: checks
+name: NAME
 version: v1
-base_path: /checks
+base_path: /NAME
 values: {}
 backends:
   shop: {http: {targets: ["URL"]}}
@@ -34,7 +36,7 @@ types: {Line: {type: object, properties: {sku: {type: string}}, required: [sku],
 policies:
   - {use: anonymous}
   - use: xml-schema
-    when: {path: /checks/soap}
+    when: {path: /NAME/soap}
     with: {request: {schema: {$file: add.xsd}, part: soap-body}}
 rest:
   POST /add:
@@ -97,7 +99,9 @@ def checks(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nod
     (folder / "shop").mkdir()
     (folder / "shop" / "openapi.yaml").write_text(OPENAPI)
     (folder / "add.xsd").write_text(XSD)
-    (folder / "checks.yaml").write_text(CHECKS.replace("URL", f"http://127.0.0.1:{server.server_address[1]}"))
+    (folder / "checks.yaml").write_text(
+        CHECKS.replace("URL", f"http://127.0.0.1:{server.server_address[1]}").replace("NAME", NAME)
+    )
     content = pack(gather([folder / "checks.yaml"]))
     node.administer("POST", "/apply", content=content, headers={"Content-Type": MEDIA_TYPE})
     yield node
@@ -108,7 +112,7 @@ def checks(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nod
 def post(node: Node, path: str, body: Any, **headers: str) -> httpx2.Response:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     given = {"Content-Type": "application/json"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    return node.call("POST", f"/checks{path}", content=content, headers=given)
+    return node.call("POST", f"/{NAME}{path}", content=content, headers=given)
 
 
 def places(answer: httpx2.Response) -> list[str]:
@@ -131,7 +135,7 @@ def test_a_relay_is_typed_by_an_included_document(checks: Node) -> None:
     assert post(checks, "/relay/7", {"sku": "a", "price": 1}).status_code == 200
     assert places(post(checks, "/relay/seven", {"sku": "a"})) == ["path.id"]
     assert places(post(checks, "/relay/7", {})) == ["$"]
-    assert checks.call("GET", "/checks/relay/7").status_code == 405
+    assert checks.call("GET", f"/{NAME}/relay/7").status_code == 405
     assert len(Echo.seen) == 1
     assert post(checks, "/relay/7", {"sku": "a"}).json()["code"] == "invalid_reply"
 
@@ -154,7 +158,7 @@ def test_a_soap_operation_is_refused_by_a_fault(checks: Node, sku: str, status: 
     body = f'<e:Envelope xmlns:e="{namespace}"><e:Body>{call}</e:Body></e:Envelope>'.encode()
     for coded in (False, True):
         headers = {"Content-Type": "text/xml"} | ({"Content-Encoding": "gzip"} if coded else {})
-        answer = checks.call("POST", "/checks/soap", content=gzip.compress(body) if coded else body, headers=headers)
+        answer = checks.call("POST", f"/{NAME}/soap", content=gzip.compress(body) if coded else body, headers=headers)
         assert (answer.status_code, b"invalid_input" in answer.content) == (status, status != 200), answer.content
 
 

@@ -61,7 +61,7 @@ async def test_in_report_mode_everything_goes_on_is_logged_and_counted(caplog: p
         async with relaying(step("json-limits", {"mode": "report"}), services=(reports,)) as relay:
             assert (await relay.request(body=b'{"a":1,"a":2}')).status == 200
             assert (await relay.request(body=b"x", media_type="text/plain")).status == 200
-    assert "the request is not valid for shop@v2 json-limits: $ a name stands twice" in caplog.text
+    assert "the request is not valid for shop@v2 json-limits: $: a name stands twice" in caplog.text
     page = render_prometheus([{"endpoints": [], "reports": reports.snapshot()}])
     line = b'penstock_reported_total{component="shop",version="v2",step="json-limits",part="request"} 2'
     assert line in page
@@ -73,7 +73,7 @@ async def test_a_reply_beyond_the_limits_is_502_and_only_the_log_tells_where(cap
         async with relaying(step("json-limits", config), answering=always(response(b'{"a": [1]}'))) as relay:
             answered = await relay.request("GET")
     assert (answered.status, answered.problem["code"], answered.places) == (502, "invalid_reply", [])
-    assert "$.a is nested deeper" in caplog.text
+    assert "$.a: is nested deeper" in caplog.text
 
 
 async def test_replies_of_other_statuses_and_the_gateways_own_problems_are_not_looked_at() -> None:

@@ -86,7 +86,7 @@ class Inspection:
         self._count(part)
 
     def _tell(self, exchange: Exchange, part: str, found: Sequence[Detail]) -> None:
-        told = "; ".join(f"{each.target} {each.message}" for each in found[:_TOLD])
+        told = "; ".join(f"{each.target}: {each.message}" for each in found[:_TOLD])
         more = f" (and {len(found) - _TOLD} more)" if len(found) > _TOLD else ""
         log.warning("request %s: the %s is not valid for %s: %s%s", exchange.id, part, self._name, told, more)
 
@@ -193,4 +193,4 @@ def statuses(given: Sequence[str]) -> Statuses:
 def refusal(found: Sequence[Detail], problem: type[Problem] = InvalidInput) -> Problem:
     """The problem of one or more findings: the first in its text, all with their places."""
     first, more = found[0], f" (and {len(found) - 1} more)" if len(found) > 1 else ""
-    return problem(f"{first.target} {first.message}{more}.", target=first.target, details=found)
+    return problem(f"{first.target}: {first.message}{more}.", target=first.target, details=found)
