@@ -63,6 +63,10 @@ SHEET = (
 )
 
 
+def document(upstream: str) -> str:
+    return CHANGES.replace("URL", upstream).replace("NAME", NAME)
+
+
 class Echo(BaseHTTPRequestHandler):
     """Answers what it was sent, or where it was sent to."""
 
@@ -93,9 +97,7 @@ def changes(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[No
     folder: Path = tmp_path_factory.mktemp("changes")
     (folder / "made.j2").write_text(TEMPLATE)
     (folder / "made.xsl").write_text(SHEET)
-    (folder / "changes.yaml").write_text(
-        CHANGES.replace("URL", f"http://127.0.0.1:{server.server_address[1]}").replace("NAME", NAME)
-    )
+    (folder / "changes.yaml").write_text(document(f"http://127.0.0.1:{server.server_address[1]}"))
     content = pack(gather([folder / "changes.yaml"]))
     node.administer("POST", "/apply", content=content, headers={"Content-Type": MEDIA_TYPE})
     yield node
@@ -143,7 +145,7 @@ def test_the_backend_gets_another_path_and_query(changes: Node) -> None:
 def test_a_template_that_cannot_be_compiled_is_refused_with_its_place(changes: Node, tmp_path: Path) -> None:
     (tmp_path / "made.j2").write_text("{{ request.body.lines }\n{% if %}")
     (tmp_path / "made.xsl").write_text(SHEET)
-    (tmp_path / "changes.yaml").write_text(CHANGES.replace("URL", "http://127.0.0.1:9").replace("NAME", NAME))
+    (tmp_path / "changes.yaml").write_text(document("http://127.0.0.1:9"))
     content = pack(gather([tmp_path / "changes.yaml"]))
     headers = {"Authorization": f"Bearer {changes.token}", "Content-Type": MEDIA_TYPE}
     answer = changes.client.post(f"{changes.admin}/admin/v1/apply?dry_run=true", content=content, headers=headers)

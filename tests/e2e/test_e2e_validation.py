@@ -71,6 +71,10 @@ XSD = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace=
 </xs:schema>"""
 
 
+def document(upstream: str) -> str:
+    return CHECKS.replace("URL", upstream).replace("NAME", NAME)
+
+
 class Echo(BaseHTTPRequestHandler):
     """Answers what it was sent."""
 
@@ -99,9 +103,7 @@ def checks(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nod
     (folder / "shop").mkdir()
     (folder / "shop" / "openapi.yaml").write_text(OPENAPI)
     (folder / "add.xsd").write_text(XSD)
-    (folder / "checks.yaml").write_text(
-        CHECKS.replace("URL", f"http://127.0.0.1:{server.server_address[1]}").replace("NAME", NAME)
-    )
+    (folder / "checks.yaml").write_text(document(f"http://127.0.0.1:{server.server_address[1]}"))
     content = pack(gather([folder / "checks.yaml"]))
     node.administer("POST", "/apply", content=content, headers={"Content-Type": MEDIA_TYPE})
     yield node
@@ -164,7 +166,7 @@ def test_a_soap_operation_is_refused_by_a_fault(checks: Node, sku: str, status: 
 
 def test_a_file_that_cannot_be_included_is_refused(node: Node) -> None:
     headers = {"Authorization": f"Bearer {node.token}", "Content-Type": "application/yaml"}
-    url, content = f"{node.admin}/admin/v1/apply?dry_run=true", CHECKS.replace("URL", "http://127.0.0.1:9")
+    url, content = f"{node.admin}/admin/v1/apply?dry_run=true", document("http://127.0.0.1:9")
     answer = node.client.post(url, content=content, headers=headers)
     assert answer.status_code == 422
     assert "came without a folder" in answer.text
