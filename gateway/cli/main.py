@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
-from gateway.cli import cached, consumers, credentials, documents, looking, output, serving, stored, versions
+from gateway.cli import cached, consumers, credentials, documents, importing, looking, output, serving, stored, versions
 from gateway.cli.client import Failed
 from gateway.core.errors import Problem
 from gateway.core.findings import DocumentsRefused
@@ -46,6 +46,7 @@ versions.add(app)
 for name, group in (*stored.groups(), *consumers.groups(), *credentials.groups()):
     app.add_typer(group, name=name)
 app.add_typer(cached.group, name="cache")
+app.add_typer(importing.group, name="import")
 
 
 def main() -> None:

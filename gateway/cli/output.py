@@ -136,3 +136,13 @@ def differences(items: Sequence[Mapping[str, Any]]) -> None:
             out.print(_text(f"  - {orjson.dumps(item['before']).decode()}", style="red"))
         if "after" in item:
             out.print(_text(f"  + {orjson.dumps(item['after']).decode()}", style="green"))
+
+
+def raw(text: str) -> None:
+    """A document as it is, for a file or a pipe."""
+    sys.stdout.write(text)
+
+
+def told(text: str) -> None:
+    """Beside what a command prints: on standard error."""
+    err.print(_text(text))
