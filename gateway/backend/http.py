@@ -19,7 +19,7 @@ from gateway.core.errors import BadGateway, GatewayTimeout
 from gateway.core.findings import DocumentsRefused
 from gateway.core.kinds import BackendKind, Services
 from gateway.manifest.check_http import check_http
-from gateway.manifest.documents import HttpOperation
+from gateway.manifest.documents import HttpOperation, SoapCall
 from gateway.manifest.http_backend import HttpBackend
 from gateway.relay.certificates import context
 from gateway.relay.network import Network
@@ -59,6 +59,7 @@ class HttpCall(HttpOperation):
     """An operation's own part. A snapshot names the backend beside it, so it may be left out here."""
 
     backend: str = ""
+    soap: SoapCall | None = None
 
 
 def http_kind(opener: Opener | Callable[..., Upstream]) -> BackendKind:
@@ -84,6 +85,10 @@ def http_kind(opener: Opener | Callable[..., Upstream]) -> BackendKind:
 
 def bind(config: HttpOperation, upstream: Any, operation: Operation, types: Types, _services: Services) -> Backend:
     """The backend of one operation. DocumentsRefused holds everything that keeps it from working."""
+    if isinstance(config, HttpCall) and config.soap is not None:
+        from gateway.backend.soap import bind_soap  # lxml: for those alone that call SOAP
+
+        return bind_soap(config.soap, config.request.partition(" ")[2], upstream, operation, types)
     findings = check(config, operation, types)
     if findings:
         raise DocumentsRefused(findings)

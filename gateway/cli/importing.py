@@ -37,7 +37,9 @@ def openapi(
     name: Name = "",
     version: Version = "",
     out: Out = None,
-    typed: Annotated[bool, typer.Option("--typed", help="Refuse the document if an operation cannot be typed.")] = False,
+    typed: Annotated[
+        bool, typer.Option("--typed", help="Refuse the document if an operation cannot be typed.")
+    ] = False,
     relay: Annotated[bool, typer.Option("--relay", help="Relay every operation; type none.")] = False,
     allow: Allow = None,
     timeout: Timeout = 20.0,
@@ -58,6 +60,76 @@ def openapi(
         lambda: import_openapi(Sources(source, allow or (), timeout), name, version, mode),
         (name, version), out, force, as_json, f"import openapi {_shown(source)}", strict=typed,
     )  # fmt: skip
+
+
+@group.command()
+def wsdl(
+    source: Source,
+    name: Name = "",
+    version: Version = "",
+    out: Out = None,
+    allow: Allow = None,
+    timeout: Timeout = 20.0,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """WSDL 1.1: typed calls of the SOAP service, to be called as REST, and a relay of each port.
+
+    Example: penstock import wsdl stock.wsdl --name stock --out stock.yaml
+    """
+    from gateway.manifest.imports.source import Sources
+    from gateway.manifest.imports.wsdl import import_wsdl
+
+    _run(
+        lambda: import_wsdl(Sources(source, allow or (), timeout), name, version),
+        (name, version), out, force, as_json, f"import wsdl {_shown(source)}",
+    )  # fmt: skip
+
+
+@group.command()
+def csdl(
+    source: Source,
+    name: Name = "",
+    version: Version = "",
+    out: Out = None,
+    service: Annotated[str, typer.Option("--service", help="The service's root URL, where SOURCE is a file.")] = "",
+    timeout: Timeout = 20.0,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """OData 4 $metadata, XML or JSON: typed reads, functions and actions, and a relay of the whole service.
+
+    Example: penstock import csdl metadata.xml --service https://erp.example/odata --out erp.yaml
+    """
+    from gateway.manifest.imports.csdl import import_csdl
+    from gateway.manifest.imports.source import Sources
+
+    _run(
+        lambda: import_csdl(Sources(source, (), timeout), name, version, service),
+        (name, version), out, force, as_json, f"import csdl {_shown(source)}",
+    )  # fmt: skip
+
+
+@group.command()
+def database(
+    source: Annotated[str, typer.Argument(help="sqlite:///shop.db or postgresql://user:password@host/shop")],
+    name: Name = "",
+    version: Version = "",
+    out: Out = None,
+    tables: Annotated[str, typer.Option("--tables", help="Only these, divided by commas. Default: all.")] = "",
+    schema: Annotated[str, typer.Option("--schema", help="PostgreSQL: the tables' schema.")] = "",
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Tables and views as OData entity sets, read only, with navigation along foreign keys.
+
+    Example: penstock import database sqlite:///shop.db --tables orders,order_lines --out ledger.yaml
+    """
+    from gateway.manifest.imports.database import DatabaseImport
+
+    wanted = [each.strip() for each in tables.split(",") if each.strip()]
+    made = DatabaseImport(source, name, version, wanted, schema or None)
+    _run(made.make, (name, version), out, force, as_json, f"import database {made.draft.origin}", secrets=made.secrets)
 
 
 def _shown(source: str) -> str:
@@ -132,11 +204,12 @@ def _checked(draft: Draft, command: str, strict: bool, secrets: dict[str, str]) 
         try:
             _check(text, secrets)
         except DocumentsRefused as refused:
+            last = refused
             if strict or not repair(draft, refused):
                 raise
         else:
             return text
-    raise typer.Exit(1)
+    raise last
 
 
 def _check(text: str, secrets: dict[str, str]) -> None:

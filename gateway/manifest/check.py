@@ -19,6 +19,7 @@ from gateway.manifest.plain_words import near
 from gateway.manifest.site import Keys, Version
 
 _SEGMENT: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*|\{[A-Za-z_][A-Za-z0-9_]*\}")
+_PARTS: Final = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2}|\{[A-Za-z_][A-Za-z0-9_]*\})*")
 _TEMPLATE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _VARIABLE: Final = re.compile(r"\{[^}]*\}|\*\*")
 _BODILESS: Final = ("GET", "HEAD")
@@ -115,9 +116,22 @@ class _Checking:
     def operations(self) -> None:
         for name, each in self.manifest.operations.items():
             keys = ("operations", name)
-            self.one_of(keys, f"the operation {name}", {"python": each.python, "http": each.http, "fixed": each.fixed})
+            kinds = {"python": each.python, "http": each.http, "soap": each.soap, "fixed": each.fixed}
+            self.one_of(keys, f"the operation {name}", kinds)
+            if each.soap is not None:
+                self.soap_call((*keys, "soap"), each)
             if each.http is not None:
                 self.http(keys, each)
+
+    def soap_call(self, keys: Keys, operation: Operation) -> None:
+        given = operation.soap
+        assert given is not None
+        self.known(given.backend, self.relays, (*keys, "backend"), "http backend")
+        for element, code in given.errors.items():
+            self.known(code, operation.errors or {}, (*keys, "errors", element), "declared error")
+        if given.response is None and operation.output is not None:
+            message = "an output needs the element of the answer."
+            self.refuse((*keys, "response"), "soap-call", message, "Name it, or write output: null.")
 
     def http(self, keys: Keys, operation: Operation) -> None:
         given = operation.http
@@ -162,9 +176,11 @@ class _Checking:
         for index, segment in enumerate(segments):
             if segment == "**" and wild and index == len(segments) - 1:
                 continue
-            if "**" in segment or not _SEGMENT.fullmatch(segment):
-                last = "; ** may be the last one" if wild else ""
-                hint = f"A segment is plain text or one {{parameter}}{last}; anything else is percent-encoded."
+            if "**" in segment or not (_SEGMENT if wild else _PARTS).fullmatch(segment):
+                kind = (
+                    "plain text or one {parameter}; ** may be the last one" if wild else "plain text and {parameters}"
+                )
+                hint = f"A segment is {kind}; anything else is percent-encoded."
                 self.refuse(keys, "template", f"the segment {segment!r} of {path} is malformed.", hint)
                 sound = False
         if wild and sound:

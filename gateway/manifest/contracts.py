@@ -83,9 +83,9 @@ def _contract(
 ) -> ContractPart | None:
     if operation.python is not None:
         return _process(version, operation, processes, keys)
-    if operation.http is None and operation.fixed is None:
+    if operation.http is None and operation.soap is None and operation.fixed is None:
         return None  # `check` tells that an operation needs exactly one kind
-    if operation.http is not None and operation.input is None:
+    if (operation.http is not None or operation.soap is not None) and operation.input is None:
         hint = "Write its parameters: input: {country: string}; input: {} for none."
         version.refuse(keys, "contract", f"the operation {keys[-1]} has no input.", hint)
     if operation.output is None and "output" not in operation.model_fields_set:
@@ -102,6 +102,8 @@ def _contract(
 
 
 def _effect(operation: Operation) -> str:
+    if operation.soap is not None:
+        return "writing"
     if operation.http is None:
         return "safe"
     return _EFFECTS.get(operation.http.request.partition(" ")[0], "writing")

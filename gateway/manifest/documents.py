@@ -152,11 +152,32 @@ class HttpOperation(Document):
     errors: dict[int, Identifier] = Field(default_factory=dict, description="status: declared error")
 
 
+class SoapCall(Document):
+    """How a SOAP service is called: the element of its request, of its answer, and of its faults' details."""
+
+    version: Literal["1.1", "1.2"] = "1.1"
+    action: str = Field("", pattern=r"^[!#-\[\]-~]*$", description="SOAPAction, or the action of SOAP 1.2")
+    namespace: str = Field(description="of the request's and the answer's element")
+    element: Identifier = Field(description="the request's element: the parameters stand in it, in their order")
+    response: Identifier | None = Field(None, description="the answer's element; none: one way")
+    result: Identifier | None = Field(None, description="the one element that is the output; none: all are")
+    qualified: bool = Field(True, description="whether what is inside of the elements has their namespace, too")
+    errors: dict[Identifier, Identifier] = Field(default_factory=dict, description="detail's element: declared error")
+
+
+class SoapOperation(SoapCall):
+    """A typed call of a SOAP service behind an HTTP backend."""
+
+    backend: Identifier
+    path: str = Field(pattern=r"^/[!-\"$-~]*$", description="where the service listens; a query may follow")
+
+
 class Operation(Document):
     """Named and typed. A process brings its own contract; the others write `input` and `output`."""
 
     python: str | None = Field(None, description="name of a process that a runtime registered")
     http: HttpOperation | None = None
+    soap: SoapOperation | None = None
     fixed: Any = Field(None, description="the answer itself: for stubs and tests")
     effect: Literal["safe", "idempotent", "writing"] | None = None
     input: dict[Identifier, SchemaLike] | None = None

@@ -37,10 +37,12 @@ async def reflect(url: str, table: str, schema: str | None = None, columns: Coll
     except ValueError as error:
         raise _refused("database_url", f"{error}.") from None
     try:
-        _check_file(engine.url)
+        check_file(engine.url)
         async with asyncio.timeout(TIMEOUT):
             async with engine.connect() as connection:
-                return await connection.run_sync(lambda sync: _read(sa.inspect(sync), table, schema, columns, dialect))
+                return await connection.run_sync(
+                    lambda sync: read_table(sa.inspect(sync), table, schema, columns, dialect)
+                )
     except TimeoutError:
         raise _refused("database_unreachable", f"The database did not answer within {TIMEOUT:g} seconds.") from None
     except (SQLAlchemyError, OSError) as error:
@@ -49,7 +51,7 @@ async def reflect(url: str, table: str, schema: str | None = None, columns: Coll
         await engine.dispose()
 
 
-def _check_file(url: sa.URL) -> None:
+def check_file(url: sa.URL) -> None:
     """SQLite would make an empty database of a path that is misspelled."""
     path = url.database or ""
     is_file = url.drivername.startswith("sqlite") and path not in ("", ":memory:") and not path.startswith("file:")
@@ -67,7 +69,7 @@ def _reason(error: Exception) -> str:
     return f"The database cannot be read ({type(origin).__name__})."
 
 
-def _read(
+def read_table(
     inspector: Inspector, table: str, schema: str | None, columns: Collection[str] | None, dialect: Dialect
 ) -> Table:
     try:

@@ -39,7 +39,7 @@ BASES: Final[dict[ScalarKind, str]] = {
     "uuid": "xs:string",
     "bytes": "xs:base64Binary",
 }
-_PATTERNS: Final[dict[ScalarKind, str]] = {
+PATTERNS: Final[dict[ScalarKind, str]] = {
     "datetime": r".*(Z|[+\-][0-9]{2}:[0-9]{2})",  # an offset
     "date": r"[0-9]{4}-[0-9]{2}-[0-9]{2}",  # none
     "time": r"[0-9:.]+",
@@ -55,8 +55,8 @@ _SAME_IN_XSD: Final = re.compile(
 def simple_type(scalar: Scalar) -> XsdType:
     """The XSD type of a scalar; without facets it is the built-in itself."""
     facets: dict[str, str] = {}
-    if scalar.kind in _PATTERNS:
-        facets["pattern"] = _PATTERNS[scalar.kind]
+    if scalar.kind in PATTERNS:
+        facets["pattern"] = PATTERNS[scalar.kind]
     facets |= _bounds(scalar) | _lengths(scalar)
     if scalar.kind == "decimal":
         facets |= _digits(scalar)

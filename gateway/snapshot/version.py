@@ -370,6 +370,10 @@ def _target(declared: Operation) -> tuple[str, str, dict[str, Any]]:
     if declared.http is not None:
         config = declared.http.model_dump(mode="json", exclude_defaults=True)
         return "http", config.pop("backend"), config
+    if declared.soap is not None:
+        config = declared.soap.model_dump(mode="json", exclude_defaults=True)
+        backend, path = config.pop("backend"), config.pop("path")
+        return "http", backend, {"request": f"POST {path}", "soap": config}
     return "fixed", "", {"value": declared.fixed}
 
 

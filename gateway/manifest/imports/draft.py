@@ -84,7 +84,7 @@ class Draft:
         waiting: list[Any] = [self.operations]
         seen: set[str] = set()
         while waiting:
-            for name in _named(waiting.pop(), self.types):
+            for name in named_types(waiting.pop(), self.types):
                 if name not in seen:
                     seen.add(name)
                     waiting.append(self.types[name])
@@ -126,14 +126,14 @@ def _called(target: Any) -> Any:
     return target.get("call") if isinstance(target, dict) else target
 
 
-def _named(value: Any, types: Collection[str]) -> list[str]:
+def named_types(value: Any, types: Collection[str]) -> list[str]:
     """The names of types in short forms and references anywhere inside."""
     if isinstance(value, str):
         text = value.removeprefix("#/types/")
         return [word for word in _WORDS.findall(text) if word in types]
     if isinstance(value, dict):
-        return [name for part in value.values() for name in _named(part, types)]
-    return [name for part in value for name in _named(part, types)] if isinstance(value, list) else []
+        return [name for part in value.values() for name in named_types(part, types)]
+    return [name for part in value for name in named_types(part, types)] if isinstance(value, list) else []
 
 
 def refused(place: str, message: str, hint: str = "", code: str = "import") -> DocumentsRefused:

@@ -161,7 +161,9 @@ class _Reading:
             return {"type": "string"}
         schema = self.schema(value["schema"], site.at("schema"))
         if isinstance(value.get("description"), str) and value["description"].strip():
-            schema = {**schema, "description": value["description"].strip()[:_MAX_TEXT]} if "$ref" not in schema else schema
+            schema = (
+                {**schema, "description": value["description"].strip()[:_MAX_TEXT]} if "$ref" not in schema else schema
+            )
         inner = _bare(schema)
         item = _bare(inner.get("items", {})) if inner.get("type") == "array" else inner
         item = self.named(item)
@@ -283,8 +285,11 @@ def _phrase(status: int) -> str:
 
 def _is_json(media: str) -> bool:
     name = media.partition(";")[0].strip().lower()
-    return name == "application/json" or (name.startswith("application/") and name.endswith("+json")
-                                          and name not in ("application/merge-patch+json", "application/json-patch+json"))
+    return name == "application/json" or (
+        name.startswith("application/")
+        and name.endswith("+json")
+        and name not in ("application/merge-patch+json", "application/json-patch+json")
+    )
 
 
 def _bare(schema: Schema) -> Schema:
@@ -306,8 +311,13 @@ def _optional(schema: Schema) -> Schema:
     if isinstance(schema.get("type"), str) and schema["type"] not in ("array", "object"):
         return {**schema, "type": [schema["type"], "null"]}
     description = {"description": schema["description"]} if "description" in schema else {}
-    return {"anyOf": [{key: part for key, part in schema.items() if key != "description"}, {"type": "null"}], **description}
+    return {
+        "anyOf": [{key: part for key, part in schema.items() if key != "description"}, {"type": "null"}],
+        **description,
+    }
 
 
 def _loose(schema: Any) -> bool:
-    return isinstance(schema, dict) and any(word in schema for word in ("oneOf", "anyOf", "allOf", "additionalProperties"))
+    return isinstance(schema, dict) and any(
+        word in schema for word in ("oneOf", "anyOf", "allOf", "additionalProperties")
+    )

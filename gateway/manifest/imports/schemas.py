@@ -264,7 +264,7 @@ class Schemas:
         if kind == "object":
             return self.record(schema, site)
         if kind == "array":
-            limits = {key: schema[key] for key in ("minItems", "maxItems") if key in schema}
+            limits: Schema = {key: schema[key] for key in ("minItems", "maxItems") if key in schema}
             return {"type": "array", "items": self.read(schema.get("items", True), site.at("items")), **limits}
         if kind in FORMATS:
             return self.scalar(kind, schema, site)
@@ -297,9 +297,7 @@ class Schemas:
             return self.any(site, "a map of names that are not known" if more else "an object of unnamed properties")
         if more is True or isinstance(more, dict):
             return self.any(site, "an object that explicitly takes further properties")
-        read = {
-            key: self.read(part, site.at("properties", key)) for key, part in properties.items()
-        }
+        read = {key: self.read(part, site.at("properties", key)) for key, part in properties.items()}
         given = schema.get("required")
         required = [key for key in given if key in read] if isinstance(given, list) else []
         one_way = [key for key in required if _one_way(properties[key])]
@@ -328,7 +326,7 @@ class Schemas:
     def settled(self, schema: Schema, site: Site) -> Schema:
         """The same for a schema that stands alone."""
         holder = {"it": schema}
-        names = [name for name in self.draft.types]
+        names = list(self.draft.types)
         for _ in range(_ROUNDS):
             try:
                 json_schema.read(holder["it"], names, "it", "/it")
@@ -395,7 +393,7 @@ def _nullable(schema: Schema) -> Schema:
     kind = schema.get("type")
     if isinstance(kind, str) and kind not in ("array", "object"):
         return {**schema, "type": [kind, "null"]}
-    texts = {key: schema[key] for key in ("description", "readOnly") if key in schema}
+    texts: Schema = {key: schema[key] for key in ("description", "readOnly") if key in schema}
     if "anyOf" in schema:
         return schema
     return {"anyOf": [{key: part for key, part in schema.items() if key not in texts}, {"type": "null"}], **texts}
@@ -419,6 +417,16 @@ _TYPE_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 def shortened(schema: Any) -> Any:
     """The short form where there is one (DESIGN §7), inside of schemas as well."""
+    made = _shortened(schema)
+    return _list(made) if isinstance(made, str) else made
+
+
+def _list(text: str) -> Any:
+    """`[Line]` as the list that YAML has for it."""
+    return [_list(text[1:-1])] if text.startswith("[") and text.endswith("]") else text
+
+
+def _shortened(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     if set(schema) <= {"readOnly"}:
@@ -438,13 +446,13 @@ def shortened(schema: Any) -> Any:
 
 def _short(schema: Schema) -> str | None:
     if set(schema) == {"anyOf"} and len(schema["anyOf"]) == 2 and schema["anyOf"][1] == {"type": "null"}:
-        inner = shortened(schema["anyOf"][0])
+        inner = _shortened(schema["anyOf"][0])
         return f"{inner}?" if isinstance(inner, str) and not inner.endswith("?") and inner != "any" else None
     if set(schema) == {"$ref"}:
         name = schema["$ref"].removeprefix("#/types/")
         return name if _TYPE_NAME.fullmatch(name) and name not in _RESERVED else None
     if set(schema) == {"type", "items"} and schema["type"] == "array":
-        inner = shortened(schema["items"])
+        inner = _shortened(schema["items"])
         return f"[{inner}]" if isinstance(inner, str) else None
     return _short_scalar(schema)
 

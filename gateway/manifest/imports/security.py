@@ -22,7 +22,9 @@ def policies(schemes: Any, required: Any, draft: Draft) -> None:
             _one(str(name), scheme, draft)
     draft.protect()
     if named:
-        draft.comment("policies", text="The service may want credentials of its own: send them by an operation's headers.")
+        draft.comment(
+            "policies", text="The service may want credentials of its own: send them by an operation's headers."
+        )
         draft.note("security", "what the service asks of the gateway itself is not configured; see the comments")
     elif not required:
         draft.note("security", "the document names no security: the gateway's own keys are asked for")

@@ -209,7 +209,7 @@ def _check_bomb(text: str, where: str) -> None:
     sizes: dict[str, int] = {}
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.AliasEvent):
-            total += sizes.get(event.anchor, MAX_NODES)
+            total += sizes.get(str(event.anchor), MAX_NODES)
         elif isinstance(event, yaml.CollectionStartEvent):
             open_.append((event.anchor, total))
             depth = max(depth, len(open_))

@@ -35,7 +35,7 @@ class _Conversion:
     def document(self) -> Value:
         given = self.given
         shared = _map(given.get("parameters"))
-        return _moved(
+        moved: Value = _moved(
             {
                 "openapi": "3.0.3",
                 "info": _map(given.get("info")),
@@ -55,6 +55,7 @@ class _Conversion:
                 "security": given.get("security") or [],
             }
         )
+        return moved
 
     def servers(self) -> list[Value]:
         host, base = self.given.get("host"), str(self.given.get("basePath") or "")
@@ -105,7 +106,7 @@ class _Conversion:
     def parameter(self, parameter: Value) -> Value:
         if "$ref" in parameter or parameter.get("in") in ("body", "formData"):
             return parameter
-        made = {key: parameter[key] for key in ("name", "in", "description", "required") if key in parameter}
+        made: Value = {key: parameter[key] for key in ("name", "in", "description", "required") if key in parameter}
         made["schema"] = {key: part for key, part in parameter.items() if key not in _PARAMETER_KEYS}
         if parameter.get("type") == "array":
             how = parameter.get("collectionFormat", "csv")
@@ -126,7 +127,9 @@ class _Conversion:
 
 def _form_media(form: list[Value], consumes: list[Any]) -> str:
     has_file = any(each.get("type") == "file" for each in form)
-    return "multipart/form-data" if has_file or "multipart/form-data" in consumes else "application/x-www-form-urlencoded"
+    return (
+        "multipart/form-data" if has_file or "multipart/form-data" in consumes else "application/x-www-form-urlencoded"
+    )
 
 
 def _scheme(scheme: Value) -> Value:
