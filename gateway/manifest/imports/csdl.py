@@ -56,6 +56,7 @@ class _Import:
     service: str
     names: dict[str, str] = field(default_factory=dict)
     prefix: str = ""
+    waiting: list[tuple[str, str, Named]] = field(default_factory=list)
 
     def draft_of(self) -> Draft:
         draft, model = self.draft, self.model
@@ -139,7 +140,12 @@ class _Import:
             name = identifier(full.rpartition(".")[2], self.draft.types)
             self.names[full] = name
             self.draft.types[name] = {}
-            self.draft.types[name] = self.read(full, found)
+            self.waiting.append((name, full, found))
+            if len(self.waiting) == 1:  # otherwise they are being read further up
+                while self.waiting:
+                    own, whole, each = self.waiting[0]
+                    self.draft.types[own] = self.read(whole, each)
+                    self.waiting.pop(0)
         return self.names[full]
 
     def read(self, full: str, found: Named) -> Schema:

@@ -206,7 +206,7 @@ class _Import:
         at = f"{method.upper()} {path}"
         made = typed(self.schemas, given, item.get("parameters"), site, method, route, path, to)
         wanted = given.get("operationId")
-        name = identifier(str(wanted) if wanted else f"{method}_{path}")
+        name = identifier(str(wanted) if wanted else f"{method}{path}")
         free = identifier(name, draft.operations)
         if free != name and wanted:
             draft.note(at, f"the operationId {wanted} is there twice: this one is {free}")

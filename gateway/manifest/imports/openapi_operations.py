@@ -222,6 +222,8 @@ class _Reading:
         if len(made) > 1:
             self.schemas.draft.note(self.at, f"of the answers {', '.join(good)} clients get {status_}")
         if len(with_body) < len(made):
+            if not schema:
+                raise Untypable("it answers any JSON, or nothing")
             schema = _optional(schema or {})
         return shortened(schema), status_
 

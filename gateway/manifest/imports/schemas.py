@@ -57,6 +57,8 @@ class Schemas:
         self.names: dict[Site, str] = {}
         self.sites: dict[str, Site] = {}
         self.merging: list[Site] = []
+        self.waiting: list[tuple[str, Any, Site]] = []
+        self.draining = False
 
     def place(self, site: Site) -> str:
         return f"{'' if site.where == self.sources.root else label(site.where)}#{site.pointer}"
@@ -147,8 +149,23 @@ class Schemas:
             name = identifier(last, self.draft.types, lambda name: name in _RESERVED)
             self.names[site], self.sites[name] = name, site
             self.draft.types[name] = {}  # its place in the order, and a name for what is inside
-            self.draft.types[name] = self.read(schema, site)
+            self.waiting.append((name, schema, site))
+            self.drain()
         return self.names[site]
+
+    def drain(self) -> None:
+        """Reads the types that were named, one after the other: a chain of them is as long as it likes."""
+        if self.draining:
+            return
+        self.draining = True
+        try:
+            while self.waiting:
+                name, schema, site = self.waiting.pop()
+                merging, self.merging = self.merging, []
+                self.draft.types[name] = self.read(schema, site)
+                self.merging = merging
+        finally:
+            self.draining = False
 
     def read_merged(self, schema: Schema, site: Site) -> Schema:
         """allOf as one schema."""
@@ -339,7 +356,8 @@ class Schemas:
 
     def yield_to(self, holder: dict[str, Any], path: str, message: str, site: Site | None = None) -> None:
         keys = [part.replace("~1", "/").replace("~0", "~") for part in path.split("/")[1:]]
-        place = self.place(site) if site else self.place(self.sites.get(keys[0] if keys else "", Site("", path)))
+        start = site or self.sites.get(keys[0] if keys else "") or Site(self.sources.root, "")
+        place = self.place(start.at(*keys[1:]))
         if keys and keys[-1] in _DROPPED_FIRST and _drop(holder, keys):
             self.draft.note(place, f"{keys[-1]} is not checked here: {message.rstrip('.')}")
             return

@@ -59,7 +59,7 @@ class Sources:
         """Where a reference within `base` leads. DocumentsRefused when that is not allowed."""
         if is_url(reference) or is_url(base):
             found = urllib.parse.urljoin(base, reference) if is_url(base) else reference
-            folder = self.root.rpartition("/")[0] + "/" if self.is_url else None
+            folder = self.root.partition("?")[0].rpartition("/")[0] + "/" if self.is_url else None
             if any(_below(found, prefix) for prefix in (*self.allow, *([folder] if folder else []))):
                 return found
             hint = f"Allow it: --allow {found.rpartition('/')[0]}/"
@@ -98,6 +98,7 @@ class Sources:
                 found: bytes = answer.read(MAX_BYTES + 1)
         except urllib.error.HTTPError as error:
             hint = "Name the URL that it redirects to." if 300 <= error.code < 400 else ""
+            error.close()
             raise refused(label(url), f"the server answered {error.code}.", hint, "import-source") from None
         except (OSError, HTTPException, ValueError) as error:
             reason = type(getattr(error, "reason", error)).__name__
@@ -183,7 +184,7 @@ for _tag, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
     ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", list("-+.0123456789")),
+    ("float", r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+", list("-+.0123456789")),
     ("merge", r"<<", ["<"]),
 ):
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), _first)

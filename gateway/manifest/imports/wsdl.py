@@ -295,6 +295,8 @@ class _Import:
             if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,127}", part.name):
                 raise Untypable(f"the element {part.name} is no plain name")
             optional = part.nillable or not part.required
+            if part.nillable and part.required:
+                self.draft.note(place, f"{part.name} may be nil: where it is null, its element is left out")
             given[part.name] = shortened(_optional(part.schema) if optional else part.schema)
         qualified = self.one_form(space, asked, told, [given, output, errors])
         action = "" if soap is None else soap.get("soapAction", "")

@@ -61,7 +61,7 @@ _BOUNDS: Final = {
     "minExclusive": "exclusiveMinimum", "maxExclusive": "exclusiveMaximum",
 }  # fmt: skip
 _RESERVED: Final = frozenset((*KINDS, "any"))
-_MAX_DEPTH: Final = 60
+_MAX_DEPTH: Final = 90
 
 
 class Untypable(Exception):
