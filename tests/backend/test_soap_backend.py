@@ -139,7 +139,8 @@ async def test_a_declared_fault_is_that_error_with_its_detail() -> None:
 
 
 async def test_a_declared_fault_of_soap_1_2() -> None:
-    fault = f'<s:Fault><s:Code/><s:Reason><s:Text>No Z</s:Text></s:Reason><s:Detail><UnknownSymbol xmlns="{NS}"/></s:Detail></s:Fault>'
+    detail = f'<s:Detail><UnknownSymbol xmlns="{NS}"/></s:Detail>'
+    fault = f"<s:Fault><s:Code/><s:Reason><s:Text>No Z</s:Text></s:Reason>{detail}</s:Fault>"
     backend, _ = service(envelope(fault, "1.2"), 400, version="1.2")
     with pytest.raises(Problem) as raised:
         await call(backend)

@@ -55,10 +55,11 @@ class Services(BaseHTTPRequestHandler):
 
     def soap(self, body: bytes) -> None:
         symbol = etree.fromstring(body).findtext(f".//{{{NS}}}symbol")
-        inside = f'<GetQuoteResponse xmlns="{NS}"><quote><symbol>{symbol}</symbol><price>12.5</price></quote></GetQuoteResponse>'
+        quote = f"<quote><symbol>{symbol}</symbol><price>12.5</price></quote>"
+        inside = f'<GetQuoteResponse xmlns="{NS}">{quote}</GetQuoteResponse>'
         if symbol == "NONE":
-            detail = f'<UnknownSymbol xmlns="{NS}"><symbol>NONE</symbol></UnknownSymbol>'
-            inside = f"<s:Fault><faultcode>s:Client</faultcode><faultstring>No.</faultstring><detail>{detail}</detail></s:Fault>"
+            detail = f'<detail><UnknownSymbol xmlns="{NS}"><symbol>NONE</symbol></UnknownSymbol></detail>'
+            inside = f"<s:Fault><faultcode>s:Client</faultcode><faultstring>No.</faultstring>{detail}</s:Fault>"
         content = f'<s:Envelope xmlns:s="{SOAP}"><s:Body>{inside}</s:Body></s:Envelope>'.encode()
         self.send(500 if symbol == "NONE" else 200, content, "text/xml")
 
@@ -120,7 +121,8 @@ def test_an_imported_wsdl_serves_as_rest_and_as_soap(node: Node, services: str, 
     lost = node.call("POST", "/stock/v1/GetQuote", key, json={"symbol": "NONE"})
     assert (lost.status_code, lost.json()["code"], lost.json()["symbol"]) == (422, "UnknownSymbol", "NONE")
     assert node.call("POST", "/stock/v1/GetQuote", key, json={"symbol": "much too long"}).status_code == 400
-    envelope = f'<s:Envelope xmlns:s="{SOAP}"><s:Body><GetQuote xmlns="{NS}"><symbol>A</symbol></GetQuote></s:Body></s:Envelope>'
+    asked = f'<GetQuote xmlns="{NS}"><symbol>A</symbol></GetQuote>'
+    envelope = f'<s:Envelope xmlns:s="{SOAP}"><s:Body>{asked}</s:Body></s:Envelope>'
     relayed = node.call("POST", "/stock/v1/Stock11", key, content=envelope, headers={"Content-Type": "text/xml"})
     assert etree.fromstring(relayed.content).findtext(f".//{{{NS}}}price") == "12.5"
 
@@ -128,7 +130,7 @@ def test_an_imported_wsdl_serves_as_rest_and_as_soap(node: Node, services: str, 
 def test_an_imported_metadata_document_serves(node: Node, services: str, tmp_path: Path) -> None:
     key = published(node, "csdl", GOLDEN / "fleet.csdl.in.xml", services, "https://odata.example", tmp_path)
     drivers = [{"country": "fr", "number": 7}]
-    root = next(each for each in ("/fleet/v1",))
+    root = "/fleet/v1"
     assert node.call("GET", f"{root}/Drivers?$filter=number eq 7&$top=5", key).json() == drivers
     assert node.call("GET", f"{root}/Drivers/fr/7", key).json() == drivers[0]
     assert Services.asked[-1][0] == "GET /Drivers(country='fr',number=7)"
@@ -153,11 +155,8 @@ def test_the_shops_own_openapi_document_comes_back(node: Node, key: str, tmp_pat
     made = imported("openapi", file)
     described = json.loads(file.read_text())
     assert {"get_order", "find_orders", "create_order", "find_tax"} <= set(made["operations"])
-    assert (
-        made["operations"]["find_tax"]["input"].keys() == {"country", "amt"}
-        or "amount" in made["operations"]["find_tax"]["input"]
-    )
-    assert {route for route in made["rest"]} == {
+    assert made["operations"]["find_tax"]["input"].keys() == {"country", "amount"}
+    assert set(made["rest"]) == {
         f"{method.upper()} {path}" for path, item in described["paths"].items() for method in item
     }
     order = described["components"]["schemas"]["Order"]

@@ -67,7 +67,7 @@ def run(make: Callable[[Sources], Draft], content: str) -> None:
 @pytest.mark.parametrize(
     "name", ["pets.openapi.in.yaml", "styles.openapi.in.yaml", "swagger.openapi.in.json", "notes.csdl.in.json"]
 )
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(data=st.data())
 def test_json_that_is_broken_somewhere(name: str, data: st.DataObject) -> None:
     value = parse((GOLDEN / name).read_bytes(), name)
@@ -77,12 +77,12 @@ def test_json_that_is_broken_somewhere(name: str, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("name", ["stock.wsdl.in.xml", "rpc.wsdl.in.xml", "fleet.csdl.in.xml"])
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 @given(data=st.data())
 def test_xml_that_is_broken_somewhere(name: str, data: st.DataObject) -> None:
     text = (GOLDEN / name).read_text()
     for _ in range(data.draw(st.integers(1, 3))):
-        found = [match for match in re.finditer(r'(?<= )(?!xmlns)[A-Za-z]+="([^"]*)"', text)]
+        found = list(re.finditer(r'(?<= )(?!xmlns)[A-Za-z]+="([^"]*)"', text))
         one = data.draw(st.sampled_from(found))
         junk = data.draw(st.sampled_from([None, *XML_JUNK]))
         text = (

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
@@ -18,9 +19,15 @@ from gateway.manifest.imports.source import Sources, parse, parse_xml
 OPENAPI = """openapi: 3.0.0
 info: {title: Shop, version: '1'}
 paths:
-  /things: {get: {operationId: things, responses: {'200': {description: ok, content: {application/json: {schema: {$ref: 'REF'}}}}}}}
+  /things:
+    get:
+      operationId: things
+      responses: {'200': {description: ok, content: {application/json: {schema: {$ref: 'REF'}}}}}
 """
-TYPES = "Thing: {type: object, properties: {part: {$ref: '#/Part'}}}\nPart: {type: object, properties: {id: {type: integer}}}\n"
+TYPES = """
+Thing: {type: object, properties: {part: {$ref: '#/Part'}}}
+Part: {type: object, properties: {id: {type: integer}}}
+"""
 
 
 class Files(BaseHTTPRequestHandler):
@@ -171,18 +178,18 @@ def test_what_is_no_openapi_document_is_refused(tmp_path: Path, text: str, words
 
 
 def test_hundreds_of_paths_are_all_there(tmp_path: Path) -> None:
-    paths = "".join(
-        f"  /p{n}/{{id}}: {{get: {{operationId: op{n}, parameters: [{{name: id, in: path, required: true, schema: "
-        f"{{type: integer}}}}], responses: {{'200': {{description: ok, content: {{application/json: {{schema: "
-        f"{{$ref: '#/components/schemas/T{n}'}}}}}}}}}}}}}}\n"
+    """A chain of types as long as that is read, too."""
+    parameter = {"name": "id", "in": "path", "required": True, "schema": {"type": "integer"}}
+    types: dict[str, Any] = {
+        f"T{n}": {"type": "object", "properties": {"next": {"$ref": f"#/components/schemas/T{n + 1}"}}}
         for n in range(400)
-    )
-    types = "".join(
-        f"    T{n}: {{type: object, properties: {{id: {{type: integer}}, next: {{$ref: '#/components/schemas/T{n + 1}'}}}}}}\n"
+    }
+    answers = [
+        {"200": {"content": {"application/json": {"schema": {"$ref": f"#/components/schemas/T{n}"}}}}}
         for n in range(400)
-    )
-    (tmp_path / "big.yaml").write_text(
-        f"openapi: 3.0.0\ninfo: {{title: Big, version: '1'}}\npaths:\n{paths}components:\n  schemas:\n{types}    T400: {{type: string}}\n"
-    )
-    draft = import_openapi(Sources(str(tmp_path / "big.yaml")))
-    assert (draft.typed, draft.relayed) == (400, 0)
+    ]
+    paths = {f"/p{n}/{{id}}": {"get": {"parameters": [parameter], "responses": answers[n]}} for n in range(400)}
+    document = {"openapi": "3.1.0", "paths": paths, "components": {"schemas": {**types, "T400": {"type": "string"}}}}
+    (tmp_path / "big.json").write_text(json.dumps(document))
+    draft = import_openapi(Sources(str(tmp_path / "big.json")))
+    assert (draft.typed, draft.relayed, len(draft.types)) == (400, 0, 401)

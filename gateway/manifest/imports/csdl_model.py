@@ -205,7 +205,8 @@ def read_json(given: dict[str, Any], draft: Draft) -> Model:
             draft.origin, f"it says {str(found)[:20]!r}: CSDL JSON 4.0 and 4.01 are read.", "", "import-version"
         )
     model = Model()
-    for uri in given.get("$Reference") or ():
+    references = given.get("$Reference")
+    for uri in references if isinstance(references, dict) else ():
         draft.note(f"reference {uri}", "not followed: annotations and types of it are not read")
     spaces = {name: each for name, each in given.items() if not name.startswith("$") and isinstance(each, dict)}
     for name, space in spaces.items():
@@ -241,15 +242,16 @@ class _Json:
                 self.container(each, name)
 
     def structured(self, given: dict[str, Any], full: str) -> Named:
-        keys = [each for each in given.get("$Key", ()) if isinstance(each, str)]
-        parts = list(_members(given))
+        listed = given["$Key"] if isinstance(given.get("$Key"), list) else []
+        keys = [each for each in listed if isinstance(each, str)]
+        parts = list(_maps(given))
         return Named(
             base=self.model.full(str(given.get("$BaseType", ""))),
             open=given.get("$OpenType") is True,
             properties=[
                 self.property(name, each, full) for name, each in parts if each.get("$Kind") != "NavigationProperty"
             ],
-            keys=keys if len(keys) == len(given.get("$Key", ())) else [],
+            keys=keys if len(keys) == len(listed) else [],
             links=[name for name, each in parts if each.get("$Kind") == "NavigationProperty"],
         )
 
@@ -266,7 +268,7 @@ class _Json:
         if given.get("$IsBound") is True:
             self.model.bound.append((str(given.get("$Kind", "")).lower(), full))
             return
-        listed = [each for each in given.get("$Parameter", ()) if isinstance(each, dict)]
+        listed = [each for each in _list(given.get("$Parameter")) if isinstance(each, dict)]
         returns = given.get("$ReturnType")
         found = Overload(
             [self.property(str(each.get("$Name", "")), each, full) for each in listed],
@@ -276,7 +278,7 @@ class _Json:
 
     def container(self, given: dict[str, Any], name: str) -> None:
         self.model.container = self.model.container or name
-        for own, each in _members(given):
+        for own, each in _maps(given):
             if "$Function" in each:
                 self.model.imports[own] = ("function", self.model.full(str(each["$Function"])))
             elif "$Action" in each:
@@ -285,6 +287,14 @@ class _Json:
                 self.model.sets[own] = self.model.full(str(each.get("$Type", "")))
             elif "$Type" in each:
                 self.model.singletons[own] = self.model.full(str(each["$Type"]))
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _maps(given: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    return ((name, each) for name, each in _members(given) if isinstance(each, dict))
 
 
 def _members(given: dict[str, Any]) -> Iterator[tuple[str, Any]]:

@@ -104,11 +104,15 @@ class _Import:
             url = url.replace(f"{{{name}}}", default)
             self.draft.note(place, f"the server's variable {name} is {default!r}")
         base = self.sources.root if self.sources.is_url else PLACEHOLDER
-        found = urljoin(base, url)
+        try:
+            found = urljoin(base, url)
+            parts = urlsplit(found)
+            sound = bool(parts.hostname) and (parts.port or 1) > 0
+        except ValueError:
+            found, parts, sound = url, urlsplit(""), False
         if base == PLACEHOLDER and found.startswith(PLACEHOLDER):
             self.draft.note(place, f"no server is named: set the value of the backend's URL ({PLACEHOLDER} now)")
-        parts = urlsplit(found)
-        fits = all(_SEGMENT.fullmatch(each) for each in parts.path.split("/"))
+        fits = sound and all(_SEGMENT.fullmatch(each) for each in parts.path.split("/"))
         if parts.scheme not in ("http", "https") or not parts.hostname or not fits:
             self.draft.note(place, f"the server {url!r} is no HTTP URL; {PLACEHOLDER} stands for it")
             return PLACEHOLDER

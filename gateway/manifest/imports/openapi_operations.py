@@ -124,7 +124,7 @@ class _Reading:
 
     def in_query(self, call: _Call, name: str, value: Value, site: Site) -> None:
         schema = self.text_schema(value, site, name)
-        style, explode = value.get("style", "form"), value.get("explode", True)
+        style, explode = str(value.get("style", "form")), value.get("explode", True)
         is_list = _bare(schema).get("type") == "array"
         if is_list and (style != "form" or explode is False):
             raise Untypable(f"the list {name} has the style {style}{'' if explode else ', not exploded'}")
@@ -186,16 +186,16 @@ class _Reading:
         given, site = self.schemas.follow(self.given.get("requestBody"), self.site.at("requestBody"))
         if given is None:
             return
-        content = given.get("content") if isinstance(given, dict) else None
-        media = next((each for each in content or () if _is_json(each)), None)
+        content = _content(given)
+        media = next((each for each in content if _is_json(each)), None)
         if media is None:
-            raise Untypable(f"its body is {', '.join(map(str, content or ())) or 'not described'}")
+            raise Untypable(f"its body is {', '.join(content) or 'not described'}")
         if method == "get":
             raise Untypable("a GET with a body")
-        others = [each for each in content or () if each != media]
+        others = [each for each in content if each != media]
         if others:
             self.schemas.draft.note(self.at, f"only {media} is taken, not {', '.join(others)}")
-        schema = self.schema((content or {})[media].get("schema", {}), site.at("content", media, "schema"))
+        schema = self.schema(content[media].get("schema", {}), site.at("content", media, "schema"))
         call.body = identifier("body", call.input)
         call.input[call.body] = shortened(_required(schema) if given.get("required") else _optional(schema))
 
@@ -239,16 +239,16 @@ class _Reading:
     def answer(self, value: Value, site: Site) -> Schema | None:
         """The type of a successful answer; None: it has no body."""
         for word in ("headers", "links"):
-            if value.get(word):
+            if isinstance(value.get(word), dict) and value[word]:
                 names = ", ".join(map(str, value[word]))
                 self.schemas.draft.note(self.at, f"{word} of answers are not carried over: {names}")
-        content = value.get("content")
-        if not isinstance(content, dict) or not content:
+        content = _content(value)
+        if not content:
             return None
         media = next((each for each in content if _is_json(each) or each.startswith("*/*")), None)
         if media is None:
             raise Untypable(f"it answers {', '.join(content)}")
-        schema = (content[media] or {}).get("schema", {})
+        schema = content[media].get("schema", {})
         return self.schema(schema, site.at("content", media, "schema"))
 
     def errors(self) -> tuple[dict[str, Any], dict[str, str]]:
@@ -270,12 +270,19 @@ class _Reading:
         return errors, statuses
 
     def detail(self, value: Value, site: Site) -> Value:
-        content = value.get("content")
-        media = next((each for each in content if _is_json(each)), None) if isinstance(content, dict) else None
-        if not isinstance(content, dict) or media is None or not isinstance((content[media] or {}).get("schema"), dict):
+        content = _content(value)
+        media = next((each for each in content if _is_json(each)), None)
+        if media is None or not isinstance(content[media].get("schema"), dict):
             return {}
         schema = self.schema(content[media]["schema"], site.at("content", media, "schema"))
         return {"detail": shortened(schema)} if "properties" in self.named(schema) else {}
+
+
+def _content(value: Any) -> dict[str, Value]:
+    """Media types with what is said of each."""
+    found = value.get("content") if isinstance(value, dict) else None
+    listed = found.items() if isinstance(found, dict) else ()
+    return {str(media): each if isinstance(each, dict) else {} for media, each in listed}
 
 
 def _phrase(status: int) -> str:

@@ -99,6 +99,12 @@ class Schemas:
 
     def read(self, schema: Any, site: Site) -> Schema:
         """In our dialect, with references to names."""
+        made = self.translated(schema, site)
+        if "readOnly" in made and set(made) <= {"readOnly", "description"}:  # any JSON, which is of no one's making
+            del made["readOnly"]
+        return made
+
+    def translated(self, schema: Any, site: Site) -> Schema:
         if schema is True or schema == {}:
             return {}
         if not isinstance(schema, dict):
@@ -219,9 +225,10 @@ class Schemas:
             return False
         for key, value in part.items():
             if key == "properties" and isinstance(value, dict):
-                into["properties"] = {**into.get("properties", {}), **value}
+                own = into.get("properties")
+                into["properties"] = {**(own if isinstance(own, dict) else {}), **value}
             elif key == "required" and isinstance(value, list):
-                into["required"] = list(dict.fromkeys([*into.get("required", []), *value]))
+                into["required"] = [*_items(into.get("required")), *value]
             elif key in _SILENT or key not in into:
                 into.setdefault(key, value)
             elif key == "additionalProperties":
@@ -263,7 +270,7 @@ class Schemas:
 
     def typed(self, schema: Schema, site: Site) -> Schema:
         listed = schema.get("type")
-        kinds = [listed] if isinstance(listed, str) else [each for each in listed or () if isinstance(each, str)]
+        kinds = [listed] if isinstance(listed, str) else [each for each in _items(listed) if isinstance(each, str)]
         nullable = schema.get("nullable") is True or "null" in kinds
         kinds = [kind for kind in kinds if kind != "null"]
         if not kinds:
@@ -289,7 +296,7 @@ class Schemas:
 
     def scalar(self, kind: str, schema: Schema, site: Site) -> Schema:
         made: Schema = {"type": kind}
-        format_ = schema.get("format")
+        format_ = schema.get("format") if isinstance(schema.get("format"), str) else None
         if format_ == "byte" or schema.get("contentEncoding") == "base64":
             made["format"] = "byte"
         elif format_ in FORMATS[kind] and format_ not in (None, "time"):
@@ -316,7 +323,7 @@ class Schemas:
             return self.any(site, "an object that explicitly takes further properties")
         read = {key: self.read(part, site.at("properties", key)) for key, part in properties.items()}
         given = schema.get("required")
-        required = [key for key in given if key in read] if isinstance(given, list) else []
+        required = list(dict.fromkeys(key for key in _items(given) if isinstance(key, str) and key in read))
         one_way = [key for key in required if _one_way(properties[key])]
         if one_way:
             self.note(site, f"may be left out, as only one direction has them: {', '.join(one_way)}")
@@ -403,6 +410,10 @@ def _one_way(schema: Any) -> bool:
     return isinstance(schema, dict) and (schema.get("readOnly") is True or schema.get("writeOnly") is True)
 
 
+def _items(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _only_null(schema: Any) -> bool:
     return isinstance(schema, dict) and schema.get("enum") == [None]
 
@@ -449,6 +460,8 @@ def _shortened(schema: Any) -> Any:
         return schema
     if set(schema) <= {"readOnly"}:
         return "any"
+    if schema.get("readOnly") and not set(schema) - {"readOnly", "$ref"}:
+        schema = {key: part for key, part in schema.items() if key != "readOnly"}
     text = _short(schema)
     if text is not None:
         return text

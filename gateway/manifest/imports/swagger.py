@@ -79,14 +79,14 @@ class _Conversion:
         named: dict[tuple[Any, Any], Value] = {}
         for each in [*shared, *_list(operation.get("parameters"))]:
             raw = self.resolved(_map(each))
-            named[raw.get("name"), raw.get("in")] = raw
+            named[str(raw.get("name")), str(raw.get("in"))] = raw
         given = list(named.values())
         made = {key: part for key, part in operation.items() if key not in ("consumes", "produces", "parameters")}
         made["parameters"] = [self.parameter(each) for each in given if each.get("in") not in ("body", "formData")]
         body = [each for each in given if each.get("in") == "body"]
         form = [each for each in given if each.get("in") == "formData"]
         if body:
-            content = {media: {"schema": body[0].get("schema", {})} for media in consumes}
+            content = {str(media): {"schema": body[0].get("schema", {})} for media in consumes}
             made["requestBody"] = {"required": body[0].get("required", False), "content": content}
         elif form:
             made["requestBody"] = {"required": True, "content": {_form_media(form, consumes): {"schema": {}}}}
@@ -109,7 +109,7 @@ class _Conversion:
         made: Value = {key: parameter[key] for key in ("name", "in", "description", "required") if key in parameter}
         made["schema"] = {key: part for key, part in parameter.items() if key not in _PARAMETER_KEYS}
         if parameter.get("type") == "array":
-            how = parameter.get("collectionFormat", "csv")
+            how = str(parameter.get("collectionFormat", "csv"))
             made["style"] = "form" if how == "multi" else _STYLES.get(how, how)
             made["explode"] = how == "multi"
             if parameter.get("in") != "query":

@@ -106,7 +106,7 @@ class _Import:
             for operation in port.binding.iterfind(f"{WSDL}operation"):
                 self.operation(port, operation)
         if self.encoded and not draft.operations:
-            hint = "rpc/encoded has no schema that says what is on the wire (WS-I Basic Profile, R2706). Ask for a literal one."
+            hint = "No schema says what is on the wire (WS-I Basic Profile, R2706). Ask for a literal one."
             raise refused(
                 self.sources.origin, 'all of its operations are encoded (use="encoded").', hint, "import-encoded"
             )
@@ -136,8 +136,12 @@ class _Import:
                 yield _Port(name, SOAP[version], f"{{{version}}}", location, binding, there)
 
     def place(self, port: _Port) -> None:
-        draft, parts = self.draft, urlsplit(port.address.strip())
-        sound = parts.scheme in ("http", "https") and parts.hostname and re.fullmatch(r"[!-~]*", port.address)
+        draft = self.draft
+        try:
+            parts = urlsplit(port.address.strip())
+            sound = parts.scheme in ("http", "https") and parts.hostname and re.fullmatch(r"[!-~]*", port.address)
+        except ValueError:
+            sound, parts = False, urlsplit("")
         if not sound:
             draft.note(port.name, f"its address {port.address!r} is no http(s) URL: {PLACEHOLDER} stands for it")
             parts = urlsplit(PLACEHOLDER)

@@ -253,7 +253,9 @@ class XmlSchemas:
         nillable = source.get("nillable") in ("true", "1")
         if high != "1":
             items = _nullable(schema) if nillable else schema
-            schema = {"type": "array", "items": items} | ({} if high == "unbounded" else {"maxItems": int(high)})
+            schema = {"type": "array", "items": items} | (
+                {} if high == "unbounded" else ({"maxItems": int(high)} if high.isdigit() else {})
+            )
             if low.isdigit() and int(low) > 0 and not optional:
                 schema["minItems"] = int(low)
             return Part(own, schema, space, low != "0" and not optional, False)
