@@ -33,12 +33,16 @@ class Shape:
         names = text[1:]
         return cls(text[:1] == b"1", tuple(names.split(b",")) if names else ())
 
-    def field(self, head: Head, who: bytes) -> bytes:
-        """The name of the response that this request may get."""
+    def field(self, head: Head, who: bytes, added: bytes) -> bytes:
+        """The name of the response that this request may get. `added` are lines that steps add for the backend: what
+        it varies by may be a field that only they know, such as a caller's name."""
         digest = blake2b(b"" if self.shared else who, digest_size=SIZE)
         for name in self.names:
             value = b", ".join(finder(name)(head.block))
             digest.update(b"\n%b:%d:%b" % (name, len(value), value))
+            if added and (ours := finder(name)(added)):
+                value = b", ".join(ours)
+                digest.update(b"\n+%b:%d:%b" % (name, len(value), value))
         return digest.digest()
 
 

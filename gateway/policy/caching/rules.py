@@ -20,7 +20,8 @@ HEURISTIC_MOST: Final = 86_400.0
 _TOKEN: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _NEVER: Final = frozenset(
     b"connection keep-alive proxy-connection proxy-authenticate proxy-authorization proxy-authentication-info te"
-    b" trailer transfer-encoding upgrade content-length age x-request-id server".split()
+    b" trailer transfer-encoding upgrade content-length age x-request-id server"
+    b" ratelimit ratelimit-policy".split()  # of the one who asked, by limits behind the cache
 )
 # what a 304 must not change of what is stored (section 3.2), as the body stays
 _OF_BODY: Final = frozenset((b"content-encoding", b"content-type", b"content-range"))

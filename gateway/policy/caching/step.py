@@ -64,6 +64,7 @@ class Lookup:
     """What the step knows of one exchange, until its reply is there."""
 
     __slots__ = (
+        "added",
         "asked",
         "began",
         "conditional",
@@ -79,9 +80,10 @@ class Lookup:
         "why",
     )
 
-    def __init__(self, key: str, who: bytes, request: Asked, began: float) -> None:
+    def __init__(self, key: str, who: bytes, request: Asked, began: float, added: bytes) -> None:
         self.key = key
         self.who = who
+        self.added = added  # lines that steps before this one add for the backend
         self.asked = request
         self.began = began  # monotonic
         self.shape = Shape(False)
@@ -153,7 +155,7 @@ class Cache:
             return None
         key = self._key(exchange, more)
         who = who_asks(exchange, self._settings.by_application, request.claims)
-        lookup = Lookup(key, who, request, self._clock.monotonic())
+        lookup = Lookup(key, who, request, self._clock.monotonic(), _added(exchange))
         self._take_shape(exchange, lookup, self._flights.shape(key) or self._first)
         exchange.note(self, lookup)
         return self._read(exchange, lookup)
@@ -174,7 +176,7 @@ class Cache:
 
     def _take_shape(self, exchange: Exchange, lookup: Lookup, shape: Shape) -> None:
         lookup.shape = shape
-        lookup.field = shape.field(exchange.head, lookup.who)
+        lookup.field = shape.field(exchange.head, lookup.who, lookup.added)
 
     def _read(self, exchange: Exchange, lookup: Lookup) -> Wait:
         wait = Wait(exchange, self._found)
@@ -298,7 +300,7 @@ class Cache:
             return None
         entry, field = landed
         shape = self._flights.shape(lookup.key)
-        if shape is None or shape.field(exchange.head, lookup.who) != field:
+        if shape is None or shape.field(exchange.head, lookup.who, lookup.added) != field:
             return None
         return self._hit(entry, lookup.asked, self._clock.time(), b"fwd=%b; collapsed" % lookup.why)
 
@@ -319,7 +321,7 @@ class Cache:
         if self._flights.running(key):
             return
         again = in_background(exchange, _copied(exchange.edited))
-        fresh = Lookup(lookup.key, lookup.who, answers.PLAIN, self._clock.monotonic())
+        fresh = Lookup(lookup.key, lookup.who, answers.PLAIN, self._clock.monotonic(), lookup.added)
         fresh.shape, fresh.field, fresh.known, fresh.stale, fresh.why = (
             lookup.shape,
             lookup.field,
@@ -377,7 +379,8 @@ class Cache:
         now = self._clock.time()
         authorized = bool(lookup.asked.claims[0]) and b"authorization" not in exchange.chain.conceals
         began = now - (self._clock.monotonic() - lookup.began)
-        return storable(self._settings.rules, status, fields, authorized, began, now)
+        found = storable(self._settings.rules, status, fields, authorized, began, now)
+        return None if found is not None and _told_behind(exchange, lookup, found.shape) else found
 
     def _take(self, exchange: Exchange, reply: Reply, lookup: Lookup, found: Storable | None) -> None:
         if found is None or exchange.head.method == b"HEAD":
@@ -398,7 +401,7 @@ class Cache:
         if lookup.known or self._flights.shape(lookup.key) is not None:  # those stored before go on being found
             names = tuple(sorted({*shape.names, *lookup.shape.names}))
             shape = Shape(shape.shared and lookup.shape.shared, names)
-        field = shape.field(head, lookup.who)
+        field = shape.field(head, lookup.who, lookup.added)
         self._flights.learn(lookup.key, shape)
         self._store(lookup, entry, shape, field, found.tags, head.path)
         self._land(lookup, (entry, field))
@@ -454,6 +457,19 @@ class Cache:
             await self._cells.purge(url_tag(path))
         except StoreUnavailable:
             log.warning("what is stored of a URL that was changed could not be dropped: the store is away")
+
+
+def _added(exchange: Exchange) -> bytes:
+    return b"" if exchange.edited is None else exchange.edited.add
+
+
+def _told_behind(exchange: Exchange, lookup: Lookup, shape: Shape) -> bool:
+    """It varies by a field that a step behind this one wrote: the next request cannot be told by it in time."""
+    now = _added(exchange)
+    if now == lookup.added:
+        return False
+    names = {*shape.names, *lookup.shape.names}
+    return any(finder(name)(now) != finder(name)(lookup.added) for name in names)
 
 
 def _lease(lookup: Lookup) -> str:
