@@ -14,6 +14,7 @@ from gateway.schema.places import ROOT, Path, render
 
 MAX_DEPTH: Final = 128
 MAX_INTEGER_DIGITS: Final = 4300
+MAX_PLACES: Final = 1000  # in front of a number's first digit that is not nought; doubles end at 324
 
 _BRACKETS: Final = b"[]{}"
 _OTHERS: Final = bytes(byte for byte in range(256) if byte not in _BRACKETS)
@@ -88,6 +89,8 @@ def _integer(text: str) -> int:
 
 
 def _number(text: str) -> float | Decimal:
+    if len(text) > MAX_INTEGER_DIGITS:
+        raise ValueError(f"a number has more than {MAX_INTEGER_DIGITS} characters")
     value = float(text)
     if math.isinf(value):
         raise ValueError(f"the number {text[:40]} is beyond what a double can hold")
@@ -97,7 +100,11 @@ def _number(text: str) -> float | Decimal:
         exact = Decimal(text)
     except ArithmeticError:
         raise ValueError(f"the number {text[:40]} cannot be held") from None
-    return value if Decimal(repr(value)) == exact else exact
+    if Decimal(repr(value)) == exact:
+        return value
+    if exact.adjusted() < -MAX_PLACES:  # 1e-999999 is short as it is written, and a million digits written out
+        raise ValueError(f"the number {text[:40]} is smaller than what can be held")
+    return exact
 
 
 _PLAIN: Final = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_constant)

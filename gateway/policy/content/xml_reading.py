@@ -16,6 +16,7 @@ Element = etree._Element
 MAX_DEPTH: Final = 128
 MAX_ELEMENTS: Final = 50_000
 MAX_ATTRIBUTES: Final = 256
+MAX_NAMESPACES: Final = 64  # that one element declares: a stylesheet that copies elements looks at each for each
 
 _DECLARATION: Final = re.compile(rb"""<\?xml\s[^>]*?encoding\s*=\s*["']([A-Za-z0-9._-]{1,40})["'][^>]*?\?>""")
 _PROLOG: Final = re.compile(rb"(?:<\?xml\s[^>]*?\?>)?+(?:\s++|<!--(?:[^-]|-[^-])*+-->|<\?(?:[^?]|\?[^>])*+\?>)*+")
@@ -35,6 +36,8 @@ def parse(data: bytes, charset: str | None = None) -> Element:
     prolog = _PROLOG.match(data)
     if data[prolog.end() : prolog.end() + 9] == b"<!DOCTYPE" if prolog else False:
         raise InvalidInput("An XML document with a document type declaration (DTD) is not read.")
+    if _declares_too_many(data):
+        raise InvalidInput(f"An XML element declares more than {MAX_NAMESPACES} namespaces.")
     root = _root(data)
     if root.getroottree().docinfo.doctype:
         raise InvalidInput("An XML document with a document type declaration (DTD) is not read.")
@@ -43,6 +46,13 @@ def parse(data: bytes, charset: str | None = None) -> Element:
     if data.count(b"=") > MAX_ATTRIBUTES and _too_many(root):
         raise InvalidInput(f"An XML element has more than {MAX_ATTRIBUTES} attributes.")
     return root
+
+
+def _declares_too_many(data: bytes) -> bool:
+    """Also where a text says the word so often."""
+    if data.count(b"xmlns") <= MAX_NAMESPACES:
+        return False
+    return max(part.count(b"xmlns") for part in data.split(b"<")) > MAX_NAMESPACES
 
 
 def _root(data: bytes) -> Element:
