@@ -49,6 +49,8 @@ async def decided(gateway: Gateway, response: bytes, **config: Any) -> Any:
         (answer(302, more="Location: /ok\r\n"), 503),
         (answer(429), 503),
         (answer(200, b'{"allow": "yes"}'), 503),
+        (answer(200, b'{"allow": null}'), 503),
+        (answer(200, b' {"allow": false}', "text/plain"), 503),
         (answer(200, b'{"allowed": true}'), 503),
         (answer(200, b"{"), 503),
         (answer(200, b"[]"), 503),

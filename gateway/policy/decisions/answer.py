@@ -47,7 +47,7 @@ def _decision(answer: Fetched, add: frozenset[bytes]) -> Decision:
     """ValueError says why it is none."""
     said = _said(answer)
     allow, reason = said.get("allow"), _reason(said)
-    if allow is not None and not isinstance(allow, bool):
+    if "allow" in said and not isinstance(allow, bool):
         raise ValueError("`allow` is true or false")
     if 200 <= answer.status < 300:
         return Decision(False, 403, reason) if allow is False else Decision(True, add=_added(said, add))
@@ -60,7 +60,11 @@ def _decision(answer: Fetched, add: frozenset[bytes]) -> Decision:
 def _said(answer: Fetched) -> dict[str, Any]:
     """The members of a JSON answer; a body of another type says nothing."""
     kind = (answer.get(b"content-type") or b"").partition(b";")[0].strip().lower()
-    if not answer.body or not (kind == b"application/json" or kind.endswith(b"+json")):
+    if not answer.body:
+        return {}
+    if not (kind == b"application/json" or kind.endswith(b"+json")):
+        if answer.body.lstrip()[:1] == b"{":  # it may say no
+            raise ValueError("it looks like JSON, and its Content-Type does not say so")
         return {}
     said = orjson.loads(answer.body)
     if not isinstance(said, dict):
