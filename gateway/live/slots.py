@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from gateway.core.conditions import compile_condition
-from gateway.core.errors import InternalError, Problem
+from gateway.core.errors import BadRequest, InternalError, Problem
 from gateway.core.exchange import Exchange, Reply, Step, StepResult
 from gateway.core.kinds import Built, Kinds, Services, Site, Stage
 from gateway.core.secrets import Secret
@@ -122,7 +122,8 @@ def passes(_exchange: Exchange) -> None:
 
 
 def _guarded(run: Step, step: StepSpec, protects: bool, otherwise: Callable[[Exchange], None]) -> Step:
-    """A condition that errs never opens a door: a protecting step runs, any other is a 500 (DESIGN 5)."""
+    """A condition that errs never opens a door: a protecting step runs, any other is a 500 (DESIGN 5), or a 400
+    where the request cannot be read."""
     holds = compile_condition(step.when or {})
 
     def guarded(exchange: Exchange) -> StepResult:
@@ -130,6 +131,8 @@ def _guarded(run: Step, step: StepSpec, protects: bool, otherwise: Callable[[Exc
             applies = holds(exchange)
         except Exception as error:
             if not protects:
+                if isinstance(error, BadRequest):  # the request cannot be read: its client hears of it, not the log
+                    raise
                 log.error("request %s: `when` of %s/%s failed", exchange.id, step.scope, step.id, exc_info=error)
                 raise InternalError(f"The condition of the step {step.id} could not be decided.") from error
             applies = True

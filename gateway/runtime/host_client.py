@@ -19,6 +19,7 @@ Deliver = Callable[[Frame | None], None]  # None: no answer in time
 SWEEP: Final = 0.05  # seconds between looks at what is late
 AGAIN: Final = 0.1  # seconds between two tries to connect
 MOST: Final = 1000  # calls that wait for one host
+UNREAD: Final = 16_777_216  # bytes that a host has not read yet: one that hangs would have all of them held here
 
 
 class _Link(asyncio.Protocol):
@@ -69,7 +70,7 @@ class HostClient:
 
     def call(self, message: Mapping[str, Any], body: bytes, timeout: float, deliver: Deliver) -> None:
         """`deliver` is called once, on the loop's thread, perhaps at once."""
-        if len(self._pending) >= MOST:
+        if len(self._pending) >= MOST or self._unread() >= UNREAD:
             deliver(None)
             return
         self._number += 1
@@ -83,6 +84,10 @@ class HostClient:
         if self._sweeping is None:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP, self._sweep)
 
+    def _unread(self) -> int:
+        transport = None if self._link is None else self._link.transport
+        return 0 if transport is None else transport.get_write_buffer_size()
+
     def _send(self, link: _Link, told: Mapping[str, Any], body: bytes) -> None:
         assert link.transport is not None
         used = told["policy"], told["config"]
@@ -93,11 +98,12 @@ class HostClient:
         link.transport.write(pack(told, body))
 
     def answered(self, frame: Frame) -> None:
-        found = self._pending.pop(frame[0].get("id", 0), None)
+        number = frame[0].get("id")
+        found = self._pending.pop(number, None) if type(number) is int else None
         if found is not None:
             found[0](frame)
         elif "unfit" in frame[0]:
-            log.error("a policy host refuses a configuration: %s", frame[0]["unfit"])
+            log.error("a policy host refuses a configuration: %s", str(frame[0]["unfit"])[:1000])
 
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
