@@ -24,6 +24,7 @@ from gateway.core.secrets import KeyHasher
 from gateway.policy.admit import admit
 from gateway.policy.credentials import authorization
 from gateway.policy.credentials.holders import Find, Held, Holder, NotInForce, either, listed, of_directory, shown
+from gateway.policy.limits.subjects import network
 
 log: Final = logging.getLogger("gateway.auth")
 
@@ -86,7 +87,7 @@ def build(config: Basic, site: Site) -> Built:
         return check(exchange, held, password)
 
     async def check(exchange: Exchange, held: Held[str] | None, password: bytes) -> Any:
-        client = exchange.head.peer.client
+        client = network(exchange.head.peer.client)
         for hash in (unknown,) if held is None or not held.secrets else held.secrets:
             if await passwords.check(hash, password, client) and held is not None:
                 return admit(exchange, _identify(held))

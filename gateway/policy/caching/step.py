@@ -10,7 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import blake2b, sha256
 from typing import Any, Final
@@ -32,6 +32,8 @@ from gateway.store.cells import Cells
 
 log: Final = logging.getLogger("gateway.cache")
 
+Aim = tuple["bytes | None", "bytes | None", "bytes | None"]
+_NOWHERE: Final[Aim] = (None, None, None)
 MARKER: Final = b"m"
 POLL: Final = 0.05  # seconds between two looks at what another worker fetches
 FAILED: Final = frozenset((500, 502, 503, 504))  # RFC 5861 section 4
@@ -39,7 +41,9 @@ SAFE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"TRACE"))
 NAME: Final = b"\r\nCache-Status: penstock"
 MISSED: Final = NAME + b"; fwd=miss"
 _REVALIDATING: Final = CONDITIONS | {b"range"}
-_content: Final = (finder(b"content-type"), finder(b"soapaction"), finder(b"accept"))
+_content: Final = tuple(
+    map(finder, (b"content-type", b"content-encoding", b"content-language", b"soapaction", b"accept"))
+)
 _elsewhere: Final = (finder(b"location"), finder(b"content-location"))
 
 
@@ -65,6 +69,7 @@ class Lookup:
 
     __slots__ = (
         "added",
+        "aim",
         "asked",
         "began",
         "conditional",
@@ -84,6 +89,7 @@ class Lookup:
         self.key = key
         self.who = who
         self.added = added  # lines that steps before this one add for the backend
+        self.aim = _NOWHERE  # path, query and body that the key stands for, where steps have changed them
         self.asked = request
         self.began = began  # monotonic
         self.shape = Shape(False)
@@ -157,6 +163,7 @@ class Cache:
         who = who_asks(exchange, self._settings.by_application, request.claims)
         lookup = Lookup(key, who, request, self._clock.monotonic(), _added(exchange))
         self._take_shape(exchange, lookup, self._flights.shape(key) or self._first)
+        lookup.aim = _aim(exchange)
         exchange.note(self, lookup)
         return self._read(exchange, lookup)
 
@@ -329,6 +336,7 @@ class Cache:
             entry,
             b"stale",
         )
+        fresh.aim = lookup.aim
         if exchange.head.method in (b"GET", b"HEAD"):
             _ask_whether_changed(again.edits, entry)
         again.note(self, fresh)
@@ -380,7 +388,11 @@ class Cache:
         authorized = bool(lookup.asked.claims[0]) and b"authorization" not in exchange.chain.conceals
         began = now - (self._clock.monotonic() - lookup.began)
         found = storable(self._settings.rules, status, fields, authorized, began, now)
-        return None if found is not None and _told_behind(exchange, lookup, found.shape) else found
+        if found is None or _told_behind(exchange, lookup, found.shape):
+            return None
+        if found.shape.shared and not self._settings.rules.shared and _aim(exchange) != lookup.aim:
+            return replace(found, shape=Shape(False, found.shape.names))
+        return found
 
     def _take(self, exchange: Exchange, reply: Reply, lookup: Lookup, found: Storable | None) -> None:
         if found is None or exchange.head.method == b"HEAD":
@@ -457,6 +469,14 @@ class Cache:
             await self._cells.purge(url_tag(path))
         except StoreUnavailable:
             log.warning("what is stored of a URL that was changed could not be dropped: the store is away")
+
+
+def _aim(exchange: Exchange) -> Aim:
+    """What the backend is asked, as far as steps changed it. One behind this may put in who asks, of which neither the
+    key nor the backend knows: what it then calls public is that caller's."""
+    edited = exchange.edited
+    path, query = (None, None) if edited is None else (edited.path, edited.query)
+    return path, query, exchange.body if exchange.replaced else None
 
 
 def _added(exchange: Exchange) -> bytes:
