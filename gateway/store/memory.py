@@ -79,7 +79,7 @@ class MemoryStore:
             Change(sequence, table, key, None if text is None else orjson.loads(text))
             for sequence, entries in self._log
             if sequence > after
-            for table, key, text in entries
+            for table, key, text in entries or (("", "", None),)
         ]
 
     async def wait(self, after: int, seconds: float) -> None:

@@ -174,7 +174,7 @@ class RedisStore:
             raise Gap(f"the change log does not reach back to {after}")
         found: list[Change] = []
         for sequence, text in zip(sequences, entries[1::2], strict=True):
-            for table, key, *value in orjson.loads(text):
+            for table, key, *value in orjson.loads(text) or (("", "", None),):
                 found.append(Change(sequence, table, key, value[0] if value else await self._now(table, key)))
         return found
 

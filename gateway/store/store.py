@@ -33,7 +33,8 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write as the change log tells it; the writes of one commit share its sequence."""
+    """One write as the change log tells it; the writes of one commit share its sequence. A commit that only tells the
+    audit is one change of no table (`""`), so that whoever follows moves on behind it."""
 
     sequence: int
     table: str

@@ -178,6 +178,16 @@ async def test_what_could_not_be_served_is_tried_again(bench: Bench) -> None:
         assert (control.served.error, control.served.hash != before) == ("", True)
 
 
+async def test_what_the_audit_alone_was_told_is_followed_once(bench: Bench) -> None:
+    """A dead letter that is redriven changes no table; a sequence that stood would have the control process wait for
+    nothing, over and over."""
+    async with bench.control() as (control, _):
+        sequence = await bench.store.commit([], {"actor": "me", "action": "dead-letter.redrive"})
+        await control.follow()
+        assert (control.state.sequence, control.directory.sequence) == (sequence, sequence)
+        assert control.served.sequence == sequence
+
+
 async def test_one_worker_that_cannot_build_it_brings_all_back(bench: Bench) -> None:
     await bench.store.commit([plan("gold")])
     async with bench.control(workers=2) as (control, workers):

@@ -97,6 +97,13 @@ async def test_the_change_log_tells_every_write_in_order(store: Store) -> None:
     assert await store.changes(2) == []
 
 
+async def test_a_commit_for_the_audit_alone_moves_its_readers_on(store: Store) -> None:
+    """Else whoever waits for what comes behind the last change would wait for nothing, again and again."""
+    await store.commit([Write("plans", "gold", {})])
+    await store.commit([], {"actor": "me"})
+    assert await store.changes(1) == [Change(2, "", "", None)]
+
+
 async def test_a_large_value_reaches_the_reader_of_the_change_log(store: Store) -> None:
     value = {"text": "x" * 100_000}
     await store.commit([Write("revisions", "abc", value)])
