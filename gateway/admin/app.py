@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.admin import cached, callers, consumers, looking, standing, stored, versions
+from gateway.admin import cached, callers, consumers, looking, mirrored, standing, stored, versions
 from gateway.admin.access import Access, require
 from gateway.admin.routing import PREFIX, Entry, not_routed, route, routes
 from gateway.admin.service import Service
@@ -26,6 +26,7 @@ def entries(service: Service) -> Iterator[Entry]:
     yield from versions.entries(service)
     yield from standing.entries(service)
     yield from callers.entries(service.callers if service is not None else None)
+    yield from mirrored.entries(service)
     yield from looking.entries(service)
     yield from stored.entries(service)
     yield from consumers.entries(service)

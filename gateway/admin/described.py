@@ -168,6 +168,18 @@ CANARY: Final = (
 )
 CHANGED: Final = record({"name": STRING, **PUBLISHED})
 CALLER: Final = record({"application": NULLABLE, "calls": COUNT, "first": STRING, "last": STRING})
+MIRRORED: Final = record(
+    {
+        "endpoint": STRING,
+        "to": STRING,
+        "compared": COUNT,
+        "different": COUNT,
+        "statuses": {"type": "object", "additionalProperties": COUNT},
+        "original_seconds": {"type": ["number", "null"]},
+        "copy_seconds": {"type": ["number", "null"]},
+        "dropped": {"type": "object", "additionalProperties": COUNT},
+    }
+)
 IF_MATCH: Final = ("If-Match", "The ETag that the record must have; `*` for any.")
 IF_NONE_MATCH: Final = ("If-None-Match", "`*`: only when there is none.")
 DOCUMENT: Final[Schema] = {"description": "A document; its JSON Schema stands beside this file.", "type": "object"}
@@ -304,6 +316,14 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         query=(("days", {"type": "integer", "minimum": 1, "maximum": 400}, "How many days; default 30."),),
         answer=record({"name": STRING, "days": COUNT, "calls": COUNT, "items": {"type": "array", "items": CALLER}}),
         refusals=(400, *READ),
+    ),
+    ("GET", "/versions/{name}/mirror"): About(
+        "What copies of a version's requests got",
+        "Of the policy `mirror`, by endpoint, on all nodes since they started. `statuses` counts pairs: the original's "
+        "and the copy's, as `200 500`. Times are means, to the answer's head; null where nothing was compared.",
+        role="viewer",
+        answer=record({"name": STRING, "items": {"type": "array", "items": MIRRORED}}),
+        refusals=READ,
     ),
     ("GET", "/revisions"): _listed(
         "revisions, newest first",

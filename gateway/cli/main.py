@@ -11,7 +11,19 @@ from typing import Annotated
 import typer
 
 from gateway import __version__
-from gateway.cli import cached, consumers, credentials, documents, importing, looking, output, serving, stored, versions
+from gateway.cli import (
+    cached,
+    consumers,
+    credentials,
+    documents,
+    importing,
+    looking,
+    mirrored,
+    output,
+    serving,
+    stored,
+    versions,
+)
 from gateway.cli.client import Failed
 from gateway.core.errors import Problem
 from gateway.core.findings import DocumentsRefused
@@ -43,6 +55,7 @@ serving.add(app)
 documents.add(app)
 looking.add(app)
 versions.add(app)
+mirrored.add(app)
 for name, group in (*stored.groups(), *consumers.groups(), *credentials.groups()):
     app.add_typer(group, name=name)
 app.add_typer(cached.group, name="cache")

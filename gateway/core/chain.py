@@ -38,6 +38,8 @@ class Chain:
     facts: Mapping[str, str] = field(default_factory=dict)
     plans: Mapping[str, Chain] = field(default_factory=dict)  # the same chain with a plan's steps
     plan: str | None = None  # whose variant this is
+    once: tuple[tuple[int, Step], ...] = ()  # steps that are not run for a copy, and what runs in their place
+    dispatches: bool = False  # the last step puts another chain in this one's place
 
 
 _tasks: set[asyncio.Task[None]] = set()

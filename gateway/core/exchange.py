@@ -346,6 +346,17 @@ Waiting = Coroutine[Any, Any, Reply | None]
 Step = Callable[[Exchange], "StepResult | Future[Reply | None] | Waiting"]
 After = Callable[[Exchange, Reply], Awaitable[None] | None]  # waits only where it reads whole bodies: `core.outgoing`
 Tap = Callable[[Exchange], Callable[[bytes, bool], bytes] | None]  # None: this exchange's bytes pass unseen
+
+
+class Watching:
+    """What a tap returns that passes every byte on as it came: nothing of the message's framing changes for it."""
+
+    __slots__ = ()
+
+    def __call__(self, data: bytes, last: bool) -> bytes:
+        raise NotImplementedError
+
+
 Renderer = Callable[[Exchange, "Problem"], Reply]
 
 

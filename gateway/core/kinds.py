@@ -136,7 +136,7 @@ class Kind(Generic[C]):
     `by_operation_of` tells it of a configuration as it is written. `together` tells of a configuration what
     `Built.fuses` has as its key. `holds` names the setting that lists steps of other kinds, each with `use` and `with`.
     `answers`: its step may answer in the backend's place, so that a step which decides who may ask must stand before
-    it."""
+    it. `copied`: see `runs_for_copies`."""
 
     name: str
     config: type[C]
@@ -155,6 +155,13 @@ class Kind(Generic[C]):
     by_operation_of: Callable[[Mapping[str, Any]], bool] | None = None
     holds: str = ""
     answers: bool = False
+    copied: bool | None = None
+
+    @property
+    def runs_for_copies(self) -> bool:
+        """Whether it runs for a copy of a request (`policy/mirror.py`), too. Who asks is proved once, and what is
+        counted is counted once: kinds that authenticate and those of traffic do not, unless they say so."""
+        return self.family not in {"authentication", "traffic"} if self.copied is None else self.copied
 
 
 Kinds = Mapping[str, Kind[Any]]

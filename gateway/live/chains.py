@@ -53,6 +53,7 @@ class _Line:
     response_taps: list[Tap] = field(default_factory=list)
     readers: int = 0
     conceals: frozenset[bytes] = frozenset()
+    once: list[tuple[int, Step]] = field(default_factory=list)
     constant: ConstantEdits | None = None  # what the last step does, where that is the same for every message
 
     def step(self, step: Step, after: After | None = None) -> None:
@@ -82,6 +83,8 @@ class _Line:
             return
         index = len(self.steps)
         self.step(slot.run, slot.built.after)
+        if slot.once:
+            self.once.append((index, slot.built.otherwise or passes))
         if slot.reply_stage > Stage.HEAD and slot.built.after is not None:
             self.readers |= 1 << index
         self.conceals = self.conceals | slot.built.conceals if self.conceals else slot.built.conceals
@@ -89,7 +92,9 @@ class _Line:
             if tap is not None:
                 taps.append(_unless_skipped(tap, index) if slot.spec.when is not None else tap)
 
-    def chain(self, name: str, render: Renderer, facts: Mapping[str, str], limit: int) -> Chain:
+    def chain(
+        self, name: str, render: Renderer, facts: Mapping[str, str], limit: int, dispatches: bool = False
+    ) -> Chain:
         return Chain(
             name=name,
             steps=tuple(self.steps),
@@ -101,6 +106,8 @@ class _Line:
             readers=self.readers,
             conceals=self.conceals,
             facts=facts,
+            once=tuple(self.once),
+            dispatches=dispatches,
         )
 
 
@@ -144,7 +151,7 @@ def mount_chain(
         return SWITCH
 
     line.step(dispatch)
-    return line.chain(name, mount.render, facts, frame.body_limit)
+    return line.chain(name, mount.render, facts, frame.body_limit, dispatches=True)
 
 
 def _begin(frame: Frame) -> _Line:

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 from gateway.core.chain import Chain
 from gateway.core.exchange import Head
+from gateway.live.copying import copied
 
 KNOWN: Final = 4096  # paths that are remembered
 KNOWN_LENGTH: Final = 256  # bytes of the longest of them
@@ -191,6 +192,8 @@ class LiveRouter:
     def __init__(self, no_route: Chain) -> None:
         self._root = _BaseNode()
         self._no_route = no_route
+        self.named: dict[str, Trie] = {}  # by component@version, and component@version~canary
+        self._copies: dict[int, tuple[Chain, Chain]] = {}  # by the identity of a chain of `named`
         self._known: dict[bytes, Match] = {}
         self._running = 0
         self._drained: Callable[[], None] | None = None
@@ -207,7 +210,32 @@ class LiveRouter:
         known = self._known.get(head.path)
         return (known[0].find(head), known[1]) if known is not None else self._look(head)
 
+    def copy(self, name: str, head: Head, plan: str | None) -> Found | None:
+        """For a copy of a request: what the version of that name has at the same path below its base path. None: there
+        is no such version, or it has nothing there."""
+        trie = self.named.get(name)
+        if trie is None:
+            return None
+        _, parts, at = self._base(head)
+        found = trie.find(parts, at)
+        if found is None:
+            return None
+        chain = found[0].find(head)
+        if plan is not None:
+            chain = chain.plans.get(plan, chain)
+        if not chain.once and not chain.dispatches:
+            return chain, found[1]
+        known = self._copies.get(id(chain))
+        if known is None:
+            known = self._copies[id(chain)] = chain, copied(chain)
+        return known[1], found[1]
+
     def _look(self, head: Head) -> Found:
+        base, parts, at = self._base(head)
+        return self._within(base, head, parts, at) if base is not None else (self._no_route, ())
+
+    def _base(self, head: Head) -> tuple[Base | None, list[bytes], int]:
+        """The longest base path that fits, the path's segments, and how many of them it is."""
         parts = head.path.split(b"/")
         del parts[0]
         if parts == [b""]:
@@ -220,7 +248,7 @@ class LiveRouter:
             node = following
             if node.base is not None:
                 base, at = node.base, deep
-        return self._within(base, head, parts, at) if base is not None else (self._no_route, ())
+        return base, parts, at
 
     def _within(self, base: Base, head: Head, parts: list[bytes], at: int) -> Found:
         trie: Trie | Chain | None = base.trie

@@ -29,6 +29,7 @@ class Slot:
     built: Built
     run: Step
     by_operation: bool = False
+    once: bool = False  # it is not run for a copy of a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,15 @@ def _slot(step: StepSpec, component: str, version: str, endpoint: str, builder: 
     run = built.step or passes
     if step.when is not None:
         run = _guarded(run, step, kind.protects, built.otherwise or passes)
-    slot = Slot(step, stage(step, builder.kinds), kind.reply_stage, built, run, by_operation(step, builder.kinds))
+    slot = Slot(
+        step,
+        stage(step, builder.kinds),
+        kind.reply_stage,
+        built,
+        run,
+        by_operation(step, builder.kinds),
+        not kind.runs_for_copies,
+    )
     if not site.asked:
         shared.keep(slot)
     return slot

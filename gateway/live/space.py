@@ -69,7 +69,7 @@ def _place_component(router: LiveRouter, live: list[LiveVersion], canaries: Cana
     presented = tuple({each.presented.field: each.presented for each in active if each.presented is not None}.values())
     for version in active:
         spec = version.spec
-        urls = _urls(version, beside.get(spec.version), canaries.get(spec.name), presented)
+        urls = _urls(router, version, beside.get(spec.version), canaries.get(spec.name), presented)
         for root, selector in roots(spec):
             base = router.base(segments_of(root))
             if selector == "head":
@@ -86,12 +86,17 @@ def _place_component(router: LiveRouter, live: list[LiveVersion], canaries: Cana
 
 
 def _urls(
-    version: LiveVersion, canary: LiveVersion | None, rule: CanarySpec | None, presented: tuple[Presented, ...]
+    router: LiveRouter,
+    version: LiveVersion,
+    canary: LiveVersion | None,
+    rule: CanarySpec | None,
+    presented: tuple[Presented, ...],
 ) -> Trie | Split:
-    trie = version.trie or trie_of(version)
+    trie = router.named[version.spec.name] = version.trie or trie_of(version)
     if canary is None or rule is None:
         return trie
-    return Split(trie, canary.trie or trie_of(canary), goer(rule, version.spec.name, presented))
+    beside = router.named[canary.spec.name] = canary.trie or trie_of(canary)
+    return Split(trie, beside, goer(rule, version.spec.name, presented))
 
 
 def refusing_router(name: str, problem: Callable[[Exchange], Problem]) -> LiveRouter:

@@ -82,5 +82,6 @@ KIND = Kind(
     build,
     summary="Times, retries and circuits of an endpoint's own",
     family="traffic",
+    copied=True,
     example={"timeout": "2s"},
 )

@@ -8,7 +8,7 @@ from typing import Final
 from gateway.core import chain as chains
 from gateway.core.bodies import ReplyLength, ReplyLimit, Streamed, limit_of
 from gateway.core.errors import BadGateway, Problem
-from gateway.core.exchange import Exchange, Reply, Tap
+from gateway.core.exchange import Exchange, Reply, Tap, Watching
 from gateway.core.framing_reply import ReplyHead
 from gateway.core.leaving import Leaving
 from gateway.core.outgoing import reads
@@ -102,7 +102,7 @@ class Forwarding(Sending):
         """Of the request's body as it goes out."""
         exchange = self._exchange
         length = exchange.head.length if exchange.body is None else len(exchange.body)
-        return -1 if length and self._up is not None else length
+        return -1 if length and self._up is not None and not isinstance(self._up, Watching) else length
 
     def replayable(self) -> bool:
         return self._kept is not None and not self._exchange.started
@@ -288,10 +288,24 @@ def tapped(exchange: Exchange, taps: tuple[Tap, ...]) -> Pieces | None:
     opened = [pieces for tap in taps if (pieces := tap(exchange)) is not None]
     if not opened:
         return None
+    if len(opened) == 1:
+        return opened[0]
 
     def through(data: bytes, last: bool) -> bytes:
         for tap in opened:
             data = tap(data, last)
         return data
 
-    return through
+    return _Watched(through) if all(isinstance(tap, Watching) for tap in opened) else through
+
+
+class _Watched(Watching):
+    """Several that watch."""
+
+    __slots__ = ("_through",)
+
+    def __init__(self, through: Pieces) -> None:
+        self._through = through
+
+    def __call__(self, data: bytes, last: bool) -> bytes:
+        return self._through(data, last)

@@ -19,6 +19,7 @@ from typing import Final, Protocol, TypeVar
 
 from gateway.core.clock import Clock
 from gateway.core.errors import Problem, Unavailable
+from gateway.core.framing_reply import ReplyHead
 from gateway.core.locations import UNIX, Location
 from gateway.relay.certificates import Tls, context, system, with_text
 from gateway.relay.fetch import Fetching
@@ -108,6 +109,31 @@ class _Request(Fetching):
         return self._repeatable or super().idempotent()
 
 
+class _Discarding(_Request):
+    """The answer's body is thrown away as it comes; `at`: when its head came, in seconds of the network's clock."""
+
+    __slots__ = ("at",)
+
+    def whole(self, head: ReplyHead, body: bytes) -> None:
+        self.at = self._pool.clock.monotonic()
+        super().whole(head, b"")
+
+    def replied(self, head: ReplyHead, has_body: bool) -> None:
+        self.at = self._pool.clock.monotonic()
+        super().replied(head, has_body)
+
+    def data(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """An answer whose body nobody wanted. `at`: when its head came, in seconds of the clock."""
+
+    status: int
+    at: float
+
+
 class Outside:
     """`fetch` is all that policies need; `check` is for `build`. Close it before its network."""
 
@@ -162,6 +188,29 @@ class Outside:
         except (ValueError, OSError) as error:
             raise self._failed(url, str(error)) from error
 
+    async def discard(
+        self,
+        method: str,
+        url: str,
+        *,
+        fields: Fields = (),
+        body: bytes = b"",
+        timeout: float,  # noqa: ASYNC109 - of the whole, which the caller configures
+    ) -> Discarded:
+        """The same as `fetch` for an answer whose body is thrown away, however large it is."""
+        try:
+            self.check(url)
+            address, verb = parse(url), _verb(method)
+            request = _Discarding(self._rotation(address.origin, None), verb, address.target, fields, body, 0, False)
+            async with asyncio.timeout(timeout):
+                return Discarded((await _answer(request)).status, request.at)
+        except TimeoutError as error:
+            raise self._failed(url, f"no answer within {timeout:g} s") from error
+        except Problem as problem:
+            raise self._failed(url, problem.detail) from problem
+        except (ValueError, OSError) as error:
+            raise self._failed(url, str(error)) from error
+
     async def _send(
         self,
         address: Address,
@@ -175,12 +224,7 @@ class Outside:
         rotation = self._rotation(address.origin, tls)
         named = fields if any(name.lower() == b"user-agent" for name, _ in fields) else [*fields, _AGENT]
         request = _Request(rotation, method, address.target, named, body, limit, repeatable)
-        request.go()
-        try:
-            return await request.future
-        finally:
-            if not request.future.done() or request.future.cancelled():
-                request.withdraw()
+        return await _answer(request)
 
     def _rotation(self, origin: Location, tls: ssl.SSLContext | None) -> Rotation:
         if origin.tls and tls is None:
@@ -219,6 +263,15 @@ class Outside:
         for rotation in rotations.values():
             await rotation.close()
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+
+async def _answer(request: _Request) -> Fetched:
+    request.go()
+    try:
+        return await request.future
+    finally:
+        if not request.future.done() or request.future.cancelled():
+            request.withdraw()
 
 
 _AGENT: Final = (b"User-Agent", b"penstock")

@@ -49,6 +49,7 @@ from gateway.snapshot.spec import VersionSpec
 from gateway.store.connect import open_cells, open_store, open_streams, open_usage
 from gateway.store.store import TOKENS
 from gateway.telemetry.counters import by_revision, total
+from gateway.telemetry.mirrors import total_mirrors
 
 GRACE: Final = 3  # seconds for admin requests in flight
 CREW: Final = 30.0  # seconds to wait for the first worker
@@ -113,7 +114,12 @@ class ControlProcess:
         )
 
         self.guarding = Guarding(self.service, self._by_revision)
-        self.control.also = self.guarding.told
+        self.control.also = self._told
+
+    def _told(self) -> dict[str, Any]:
+        """What the heartbeat tells besides."""
+        mirrors = total_mirrors(self.crew.metrics())
+        return {**self.guarding.told(), **({"mirrors": mirrors} if mirrors else {})}
 
     def _by_revision(self) -> list[dict[str, Any]]:
         return by_revision(total(self.crew.metrics())["endpoints"])

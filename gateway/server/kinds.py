@@ -45,6 +45,7 @@ _TRAFFIC: Final = {
     "cache": "cache",
     "idempotency": "idempotency",
     "upstream": "upstream",
+    "mirror": "mirror",
 }
 _VALIDATION: Final = {
     "message-size": "message_size",

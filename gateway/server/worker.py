@@ -118,6 +118,7 @@ class Worker:
             self.shared.overload,
             BodyLimits(settings.max_body, settings.largest_body),
             self.observer.reports,
+            self.observer.mirrors,
             self.outside,
             self.hosts,
             directory=self.directory,

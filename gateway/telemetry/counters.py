@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from gateway.core.exchange import Exchange
 from gateway.telemetry.load import load_lines, total_load
+from gateway.telemetry.mirrors import mirror_lines, total_mirrors
 from gateway.telemetry.reports import report_lines
 from gateway.telemetry.text import family, labels, quoted
 from gateway.telemetry.upstreams import upstream_lines
@@ -131,7 +132,7 @@ def total(snapshots: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             key = (entry["component"], entry["version"], entry["endpoint"], entry.get("revision", ""))
             summed.setdefault(key, Series()).add(_series(entry))
     entries = [_entry(key, series) for key, series in sorted(summed.items(), key=lambda pair: pair[0])]
-    return {"endpoints": entries, "load": total_load(snapshots)}
+    return {"endpoints": entries, "load": total_load(snapshots), "mirrors": total_mirrors(snapshots)}
 
 
 def _series(entry: Mapping[str, Any]) -> Series:
@@ -161,6 +162,7 @@ def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
     lines += load_lines(summed["load"])
     lines += upstream_lines(snapshots)
     lines += report_lines(snapshots)
+    lines += mirror_lines(snapshots)
     return ("\n".join(lines) + "\n").encode()
 
 

@@ -9,6 +9,7 @@ from gateway.core.clock import Clock, SystemClock
 from gateway.core.exchange import Exchange
 from gateway.telemetry.access_log import AccessLog
 from gateway.telemetry.counters import Counters
+from gateway.telemetry.mirrors import Mirrors
 from gateway.telemetry.reports import Reports
 
 
@@ -18,6 +19,7 @@ class Observer:
     def __init__(self, path: Path | None, clock: Clock | None = None) -> None:
         self.counters = Counters()
         self.reports = Reports()
+        self.mirrors = Mirrors()
         self.log = None if path is None else AccessLog(path, clock or SystemClock())
 
     def __call__(self, exchange: Exchange) -> None:
@@ -30,6 +32,8 @@ class Observer:
         taken = self.counters.snapshot()
         if reports := self.reports.snapshot():
             taken["reports"] = reports
+        if mirrors := self.mirrors.snapshot():
+            taken["mirrors"] = mirrors
         taken["calls"] = self.counters.take_calls()
         taken["log_lines_dropped"] = 0 if self.log is None else self.log.dropped
         return taken

@@ -27,6 +27,7 @@ SINGLE = {  # the role that an operation takes where the handler decides
     ("DELETE", "/versions/{name}/canary"): "publisher",
     ("POST", "/versions/{name}/canary/promote"): "publisher",
     ("GET", "/versions/{name}/callers"): "viewer",
+    ("GET", "/versions/{name}/mirror"): "viewer",
     ("GET", "/revisions/{revision}"): "viewer",
     ("GET", "/diff"): "viewer",
     ("POST", "/cache/purge"): "operator",

@@ -23,11 +23,12 @@ from gateway.live.build import Settings
 from gateway.live.slots import Builder
 from gateway.live.space import build_router
 from gateway.live.swap import LiveSnapshot, Swapper
-from gateway.policy import anonymous, cors, headers, mock, respond
+from gateway.policy import anonymous, cors, headers, mirror, mock, respond
 from gateway.policy.admit import admit
 from gateway.schema.types import Operation, Types
 from gateway.snapshot.compile import compile
 from gateway.snapshot.spec import Snapshot
+from gateway.telemetry.mirrors import Mirrors
 from tests.snapshot.snapshot_harness import source
 
 
@@ -111,12 +112,12 @@ def _tap(config: Tap, _site: Site) -> Built:
 KINDS: Kinds = {
     kind.name: kind
     for kind in (
-        anonymous.KIND, cors.KIND, headers.KIND, mock.KIND, respond.KIND,
+        anonymous.KIND, cors.KIND, headers.KIND, mirror.KIND, mock.KIND, respond.KIND,
         Kind("note", Note, _note),
         Kind("note-body", Note, _note, stage=Stage.BODY),
         Kind("note-call", Note, _note, stage=Stage.CALL),
         Kind("guard", Note, _note, protects=True),
-        Kind("admit", Admit, _admit, protects=True),
+        Kind("admit", Admit, _admit, protects=True, family="authentication"),
         Kind("tap", Tap, _tap),
         Kind("known", Known, _known, protects=True),
     )
@@ -180,7 +181,8 @@ class World:
     def __post_init__(self) -> None:
         self.live = LiveCell(build_router(()), ids=id_source("id"))
         self.clock = ManualClock()
-        services = Services(seen=self.seen, clock=self.clock)
+        self.mirrors = Mirrors()
+        services = Services(self.mirrors, seen=self.seen, clock=self.clock)
         self.backend_kinds = {
             "fixed": fixed.KIND,
             "python": BackendKind("python", None, None, None, self._bind),

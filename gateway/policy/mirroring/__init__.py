@@ -1,0 +1,1 @@
+"""What the kind `mirror` is made of."""
