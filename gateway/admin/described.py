@@ -323,7 +323,7 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         "and the copy's, as `200 500`. Times are means, to the answer's head; null where nothing was compared.",
         role="viewer",
         answer=record({"name": STRING, "items": {"type": "array", "items": MIRRORED}}),
-        refusals=READ,
+        refusals=ONE,
     ),
     ("GET", "/revisions"): _listed(
         "revisions, newest first",

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from gateway.core.findings import Finding
+from gateway.manifest.breaking_parts import chosen_otherwise, moved, navigated, reordered
 from gateway.manifest.bundle import Bundle, ContractPart
 from gateway.manifest.documents import Endpoint, EntitySet, OData, Soap
 from gateway.manifest.inherit import parent_places
@@ -18,6 +19,7 @@ from gateway.manifest.narrowing import Comparison
 from gateway.manifest.site import Keys, Version
 from gateway.schema.contract import read_operation
 from gateway.schema.json_schema import read_types
+from gateway.schema.types import Operation
 
 _PARAMETER: Final = re.compile(r"\{[^}]*\}")
 _HINT: Final = "Publish it as a new version, or force it."
@@ -26,11 +28,15 @@ _HINT: Final = "Publish it as a new version, or force it."
 def breaking(old: Bundle, new: Bundle) -> list[Finding]:
     """Everything that breaks, at its place in the new manifest; empty: the new one may take the old one's place."""
     comparing = _Comparing(old, new)
-    comparing.entry()
-    comparing.rest()
-    comparing.soap()
-    comparing.odata()
-    return sorted(set(comparing.version.findings))
+    for protocol, compare in (
+        ("", comparing.entry),
+        ("REST", comparing.rest),
+        ("SOAP", comparing.soap),
+        ("OData", comparing.odata),
+    ):
+        comparing.protocol = protocol
+        compare()
+    return comparing.findings()
 
 
 class _Comparing:
@@ -38,32 +44,36 @@ class _Comparing:
         self.old, self.new = old, new
         self.version = Version(new.manifest, parent_places(new))
         self.old_types, self.new_types = read_types(old.types), read_types(new.types)
-        self.compared: set[tuple[str, str]] = set()
+        self.compared: set[tuple[str, str, str]] = set()
+        self.protocol = ""  # whose consumers are looked at; empty: all
+        self.found: dict[tuple[Keys, str], list[str]] = {}
 
     def refuse(self, keys: Keys, message: str) -> None:
-        self.version.refuse(keys, "breaking", f"{message}.", _HINT)
+        protocols = self.found.setdefault((keys, message), [])
+        if self.protocol not in protocols:
+            protocols.append(self.protocol)
+
+    def findings(self) -> list[Finding]:
+        """Each once, with those who notice it."""
+        for (keys, message), protocols in self.found.items():
+            whose = " and ".join(filter(None, protocols)) or "every protocol"
+            self.version.refuse(keys, "breaking", f"{message}.", f"Consumers of {whose} notice it. {_HINT}")
+        return sorted(set(self.version.findings))
 
     def entry(self) -> None:
-        """How requests find the version."""
-        before, after = self.old.manifest, self.new.manifest
-        if before.base_path != after.base_path:
-            self.refuse(("base_path",), f"the base path was {before.base_path}")
-        for gone in sorted(set(before.select_by) - set(after.select_by)):
-            self.refuse(("select_by",), f"the version can no longer be chosen by {gone}")
-        if "header" in before.select_by and before.version_header.lower() != after.version_header.lower():
-            self.refuse(("version_header",), f"the version's header was {before.version_header}")
-        if before.default and not after.default:
-            self.refuse(("default",), "requests that name no version were answered by this one")
+        for keys, message in chosen_otherwise(self.old.manifest, self.new.manifest):
+            self.refuse(keys, message)
 
     # REST
 
     def rest(self) -> None:
         routes = {_shape(route): route for route in self.new.manifest.rest}
+        calls = {route: str(_endpoint(each).call or "") for route, each in self.new.manifest.rest.items()}
         for route, before in self.old.manifest.rest.items():
             path = route.partition(" ")[2]
             found = routes.get(_shape(route)) or routes.get(_shape(f"ANY {path}"))
             if found is None:
-                self.refuse(("rest",), f"the endpoint {route} is gone")
+                self.refuse(("rest",), f"the endpoint {route} is gone{moved(str(_endpoint(before).call or ''), calls)}")
             else:
                 self.endpoint(("rest", found), _endpoint(before), _endpoint(self.new.manifest.rest[found]))
 
@@ -76,11 +86,21 @@ class _Comparing:
             self.operation(keys, before.call, after.call)
         elif before.call != after.call:
             self.refuse(keys, f"{route} answers by something else")
+        self.success(keys, before, after)
+        if before.relay is not None and before.websocket is not False and after.websocket is False:
+            self.refuse((*keys, "websocket"), f"{route} opened WebSockets")
         for key in ("body", "status"):
             if getattr(before, key) != getattr(after, key):
                 self.refuse((*keys, key), f"{key} of {route} was {getattr(before, key) or 'not given'}")
         for key in ("query", "headers"):
             self.names((*keys, key), getattr(before, key), getattr(after, key), key == "headers")
+
+    def success(self, keys: Keys, before: Endpoint, after: Endpoint) -> None:
+        """What the status is where none is written: 204 without an output."""
+        was, now = self.old.contracts.get(str(before.call)), self.new.contracts.get(str(after.call))
+        silent = before.status is None and after.status is None
+        if silent and was is not None and now is not None and was.output is None and now.output is not None:
+            self.refuse(keys, f"{keys[-1]} answers 200 with a body now, no longer 204")
 
     def names(self, keys: Keys, before: dict[str, str], after: dict[str, str], caseless: bool) -> None:
         """Names under which parameters are sent; without one it is the parameter's own, or the body's."""
@@ -93,9 +113,9 @@ class _Comparing:
 
     def operation(self, keys: Keys, old: str, new: str) -> None:
         """The contract behind one endpoint; told once, at the operation."""
-        if (old, new) in self.compared:
+        if (self.protocol, old, new) in self.compared:
             return
-        self.compared.add((old, new))
+        self.compared.add((self.protocol, old, new))
         before, after = self.old.contracts.get(old), self.new.contracts.get(new)
         if before is None or after is None:
             self.refuse(keys, f"the operation {old} is gone")
@@ -113,11 +133,21 @@ class _Comparing:
             output = self.comparison((*keys, "output"), f"output of {name}", given=False)
             output.nullable(old.output_nullable, new.output_nullable, "")
             output.types(old.output, new.output, "")
+        if self.protocol == "SOAP":
+            self.elements(keys, name, old, new)
         codes = {error.code: error.status for error in new.errors}
         for error in old.errors:
             if codes.get(error.code, error.status) != error.status:
                 status = codes[error.code]
                 self.refuse((*keys, "errors", error.code), f"{name} answers {error.code} with {status} now")
+
+    def elements(self, keys: Keys, name: str, old: Operation, new: Operation) -> None:
+        pairs = [("input", old.input, new.input), ("output", old.output, new.output)]
+        for what, before, after in pairs:
+            if before is not None and after is not None:
+                for path, message in reordered(self.old_types, self.new_types, before, after):
+                    part = f"{path} in the {what} of {name}" if path else f"the {what} of {name}"
+                    self.refuse((*keys, what), f"{part} {message}")
 
     def comparison(self, keys: Keys, what: str, *, given: bool) -> Comparison:
         def refuse(path: str, message: str) -> None:
@@ -175,9 +205,10 @@ class _Comparing:
         old, new = _entity(self.old, name, before), _entity(self.new, name, after)
         if _key(self.old, before) != _key(self.new, after):
             self.refuse((*keys, "key"), f"the key of {name} was {', '.join(_key(self.old, before))}")
-        for navigation in before.navigation:
-            if navigation not in after.navigation:
-                self.refuse((*keys, "navigation"), f"the navigation {name}/{navigation} is gone")
+        for place, message in navigated(keys, before, after):
+            self.refuse(place, message)
+        if old and new and old != new:
+            self.refuse(keys, f"the entity type of {name} was {old}")
         if old in self.old_types and new in self.new_types:
             comparison = self.comparison(keys, f"entity set {name}", given=False)
             comparison.types(self.old_types[old], self.new_types[new], "")

@@ -17,6 +17,8 @@ kind: ApiComponent
 name: shop
 version: v1
 base_path: /shop/{version}
+select_by: [path, query, header, date]
+released: 2026-03-01
 types:
   Order:
     type: object
@@ -27,11 +29,19 @@ operations:
   get_order: {fixed: {}, input: {id: int64, day: date?}, output: Order}
   save_order: {fixed: {}, effect: writing, input: {order: Order}, output: string, errors: {Full: {status: 409}}}
   inner: {fixed: 1, output: int32}
+  quiet: {fixed: {}, effect: writing, output: null}
+  list: {fixed: [], input: {}, output: "[Order]"}
+  parts: {fixed: [], input: {}, output: "[Line]"}
 rest:
   GET /orders/{id}: get_order
   POST /orders: {call: save_order, body: order, status: 201}
+  POST /quiet: quiet
 soap: {namespace: "urn:shop:v1", operations: [get_order]}
-odata: {operations: [get_order]}
+odata:
+  operations: [get_order]
+  entity_sets:
+    Orders: {call: list, key: [id], navigation: {lines: {to: Lines, many: true}}}
+    Lines: {call: parts, key: [sku]}
 """
 
 
@@ -78,7 +88,29 @@ BREAKING = [
     ("body: order, ", "", "body of POST /orders was order"),
     ("urn:shop:v1", "urn:shop:v2", "the SOAP namespace was urn:shop:v1"),
     ("operations: [get_order]}\nodata", "operations: [save_order]}\nodata", "the SOAP operation get_order is gone"),
-    ("odata: {operations: [get_order]}", "", "OData is gone"),
+    (BASE[BASE.index("odata:") :], "", "OData is gone"),
+    (
+        "GET /orders/{id}",
+        "GET /order/{id}",
+        "the endpoint GET /orders/{id} is gone: get_order is at GET /order/{id} now",
+    ),
+    ("select_by: [path, query, header, date]", "select_by: [path, header, date]", "no longer be chosen by query"),
+    ("released: 2026-03-01", "released: 2026-03-02", "the version was released on 2026-03-01"),
+    ("released:", "version_query: v\nreleased:", "the version's query parameter was api-version"),
+    ("released:", "version_header: X-V\nreleased:", "the version's header was Api-Version"),
+    ("writing, output: null", "writing, output: string", "POST /quiet answers 200 with a body now, no longer 204"),
+    ("{id: int64, note: string?", "{note: string?, id: int64", "order note, id, state, lines now"),
+    (
+        "{id: int64, day: date?}",
+        "{day: date?, id: int64}",
+        "the input of get_order has its elements in the order day, id",
+    ),
+    ("key: [sku]", "key: [note]", "the key of Lines was sku"),
+    ("many: true", "many: false", "the navigation Orders/lines led to many"),
+    (", navigation: {lines: {to: Lines, many: true}}", "", "the navigation Orders/lines is gone"),
+    ("{to: Lines, many: true}", "{to: Orders, many: true}", "the navigation Orders/lines led to Lines"),
+    ("    Lines: {call: parts, key: [sku]}\n", "", "the entity set Lines is gone"),
+    ('output: "[Line]"', 'output: "[Order]"', "the entity type of Lines was Line"),
     ("get_order: {fixed: {},", "get_order: {fixed: {}, effect: writing,", "the effect of get_order was safe"),
 ]
 
@@ -89,6 +121,15 @@ async def test_a_breaking_change_is_told(before: str, after: str, message: str) 
     assert message in "\n".join(finding.message for finding in found)
     assert all(finding.hint for finding in found)
     assert all(finding.place.file == "shop.yaml" for finding in found)
+
+
+async def test_each_protocol_whose_consumers_notice_is_named() -> None:
+    (order,) = breaking(await bundle(), await bundle(("{id: int64, day: date?}", "{day: date?, id: int64}")))
+    assert order.hint.startswith("Consumers of SOAP notice it.")
+    day, *_ = breaking(await bundle(), await bundle(("day: date?", "day: date")))
+    assert day.hint.startswith("Consumers of REST and SOAP and OData notice it.")
+    (path,) = breaking(await bundle(), await bundle(("base_path: /shop/", "base_path: /shop2/")))
+    assert path.hint.startswith("Consumers of every protocol notice it.")
 
 
 FINE = [
