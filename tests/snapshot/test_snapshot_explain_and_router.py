@@ -59,7 +59,17 @@ def _prepared() -> tuple[Snapshot, LiveRouter]:
     shops = (SHOP.format(version="v1", default="true"), SHOP.format(version="v2", default="false"))
     deep = component(name="deep", path="/shop/v1/c/deep")
     header = component("select_by: [header]\n", name="header", path="/header")
-    snapshot = asyncio.run(compiled(documents(*shops, deep, header)))
+    named = [
+        component(
+            f"select_by: [{ways}]\nreleased: {released}\ndefault: {default}\n",
+            name=name,
+            version=version,
+            path=f"/{name}",
+        )
+        for name, ways in (("pick", "query, media-type, date"), ("dated", "date"))
+        for version, released, default in (("v1", "2025-01-01", "true"), ("v2", "2026-01-01", "false"))
+    ]
+    snapshot = asyncio.run(compiled(documents(*shops, deep, header, *named)))
     return snapshot, build_router(_live(version) for version in snapshot.versions)
 
 
@@ -74,22 +84,39 @@ PATHS = strategies.builds(
     strategies.lists(SEGMENTS, max_size=4),
 )
 METHODS = strategies.sampled_from(["GET", "HEAD", "PUT", "POST", "PATCH", "OPTIONS"])
+SAID = [None, "v1", "v2", "v9", "2024-12-31", "2025-01-01", "2026-05-20", "2026-13-01"]
+NAMED_PATHS = strategies.sampled_from(["/pick/a", "/pick/nothing", "/dated/a", "/dated"])
+ACCEPTS = strategies.sampled_from(
+    [
+        None,
+        "*/*",
+        "application/vnd.pick.v1+json",
+        "application/json; version=2, application/vnd.pick.v1+json;q=0.5",
+        "application/vnd.pick.v9+json",
+    ]
+)
 VERSIONS = strategies.sampled_from([None, "v1", "v2", "v9"])
 
 
-def routed(method: str, path: str, version: str | None) -> str:
+def routed(method: str, path: str, version: str | None, query: str | None = None, accept: str | None = None) -> str:
     """The name of the chain that the router finds."""
     try:
         target.check(path.encode())
     except BadRequest:
         return "400"
-    fields = block([(b"Api-Version", version.encode())]) if version else b""
-    return ROUTER.find(Head(method.encode(), path.encode(), b"", fields))[0].name
+    fields = block((name.encode(), value.encode()) for name, value in _fields(version, accept).items())
+    said = f"api-version={query}".encode() if query else b""
+    return ROUTER.find(Head(method.encode(), path.encode(), said, fields))[0].name
 
 
-def explained(method: str, path: str, version: str | None) -> str:
+def _fields(version: str | None, accept: str | None) -> dict[str, str]:
+    return {name: value for name, value in (("Api-Version", version), ("Accept", accept)) if value is not None}
+
+
+def explained(method: str, path: str, version: str | None, query: str | None = None, accept: str | None = None) -> str:
     """The name that the router's chain must have."""
-    found = explain(SNAPSHOT, method, path, {"Api-Version": version} if version else {}, KINDS)
+    url = f"{path}?api-version={query}" if query else path
+    found = explain(SNAPSHOT, method, url, _fields(version, accept), KINDS)
     if found.endpoint:
         mounts = {"SOAP": "soap", "ODat": "odata"}
         return f"{found.version} {mounts.get(found.endpoint[:4], found.endpoint)}"
@@ -102,9 +129,21 @@ def explained(method: str, path: str, version: str | None) -> str:
 @given(method=METHODS, path=PATHS, version=VERSIONS)
 def test_explain_tells_what_the_router_does(method: str, path: str, version: str | None) -> None:
     """PROTOCOLS B3"""
-    told, done = explained(method, path, version), routed(method, path, version)
+    _agree(explained(method, path, version), routed(method, path, version))
+
+
+@settings(max_examples=1000, deadline=None)
+@given(path=NAMED_PATHS, version=strategies.sampled_from(SAID), query=strategies.sampled_from(SAID), accept=ACCEPTS)
+def test_explain_and_router_choose_the_same_version_whatever_names_it(
+    path: str, version: str | None, query: str | None, accept: str | None
+) -> None:
+    """By a query parameter, a media type, a release date, and several at once."""
+    _agree(explained("GET", path, version, query, accept), routed("GET", path, version, query, accept))
+
+
+def _agree(told: str, done: str) -> None:
     if told.startswith("400: two versions"):
-        assert done == "shop two versions"
+        assert done.endswith(" two versions")
     elif told.startswith("400"):
         assert done == "400"
     elif told.startswith("405"):

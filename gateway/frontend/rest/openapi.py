@@ -8,15 +8,18 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.frontend.rest.binding import bind, template_parameters
+from gateway.frontend.rest.choosing import naming_parameters
 from gateway.frontend.rest.describe import PROBLEM, body, parameter, problem_response, success
 from gateway.frontend.rest.formats import exact
 from gateway.frontend.rest.security import SCHEMES, SchemeOf, Security, limits
 from gateway.schema import json_schema
 from gateway.schema.types import DeclaredError, Operation, Record, Type, Types
+from gateway.snapshot.choice import vendor_type
 from gateway.snapshot.spec import EndpointSpec, VersionSpec
 
 Document = dict[str, Any]
 
+JSON: Final = "application/json"
 _TEMPLATE: Final = re.compile(r"\{[^{}]+\}")
 _METHODS: Final = ("get", "put", "post", "delete", "patch")
 _BODY_METHODS: Final = ("put", "post", "patch")
@@ -133,22 +136,13 @@ class _Writer:
             if text:
                 described[key] = text
         if "path" not in self.version.select_by:
-            parameters = [*parameters, self._version_header()]
+            parameters = [*parameters, *naming_parameters(self.version)]
         if parameters:
             described["parameters"] = parameters
         described["security"] = self.security.requirements(spec.steps)
         if self.version.lifecycle.status in ("deprecated", "retired"):
             described["deprecated"] = True
         return described
-
-    def _version_header(self) -> Document:
-        return {
-            "name": self.version.version_header,
-            "in": "header",
-            "required": not self.version.default,
-            "description": "The version of this API.",
-            "schema": {"type": "string", "enum": [self.version.version]},
-        }
 
     def _id(self, name: str) -> str:
         number, id_ = 1, name
@@ -164,6 +158,8 @@ class _Writer:
         is_topic = known is not None and known.kind == "topic"
         protected = bool(self.security.requirements(spec.steps))
         responses = {str(status): success(operation, self._write, located=is_topic)}
+        if "media-type" in self.version.select_by and JSON in (content := responses[str(status)].get("content", {})):
+            content[vendor_type(self.version).decode()] = content[JSON]
         for code, text in _refusals(spec, operation, protected, has_path, has_body):
             responses[str(code)] = self._problem(text)
         for code in sorted({error.status for error in operation.errors}):

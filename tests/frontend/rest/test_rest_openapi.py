@@ -1,5 +1,6 @@
 """The OpenAPI document: valid, and made of what the endpoints do."""
 
+from datetime import date
 from typing import Any
 
 import jsonschema
@@ -213,6 +214,34 @@ def test_a_version_chosen_by_header_names_the_header() -> None:
     header = made["paths"]["/orders"]["get"]["parameters"][-1]
     assert (header["name"], header["required"], header["schema"]["enum"]) == ("Api-Version", True, ["v2"])
     validate(made)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("ways", "places"),
+    [
+        (("query",), [("query", "api-version", True)]),
+        (("header", "query"), [("header", "Api-Version", False), ("query", "api-version", False)]),
+        (("date",), [("header", "Api-Version", True)]),
+        (("query", "date"), [("query", "api-version", True)]),
+        (("header", "media-type"), [("header", "Api-Version", False)]),
+        (("media-type",), []),
+    ],
+)
+def test_every_way_to_choose_the_version_is_described(ways: Any, places: list[Any]) -> None:
+    made = make((endpoint("GET /orders", "find"),), select_by=ways, released=date(2026, 3, 1))
+    operation = made["paths"]["/orders"]["get"]
+    wanted = {"Api-Version", "api-version"}
+    found = [(each["in"], each["name"], each["required"]) for each in operation["parameters"] if each["name"] in wanted]
+    assert found == places
+    assert ("application/vnd.shop.v2+json" in operation["responses"]["200"]["content"]) == ("media-type" in ways)
+    validate(made)  # type: ignore[arg-type]
+
+
+def test_a_version_chosen_by_date_says_when_it_was_released() -> None:
+    made = make((endpoint("GET /orders", "find"),), select_by=("date",), released=date(2026, 3, 1))
+    named = made["paths"]["/orders"]["get"]["parameters"][-1]
+    assert "released on 2026-03-01" in named["description"]
+    assert named["schema"] == {"type": "string", "format": "date"}
 
 
 def test_formats_say_what_the_codecs_take() -> None:
