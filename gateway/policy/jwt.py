@@ -56,6 +56,7 @@ def build(config: Jwt, site: Site) -> Built:
     from gateway.policy.tokens.admission import Admission
     from gateway.policy.tokens.compact import Compact
     from gateway.policy.tokens.rules import Rules
+    from gateway.policy.tokens.shown import shown
     from gateway.policy.tokens.signed import SignedTokens
 
     leeway = config.leeway
@@ -68,7 +69,7 @@ def build(config: Jwt, site: Site) -> Built:
     compact = Compact(config.allowed, _TYPES.get(config.type, (config.type,)))
     rules = Rules(config.issuer, config.audience, leeway)
     tokens = SignedTokens(read, _keys(config, site), compact, rules, admission, site, fixed=config.query is None)
-    return admission.built(tokens.authenticate)
+    return admission.built(tokens.authenticate, shown(config, site))
 
 
 def _keys(config: Jwt, site: Site) -> Any:

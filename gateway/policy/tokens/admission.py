@@ -10,7 +10,7 @@ from gateway.core.clock import Clock
 from gateway.core.errors import StoreUnavailable
 from gateway.core.exchange import Exchange, Step, Switch
 from gateway.core.identity import Holds, Identity
-from gateway.core.kinds import Built, Site
+from gateway.core.kinds import Built, Presented, Site
 from gateway.policy.admit import admit
 from gateway.policy.claims import identifier, reader
 from gateway.policy.credentials.presented import Conceal, concealer
@@ -64,8 +64,8 @@ class Admission:
         self.conceal = _concealer(settings)
         self.conceals = _conceals(settings)
 
-    def built(self, step: Step) -> Built:
-        return Built(step=step, otherwise=self.conceal, conceals=self.conceals)
+    def built(self, step: Step, presented: Presented | None = None) -> Built:
+        return Built(step=step, otherwise=self.conceal, conceals=self.conceals, presented=presented)
 
     def _holder(self, stays: Holds) -> Holds:
         if not self._subscribed:
