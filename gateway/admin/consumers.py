@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.admin import applications, credentials
+from gateway.admin import applications, credentials, signing_keys
 from gateway.admin.access import require, require_anywhere
 from gateway.admin.bodies import json_body, moment, number, strings
 from gateway.admin.routing import PREFIX, Entry, Handler
@@ -45,6 +45,7 @@ def _entries(service: Service) -> Iterator[Entry]:
     yield Entry("/keys/{id}/rotate", "POST", api_keys.rotate, None)
     yield Entry("/keys/{id}", "DELETE", api_keys.revoke, None)
     yield from credentials.entries(service)
+    yield from signing_keys.entries(service)
     yield Entry("/tokens", "GET", admins.all, "admin")
     yield Entry("/tokens", "POST", admins.create, "admin")
     yield Entry("/tokens/{id}", "DELETE", admins.revoke, "admin")

@@ -18,13 +18,15 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 from gateway import __version__
-from gateway.admin import described, described_applications, described_credentials
+from gateway.admin import described, described_applications, described_credentials, described_signing_keys
 from gateway.admin.described import About, Schema
 from gateway.admin.routing import PREFIX
 
 FILE: Final = "admin.yaml"
 DESCRIBED: Final = described.DESCRIBED | described_applications.DESCRIBED | described_credentials.DESCRIBED
+DESCRIBED.update(described_signing_keys.DESCRIBED)
 SCHEMAS: Final = described.SCHEMAS | described_applications.SCHEMAS | described_credentials.SCHEMAS
+SCHEMAS.update(described_signing_keys.SCHEMAS)
 COMMAND: Final = "python -m gateway.admin.describe --write"
 
 

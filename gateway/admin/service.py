@@ -13,6 +13,7 @@ from gateway.admin.changes import ChangeSet, Resolver, active_bundle, change_set
 from gateway.admin.documents import Breaking, read_documents, refused
 from gateway.admin.publishing import Node, Publisher
 from gateway.admin.state import State, expectations, read_bundle
+from gateway.consumers.signing import Algorithm
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import (
     Conflict,
@@ -77,6 +78,7 @@ class Service:
     rehearse: Rehearse = lambda _snapshot, _places: ()
     callers: Callers = field(default_factory=lambda: Callers(MemoryUsage(), SystemClock()))
     cells: Cells = field(default_factory=MemoryCells)
+    signing: tuple[Algorithm, float] | None = None  # of new signing keys: their lead; None: no issuer of its own
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     # documents

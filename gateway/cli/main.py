@@ -21,6 +21,10 @@ from gateway.cli import (
     mirrored,
     output,
     serving,
+    looking,
+    output,
+    serving,
+    signing_keys,
     stored,
     versions,
 )
@@ -60,6 +64,7 @@ for name, group in (*stored.groups(), *consumers.groups(), *credentials.groups()
     app.add_typer(group, name=name)
 app.add_typer(cached.group, name="cache")
 app.add_typer(importing.group, name="import")
+app.add_typer(signing_keys.group, name="signing-keys")
 
 
 def main() -> None:

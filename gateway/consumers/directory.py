@@ -15,11 +15,22 @@ import orjson
 from gateway.consumers.credentials import Credential, Credentials
 from gateway.consumers.prefixes import LENGTH, Prefixes
 from gateway.consumers.records import Application, Key, NamedKey, Subscription, id_prefix, key_id
+from gateway.consumers.signing import RevokedTokens, SigningKeys
 from gateway.core.clock import Clock
-from gateway.store.store import APPLICATIONS, CREDENTIALS, KEYS, SUBSCRIPTIONS, Change, Gap, Store
+from gateway.store.store import (
+    APPLICATIONS,
+    CREDENTIALS,
+    KEYS,
+    REVOKED,
+    SIGNING_KEYS,
+    SUBSCRIPTIONS,
+    Change,
+    Gap,
+    Store,
+)
 
 T = TypeVar("T")
-TABLES: Final = (APPLICATIONS, SUBSCRIPTIONS, KEYS, CREDENTIALS)
+TABLES: Final = (APPLICATIONS, SUBSCRIPTIONS, KEYS, CREDENTIALS, SIGNING_KEYS, REVOKED)
 _FORM: Final = 2
 _LINE: Final = 250  # records in one line of a dump: what is read and written in one go
 
@@ -36,6 +47,8 @@ class Directory:
         self._prefixes = Prefixes()  # of those whose digest tells their id
         self._named: dict[str, NamedKey] = {}  # the others, by id
         self._credentials = Credentials()
+        self.signing_keys = SigningKeys()
+        self.revoked_tokens = RevokedTokens()
 
     def __len__(self) -> int:
         """How many keys."""
@@ -102,6 +115,10 @@ class Directory:
             self._owner(key).put(value)
         elif table == CREDENTIALS:
             self._credentials.put(key, value, self._owner)
+        elif table == SIGNING_KEYS:
+            self.signing_keys.put(key, value)
+        elif table == REVOKED:
+            self.revoked_tokens.put(key, value)
 
     def _put_key(self, id: str, value: Mapping[str, Any] | None) -> None:
         old = self.find_id(id)
@@ -150,7 +167,9 @@ class Directory:
         What changes while it is read is in it or not; who reads it applies what came after `sequence`."""
         owners, keys = list(self._applications.values()), list(self._keys.values())
         others = list(self._credentials)
+        issued = [(SIGNING_KEYS, self.signing_keys.dump()), (REVOKED, self.revoked_tokens.dump())]
         count = 2 * len(list(_slices(owners))) + len(list(_slices(keys))) + len(list(_slices(others)))
+        count += sum(len(list(_slices(records))) for _, records in issued)
         yield orjson.dumps({"form": _FORM, "sequence": self.sequence, "as_of": self.as_of, "slices": count})
         for some in _slices(owners):
             yield _line([APPLICATIONS, [[e.name, orjson.Fragment(e.about)] for e in some if e.about is not None]])
@@ -159,6 +178,9 @@ class Directory:
             yield _line([KEYS, [key.dump() for key in part]])
         for few in _slices(others):
             yield _line([CREDENTIALS, [[each.id, each.dump()] for each in few]])
+        for table, records in issued:
+            for those in _slices(records):
+                yield _line([table, those])
 
     def dump(self) -> bytes:
         """Everything, for the last known good on disk: hashed keys only, and secrets that must be usable encrypted."""
@@ -220,7 +242,7 @@ def _slices(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 def _record(table: str, row: Sequence[Any]) -> tuple[str, Mapping[str, Any]]:
     """A record of a dump: its key and value."""
-    if table in {APPLICATIONS, CREDENTIALS}:
+    if table in {APPLICATIONS, CREDENTIALS, SIGNING_KEYS, REVOKED}:
         return row[0], row[1]
     if table == SUBSCRIPTIONS:
         return f"{row[0]}/{row[1]}", {"plan": row[2], "version": row[3] if len(row) > 3 else None}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -15,6 +17,7 @@ from gateway.core.secrets import Secret
 PREFIX = "PENSTOCK_"
 HOST = "127.0.0.1"
 PORT = 8080
+_ISSUER = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*")
 HealthPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)+$")]
 
 
@@ -68,6 +71,18 @@ class Settings(BaseModel):
     max_exchanges: int | None = Field(None, ge=1, description="in flight, per worker; default by the open files")
     max_lag: float = Field(0.2, ge=0, description="seconds that a worker may be late; then requests get 503; 0: never")
     health_path: HealthPath = Field("/-", description="the gateway's own answers: <path>/live and <path>/ready")
+    issuer: str | None = Field(
+        None, description="URL of this gateway as an issuer of tokens; switches its token endpoint on"
+    )
+    token_path: HealthPath = Field("/oauth2", description="where the token endpoint stands: <path>/token and others")
+    token_lifetime: float = Field(900.0, ge=1, le=86400, description="seconds that a token of the issuer lasts")
+    signing_algorithm: Literal["ES256", "RS256"] = Field("ES256", description="of the next key that signs tokens")
+    signing_key_age: float = Field(
+        7_776_000.0, ge=0, description="seconds after which another key signs tokens; 0: never by itself"
+    )
+    signing_key_lead: float = Field(
+        3600.0, ge=0, description="seconds for which a new key is published before it signs"
+    )
     grace: float = Field(30.0, gt=0, description="seconds that SIGTERM waits for exchanges in flight")
     drain_delay: float = Field(
         1.0, ge=0, description="seconds of that in which it still accepts, while <path>/ready is 503"
@@ -92,6 +107,22 @@ class Settings(BaseModel):
             return self.listen
         port = PORT if self.port is None else self.port
         return (Listener(address=joined(self.host or HOST, port)), *self.listen)
+
+    @field_validator("issuer")
+    @classmethod
+    def _is_issuer(cls, url: str | None) -> str | None:
+        """RFC 8414 section 2; without TLS on this machine alone."""
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        local = parts.scheme == "http" and parts.hostname in {"127.0.0.1", "::1", "localhost"}
+        plain = _ISSUER.fullmatch(url) is not None and "//" not in parts.path and not parts.path.endswith("/")
+        if not plain or not (parts.scheme == "https" or local) or parts.username is not None:
+            raise ValueError(
+                "write it as https://HOST or https://HOST/PATH, without a slash at its end, a query or a fragment; "
+                "http:// is for 127.0.0.1 and localhost alone"
+            )
+        return url
 
     @field_validator("egress")
     @classmethod

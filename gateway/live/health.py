@@ -8,14 +8,13 @@ from typing import Final
 
 from gateway.core.chain import Chain
 from gateway.core.errors import MethodNotAllowed
-from gateway.core.exchange import Exchange, Reply
+from gateway.core.exchange import Exchange, Renderer, Reply, Step
 from gateway.frontend.rest.problems import render
 from gateway.live.router import LiveRouter, Made, Methods, Trie
 from gateway.live.slots import refuse_with
 from gateway.snapshot.routes import segments_of
 
 _FIELDS: Final = ((b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"))
-_ALLOW: Final = (b"Allow", b"GET, HEAD, OPTIONS")
 
 
 def own_paths(path: str) -> frozenset[bytes]:
@@ -40,18 +39,26 @@ def place_health(router: LiveRouter, path: str, is_ready: Callable[[], bool]) ->
 
 def place_own(router: LiveRouter, path: str, name: str, step: Callable[[Exchange], Reply]) -> None:
     """An answer of the gateway itself at `PATH/name`."""
+    place_method(router, (*segments_of(path), name), name, b"GET", step)
+
+
+def place_method(
+    router: LiveRouter, segments: tuple[str, ...], name: str, method: bytes, step: Step, render: Renderer = render
+) -> None:
+    """An answer of the gateway itself to one method; GET has HEAD with it."""
     trie = Trie()
-    trie.add((), _methods(name, step))
-    base = router.base((*segments_of(path), name))
+    trie.add((), _methods(name, method, step, render))
+    base = router.base(segments)
     base.trie, base.choice = trie, None
 
 
-def _methods(name: str, step: Callable[[Exchange], Reply]) -> Methods:
+def _methods(name: str, method: bytes, step: Step, render: Renderer) -> Methods:
     facts = {"component": "", "version": "", "endpoint": name}
-    not_allowed = refuse_with(lambda _exchange: MethodNotAllowed("Allowed: GET, HEAD, OPTIONS.", headers=[_ALLOW]))
+    allowed = b"GET, HEAD, OPTIONS" if method == b"GET" else method + b", OPTIONS"
+    allow = (b"Allow", allowed)
+    not_allowed = refuse_with(lambda _exchange: MethodNotAllowed(f"Allowed: {allowed.decode()}.", headers=[allow]))
 
-    def chain(step: Callable[[Exchange], Reply]) -> Chain:
+    def chain(step: Step) -> Chain:
         return Chain(name, (step,), render, facts=facts)
 
-    refusing = Chain(name, (not_allowed,), render, facts=facts)
-    return Methods({b"GET": chain(step)}, None, Made(refusing, chain(lambda _exchange: Reply(204, [_ALLOW]))))
+    return Methods({method: chain(step)}, None, Made(chain(not_allowed), chain(lambda _exchange: Reply(204, [allow]))))

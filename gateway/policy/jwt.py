@@ -15,6 +15,7 @@ from gateway.core.kinds import Built, Kind, Site
 from gateway.policy.claims import one_or_more
 from gateway.policy.credentials.presented import token_reader
 from gateway.policy.tokens.algorithms import ASYMMETRIC, SYMMETRIC, Algorithm
+from gateway.policy.tokens.own_issuer import OwnIssuer
 from gateway.policy.tokens.settings import Duration, Tls, TokenSettings
 from gateway.relay.outside import Outside
 
@@ -59,17 +60,26 @@ def build(config: Jwt, site: Site) -> Built:
     from gateway.policy.tokens.shown import shown
     from gateway.policy.tokens.signed import SignedTokens
 
-    leeway = config.leeway
+    leeway, own = config.leeway, _own(config, site)
 
     def stays(identity: Identity, now: float) -> bool:
-        return bool(now < identity.claims["exp"] + leeway)
+        return bool(now < identity.claims["exp"] + leeway) and (own is None or own.holds(identity, now))
 
     admission = Admission(config, site, "jwt", stays)
     read = token_reader(config.header, config.cookie, config.query, config.max_size)
     compact = Compact(config.allowed, _TYPES.get(config.type, (config.type,)))
     rules = Rules(config.issuer, config.audience, leeway)
-    tokens = SignedTokens(read, _keys(config, site), compact, rules, admission, site, fixed=config.query is None)
+    keys = _keys(config, site) if own is None else own.keys()
+    standing = None if own is None else own.refusal
+    tokens = SignedTokens(read, keys, compact, rules, admission, site, config.query is None, standing)
     return admission.built(tokens.authenticate, shown(config, site))
+
+
+def _own(config: Jwt, site: Site) -> OwnIssuer | None:
+    """The issuer of this gateway itself, unless keys are given."""
+    own = site.services.find(OwnIssuer)
+    given = any(getattr(config, name) is not None for name in SOURCES)
+    return None if own is None or given or config.issuer != own.url else own
 
 
 def _keys(config: Jwt, site: Site) -> Any:

@@ -36,7 +36,7 @@ from gateway.live.dry import dry_build
 from gateway.manifest.transfer import gather
 from gateway.runtime.hosts import CheckingHosts
 from gateway.runtime.registry import Registry
-from gateway.server import launch
+from gateway.server import issuing, launch
 from gateway.server.control import Control
 from gateway.server.crew import Crew
 from gateway.server.environment import node_environment, reflecting
@@ -78,6 +78,7 @@ class ControlProcess:
         hosts = CheckingHosts(given.hosted)
         environment = node_environment(settings)
         egress = Egress.parse(settings.egress, given.data)
+        own = issuing.own_issuer(settings, None, self.clock)
         self.crew = Crew(given.control_socket, self._directory, given.run)
         self.control = Control(
             name=given.node,
@@ -108,8 +109,9 @@ class ControlProcess:
             clock=self.clock,
             callers=self.callers,
             cells=self.cells,
+            signing=(settings.signing_algorithm, settings.signing_key_lead) if settings.issuer else None,
             rehearse=lambda snapshot, places: dry_build(
-                snapshot, places, kinds, BACKEND_KINDS, environment.secrets, egress, hosts
+                snapshot, places, kinds, BACKEND_KINDS, environment.secrets, egress, hosts, own
             ),
         )
 
@@ -149,6 +151,10 @@ class ControlProcess:
         private = given.control_socket.with_name(PROBE_SOCKET)
         asked = door(settings.listeners, given.places, settings.trusted_proxies, private)
         await probe(versions, asked, given.run)
+
+    async def keep_keys(self) -> None:
+        settings = self.given.settings
+        await issuing.keep_keys(settings, self.store, self.hasher, self.clock, lambda: self.control.directory)
 
     async def first_token(self) -> str | None:
         """The configured admin token, or one made now when the store has none. None when there are others."""
@@ -273,6 +279,7 @@ async def _come_up(process: ControlProcess) -> None:
     process.counting = [
         asyncio.create_task(process.callers.flush_forever()),
         asyncio.create_task(process.guarding.watch_forever()),
+        asyncio.create_task(process.keep_keys()),
     ]
     token = None
     try:

@@ -40,7 +40,7 @@ from gateway.relay.outside import Outside
 from gateway.runtime.embedded import EmbeddedRuntime
 from gateway.runtime.hosts import WorkerHosts
 from gateway.runtime.registry import Registry
-from gateway.server import collector, launch, upstreams
+from gateway.server import collector, issuing, launch, upstreams
 from gateway.server.environment import node_environment
 from gateway.server.kinds import BACKEND_KINDS, node_kinds
 from gateway.server.lasting import watch
@@ -111,7 +111,12 @@ class Worker:
         self.shared = Shared(self.cell)
         self.port = open_port(given, self.shared.overload)
         self.hasher = KeyHasher(given.key_secret)
+        own = issuing.own_issuer(settings, self.directory, self.clock)
+        self.tokens = issuing.token_endpoint(
+            own, settings, self.directory, self.hasher, self.clock, self.counters, given.store_url
+        )
         services = Services(
+            own,
             self.hasher,
             self.clock,
             self.network,
@@ -145,6 +150,8 @@ class Worker:
         path = self.given.settings.health_path
         place_health(live.router, path, self._is_ready)
         place_key_check(live.router, path, self.directory, self.hasher, self.clock)
+        if self.tokens is not None:
+            self.tokens.place(live.router)
         self.topics.specs = live.outline.topics
         self.listeners.serve(live)
 
@@ -276,6 +283,8 @@ class Worker:
         for hash in list(self.prepared):
             await self._forget(hash)
         await self.swapper.close()
+        if self.tokens is not None:
+            await self.tokens.close()
         await self.outside.close()
         await self.hosts.close()
         await self.network.close()

@@ -99,4 +99,6 @@ CREDENTIALS = "credentials"  # key: credential id; value: type, name, applicatio
 GATEWAY = "gateway"  # key: policies; value: the gateway's own steps
 TOPICS = "topics"
 TOKENS = "tokens"
+SIGNING_KEYS = "signing-keys"  # key: number; value: kid, algorithm, jwk, sealed private key, created, signs, retired
+REVOKED = "revoked-tokens"  # key: jti; value: client, ends
 PROPOSALS = "proposals"  # key: id; a publish that waits for every node

@@ -57,6 +57,10 @@ class Compact:
             raise InvalidToken("its typ is not allowed")
         return Signed(kid, algorithm, token[: match.end(2)], payload, _decoded(signature))
 
+    def unproved(self, token: Signed) -> dict[str, Any]:
+        """What it says, which nobody has signed yet: for whom to look. Raises InvalidToken."""
+        return _object(token.payload, "payload")
+
     def claims(self, token: Signed, keys: Iterable[SigningKey]) -> dict[str, Any]:
         """What it says, once one of the keys has signed it. Raises InvalidToken."""
         verify = self._verify[token.algorithm]

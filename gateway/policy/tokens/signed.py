@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from gateway.core.clock import Clock
@@ -18,19 +18,32 @@ from gateway.policy.tokens.refusals import InvalidToken
 from gateway.policy.tokens.rules import Rules
 from gateway.policy.tokens.signing_keys import KeySet
 
+Standing = Callable[[Mapping[str, Any], float], "str | None"]
+
 
 class SignedTokens:
     """Of one step. `authenticate` is the step; it is a coroutine only while keys have to be waited for."""
 
     def __init__(
-        self, read: Read, keys: KeySource, compact: Compact, rules: Rules, admission: Admission, site: Site, fixed: bool
+        self,
+        read: Read,
+        keys: KeySource,
+        compact: Compact,
+        rules: Rules,
+        admission: Admission,
+        site: Site,
+        fixed: bool,
+        standing: Standing | None = None,
     ) -> None:
-        """`fixed`: the token stands in the header block alone, so that its digest is remembered with it."""
+        """`fixed`: the token stands in the header block alone, so that its digest is remembered with it. `standing`:
+        asked each time why a token holds no more, as an issuer of ours knows."""
         self._read = read
         self._keys = keys
         self._compact = compact
         self._rules = rules
         self._admission = admission
+        self._standing = standing
+        self._admit = admission.admit if standing is None else self._admit_standing
         self._fixed = fixed
         self._memo = Memo()
         self._hasher = site.services.of(KeyHasher)
@@ -43,11 +56,11 @@ class SignedTokens:
         keys = self._keys
         found = self._memo.find(digest, self._clock.time(), keys.generation)
         if found is not None and (self._clock.monotonic() < keys.due or keys.look()):
-            return self._admission.admit(exchange, found)
+            return self._admit(exchange, found)
         try:
             signed = self._compact.read(self._read(exchange) or b"")
             if keys.look() and keys.value is not None and (keys.value.knows(signed.kid) or not keys.may_renew):
-                return self._admission.admit(exchange, self._verify(digest, signed, keys.value))
+                return self._admit(exchange, self._verify(digest, signed, keys.value))
         except InvalidToken as error:
             raise self._admission.challenges.invalid(exchange, error) from None
         return self._later(exchange, digest, signed)
@@ -71,6 +84,13 @@ class SignedTokens:
             verified = self._verify(digest, signed, keys)
         except InvalidToken as error:
             raise self._admission.challenges.invalid(exchange, error) from None
+        return self._admit(exchange, verified)
+
+    def _admit_standing(self, exchange: Exchange, verified: Verified) -> Switch | None:
+        assert self._standing is not None
+        reason = self._standing(verified.identity.claims, self._clock.time())
+        if reason is not None:
+            raise self._admission.challenges.invalid(exchange, InvalidToken(reason))
         return self._admission.admit(exchange, verified)
 
     def _verify(self, digest: bytes, signed: Signed, keys: KeySet) -> Verified:
