@@ -27,7 +27,10 @@ def list_keys(url: Url = None, token: Token = None, as_json: Json = False) -> No
 
 @group.command("rotate")
 def rotate(url: Url = None, token: Token = None, as_json: Json = False) -> None:
-    """Publishes another key, which signs a while later. Example: penstock signing-keys rotate"""
+    """Publishes another key, which signs later.
+
+    Example: penstock signing-keys rotate
+    """
     told = connect(url, token).post("/signing-keys/rotate")
     if as_json:
         output.as_json(told)

@@ -28,7 +28,7 @@ from gateway.policy.tokens.signing_keys import KeySet, from_jwks, public_key
 FAILED: Final = "The client could not be authenticated."
 ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LEEWAY: Final = 30.0  # seconds by which a client's clock may differ
-LONGEST: Final = 300.0  # seconds that an assertion may last
+LONGEST: Final = 3600.0  # seconds that an assertion may last; clients such as Authlib's ask for as many
 LONGEST_JTI: Final = 256  # characters
 INTROSPECT: Final = "penstock:introspect"  # the scope of clients that may ask about every token
 METHODS: Final = ["client_secret_basic", "client_secret_post", "private_key_jwt"]

@@ -38,7 +38,7 @@ from gateway.store.store import REVOKED, Store
 
 FAILURES: Final = 30  # proofs that fail, of one client from one address in a minute
 FAILURES_OF_AN_ADDRESS: Final = 300
-ONCE: Final = 900.0  # seconds for which an assertion is remembered: longer than any holds
+ONCE: Final = 4000.0  # seconds for which an assertion is remembered: longer than any holds
 MOST_REVOKED: Final = 1000  # tokens of one client that have not ended
 KEYS_FRESH: Final = 300  # seconds for which others may keep the key set
 _JSON: Final = (b"Content-Type", b"application/json")
