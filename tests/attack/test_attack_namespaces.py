@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.core.errors import InvalidInput
-from gateway.policy import xml_reading
+from gateway.policy.content import xml_reading
 
 
 def _declaring(count: int, before: bytes = b"") -> bytes:

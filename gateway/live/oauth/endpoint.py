@@ -28,10 +28,10 @@ from gateway.live.oauth.clients import FAILED, METHODS, Clients
 from gateway.live.oauth.forms import LIMIT, Form, read_form
 from gateway.live.oauth.server import Asked, Server, Told
 from gateway.live.router import LiveRouter
+from gateway.policy.credentials.whole_body import with_body
 from gateway.policy.tokens.algorithms import ASYMMETRIC
 from gateway.policy.tokens.metadata import OAUTH, WELL_KNOWN
 from gateway.policy.tokens.own_issuer import OwnIssuer
-from gateway.policy.whole_body import with_body
 from gateway.snapshot.routes import segments_of
 from gateway.store.counters import Counter, Counters, Limit, Rule, Verdict
 from gateway.store.store import REVOKED, Store
