@@ -12,13 +12,35 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.admin import cached, callers, consumers, looking, mirrored, standing, stored, versions
+from gateway.admin import (
+    cached,
+    callers,
+    consumers,
+    environments,
+    history,
+    letters,
+    looking,
+    mirrored,
+    standing,
+    stored,
+    versions,
+)
 from gateway.admin.access import Access, require
-from gateway.admin.routing import PREFIX, Entry, not_routed, route, routes
+from gateway.admin.attempts import Attempts
+from gateway.admin.bodies import only
+from gateway.admin.prefix import PREFIX
+from gateway.admin.routing import Entry, known_token, not_routed, route, routes
 from gateway.admin.service import Service
+from gateway.core.errors import Forbidden
 from gateway.telemetry.counters import render_prometheus
 
-SIGN: Final = (b"penstock-admin", b"v1")
+SIGNED: Final = (
+    (b"penstock-admin", b"v1"),
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+)
 
 
 def entries(service: Service) -> Iterator[Entry]:
@@ -31,15 +53,20 @@ def entries(service: Service) -> Iterator[Entry]:
     yield from stored.entries(service)
     yield from consumers.entries(service)
     yield from cached.entries(service)
+    yield from letters.entries(service)
+    yield from history.entries(service)
+    yield from environments.entries(service)
 
 
 def _signed(app: ASGIApp) -> ASGIApp:
-    """Every answer says what answered, so that a client knows another server from this one."""
+    """Every answer says what answered, so that a client knows another server from this one; and no browser keeps it,
+    guesses its type, runs it or frames it. What an answer says of itself stays."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         async def signed(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], SIGN]
+                said = {name.lower() for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(each for each in SIGNED if each[0] not in said)]
             await send(message)
 
         await app(scope, receive, signed)
@@ -56,8 +83,10 @@ class Admin:
         access: Access,
         metrics: Callable[[], Sequence[Mapping[str, Any]]],
         lines: Callable[[], Sequence[str]] = tuple,
+        attempts: Attempts | None = None,
     ) -> None:
         self.service = service
+        self.attempts = attempts or Attempts(service.clock)
         self.lines = lines
         self.access = access
         self.metrics = metrics
@@ -66,7 +95,7 @@ class Admin:
         return _signed(self.routed())
 
     def routed(self) -> Starlette:
-        served = [*self._probed(), *routes(entries(self.service), self.access)]
+        served = [*self._probed(), *routes(entries(self.service), self.access, self.attempts)]
         below = Router(served, redirect_slashes=False)
         app = Starlette(routes=[Mount(PREFIX, app=below)], exception_handlers={HTTPException: not_routed})
         app.router.redirect_slashes = False
@@ -78,13 +107,20 @@ class Admin:
     async def _health(self, request: Request) -> Response:
         """For probes without a token: ready or not. Who shows a token is told what the node serves."""
         told, ready = await self.service.health()
+        whole = False
         if "authorization" in request.headers and told["store"] == "up":
-            require(await self.access.token(request), "viewer")
-        else:
+            token = await known_token(request, self.access, self.attempts)
+            require(token, "viewer")
+            whole = token.components is None  # what a heartbeat tells is of all components
+        if not whole:
             told = {"ready": told["ready"], "store": told["store"]}
         return JSONResponse(told, 200 if ready else 503)
 
     async def _metrics(self, request: Request) -> Response:
-        require(await self.access.token(request), "viewer")
+        token = await known_token(request, self.access, self.attempts)
+        require(token, "viewer")
+        if token.components is not None:
+            raise Forbidden("Metrics are of all components; this token is bound to some.")
+        only(request, ())
         own = "".join(f"{line}\n" for line in self.lines()).encode()
         return Response(render_prometheus(self.metrics()) + own, media_type="text/plain; version=0.0.4")

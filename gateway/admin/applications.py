@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from gateway.admin import pages
 from gateway.admin.access import require, require_anywhere
 from gateway.admin.bodies import expected, json_body, strings
 from gateway.admin.routing import Entry
@@ -16,7 +17,7 @@ from gateway.admin.subscribing import known, takes_new
 from gateway.consumers import applications, subscriptions
 from gateway.consumers.applications import DEFAULTS
 from gateway.consumers.tokens import Token
-from gateway.core.errors import NotFound
+from gateway.core.errors import Forbidden, NotFound
 from gateway.store.store import APPLICATIONS, SUBSCRIPTIONS, Record
 
 _ABOUT: Final[dict[str, type]] = {
@@ -56,16 +57,33 @@ class _Applications:
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    async def all(self, request: Request, _token: Token) -> Any:
-        status = request.query_params.get("status")
-        found = [_shown(name, record) async for name, record in self.service.store.scan(APPLICATIONS)]
-        return {"items": [each for each in found if status in (None, each["status"])]}
+    async def all(self, request: Request, token: Token) -> Any:
+        query = request.query_params
+        status, owner = query.get("status"), query.get("owner")
 
-    async def one(self, request: Request, _token: Token) -> Any:
+        async def show(name: str, record: Record) -> dict[str, Any] | None:
+            found = _shown(name, record)
+            wanted = status in (None, found["status"]) and owner in (None, found["owner"])
+            return found if wanted and await self._seen(name, token) else None
+
+        return await pages.stored(request, self.service.store, APPLICATIONS, show)
+
+    async def _seen(self, name: str, token: Token) -> bool:
+        """A token that is bound to components sees the applications that are subscribed to one of them."""
+        if token.components is None:
+            return True
+        for api in token.components:
+            if await self.service.store.get(SUBSCRIPTIONS, f"{name}/{api}") is not None:
+                return True
+        return False
+
+    async def one(self, request: Request, token: Token) -> Any:
         name = request.path_params["name"]
         record = await self.service.store.get(APPLICATIONS, name)
         if record is None:
             raise NotFound(f"There is no application {name}.")
+        if not await self._seen(name, token):
+            raise Forbidden(f"The application {name} uses no component that this token is bound to.")
         return _tagged(_shown(name, record), record.version)
 
     async def _body(self, request: Request, more: dict[str, type] | None = None) -> dict[str, Any]:
@@ -112,10 +130,14 @@ class _Subscriptions:
 
     async def all(self, request: Request, token: Token) -> Any:
         query = request.query_params
-        found = subscriptions.list_subscriptions(
-            self.service.store, query.get("application"), query.get("api"), query.get("plan")
-        )
-        return {"items": [dict(each) async for each in found if token.may("viewer", each["api"])]}
+        wanted = {name: query[name] for name in ("application", "api", "plan") if name in query}
+
+        async def show(_key: str, record: Record) -> dict[str, Any] | None:
+            found = {"version": None, **record.value}
+            fits = all(found.get(name) == text for name, text in wanted.items())
+            return found if fits and token.may("viewer", found["api"]) else None
+
+        return await pages.stored(request, self.service.store, SUBSCRIPTIONS, show)
 
     async def _record(self, request: Request) -> Record:
         parts = request.path_params

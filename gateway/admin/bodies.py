@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
 from starlette.requests import Request
 
-from gateway.core.errors import BadRequest, ContentTooLarge, InvalidInput, PreconditionFailed, UnsupportedMediaType
+from gateway.core.errors import (
+    BadRequest,
+    ContentTooLarge,
+    InvalidInput,
+    PreconditionFailed,
+    PreconditionRequired,
+    UnsupportedMediaType,
+)
 
 BODY_LIMIT: Final = 8 * 1024 * 1024
 JSON: Final = "application/json"
@@ -90,11 +97,14 @@ def number(request: Request, name: str, least: int, most: int) -> int | None:
 
 
 def expected(request: Request, version: int) -> int | None:
-    """The version that a write must find: that of now (0: none) when the client named it, None when it named none.
-    PreconditionFailed when it named another (RFC 9110, sections 13.1.1 and 13.1.2)."""
+    """The version that a write must find: that of now (0: none) when the client named it, None when any will do (`*`).
+    PreconditionRequired when it named none (RFC 6585 section 3), PreconditionFailed when it named another (RFC 9110
+    sections 13.1.1 and 13.1.2)."""
     if_match, if_none_match = request.headers.get("if-match"), request.headers.get("if-none-match")
     if if_match is None and if_none_match is None:
-        return None
+        raise PreconditionRequired(
+            "Say which one you have read: If-Match with its ETag, or * for any; If-None-Match: * to create only."
+        )
     tags = [tag.strip() for tag in (if_match or "").split(",")]
     if if_match is not None and not (version and ("*" in tags or f'"{version}"' in tags)):
         now = f'its ETag is "{version}" now. Read it again, then write' if version else "it is not there"
@@ -102,7 +112,18 @@ def expected(request: Request, version: int) -> int | None:
     none = [tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")]
     if if_none_match is not None and version and ("*" in none or f'"{version}"' in none):
         raise PreconditionFailed(f'If-None-Match does not hold: it is there, with the ETag "{version}".')
-    return version
+    return None if tags == ["*"] else version
+
+
+def only(request: Request, known: Collection[str]) -> None:
+    """A parameter that is not understood, or comes twice, is refused: a typing error would be no filter."""
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:
+        if name not in known:
+            takes = f"It takes: {', '.join(sorted(known))}." if known else "It takes none."
+            raise BadRequest(f"There is no parameter {name!r} here. {takes}", target=name)
+        if names.count(name) > 1:
+            raise BadRequest(f"`{name}` may be given once.", target=name)
 
 
 def moment(body: Mapping[str, Any], name: str) -> float | None:

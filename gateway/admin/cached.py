@@ -12,6 +12,7 @@ from gateway.admin.access import require
 from gateway.admin.bodies import json_body
 from gateway.admin.routing import Entry
 from gateway.admin.service import Service
+from gateway.admin.trial import trial
 from gateway.consumers.tokens import Token
 from gateway.core.errors import InvalidInput
 from gateway.store.cached import named_tag, url_tag, version_tag
@@ -40,6 +41,9 @@ class _Cached:
         require(token, _ROLE, component)
         tag = _tag(what, value)
         entry = {"actor": token.name, "action": "cache.purge", "subject": f"{what} {value}"}
+        if (now := trial()) is not None:
+            now.items.append({"kind": "Cached", "name": f"{what} {value}", "action": "delete", "detail": ""})
+            return None
         await self.service.store.commit([_NOTHING], entry)
         return {"purged": await self.service.cells.purge(tag)}
 

@@ -156,17 +156,20 @@ def _policy(document: Policy, state: State, now: float, actor: str, changes: Cha
     steps = document.model_dump(mode="json", by_alias=True, exclude_defaults=True)["steps"]
     known = state.rows(POLICIES).get(document.name)
     if known is None:
-        value = {"title": document.title, "revision": 1, "revisions": {"1": steps}}
+        number, value = 1, {"title": document.title, "revision": 1, "revisions": {"1": steps}}
         changes.items.append(Item("Policy", document.name, "create", "revision 1"))
     else:
         number = int(known.value["revision"])
         if known.value["revisions"][str(number)] == steps:
             changes.items.append(Item("Policy", document.name, "unchanged", f"revision {number}"))
             return
-        revisions = {**known.value["revisions"], str(number + 1): steps}
-        value = {"title": document.title, "revision": number + 1, "revisions": revisions}
-        changes.items.append(Item("Policy", document.name, "update", f"revision {number + 1}"))
-    changes.writes.append(Write(POLICIES, document.name, {**value, "at": now, "actor": actor}))
+        number += 1
+        revisions = {**known.value["revisions"], str(number): steps}
+        value = {"title": document.title, "revision": number, "revisions": revisions}
+        changes.items.append(Item("Policy", document.name, "update", f"revision {number}"))
+    about = {"at": now, "actor": actor}
+    applied = {**(known.value.get("applied", {}) if known else {}), str(number): about}
+    changes.writes.append(Write(POLICIES, document.name, {**value, **about, "applied": applied}))
 
 
 def _topic(document: Topic, state: State, changes: ChangeSet, findings: list[Finding]) -> None:
@@ -304,7 +307,15 @@ def _bundle(
 
 def kept(pointer: Mapping[str, Any]) -> dict[str, Any]:
     """What stays when a version gets another revision: what was set on the version itself."""
-    return {name: pointer[name] for name in ("lifecycle",) if name in pointer}
+    return {name: pointer[name] for name in ("lifecycle",) if name in pointer} | activations(pointer)
+
+
+def activations(pointer: Mapping[str, Any]) -> dict[str, Any]:
+    """Who made which revision active when, with the one that ends now; the last fifty."""
+    if not pointer:
+        return {}
+    ending = {name: pointer.get(name) for name in ("revision", "since", "actor")}
+    return {"activations": [*pointer.get("activations", []), ending][-50:]}
 
 
 def active_bundle(state: State, name: str) -> Bundle | None:

@@ -1,24 +1,23 @@
-"""Consumers on the admin REST: keys, tokens, dead letters; composes applications, subscriptions and credentials."""
+"""Consumers on the admin REST: keys and tokens; composes applications, subscriptions and credentials."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.admin import applications, credentials, signing_keys
+from gateway.admin import applications, credentials, pages, signing_keys
 from gateway.admin.access import require, require_anywhere
-from gateway.admin.bodies import json_body, moment, number, strings
-from gateway.admin.routing import PREFIX, Entry, Handler
+from gateway.admin.bodies import expected, json_body, moment, strings
+from gateway.admin.routing import Entry, Handler
 from gateway.admin.service import Service
 from gateway.admin.subscribing import ending, known, takes_new
 from gateway.consumers import keys, tokens
 from gateway.consumers.tokens import Token
-from gateway.core.errors import BadRequest, NotFound
-from gateway.store.store import KEYS, SUBSCRIPTIONS
+from gateway.core.errors import NotFound
+from gateway.store.store import KEYS, SUBSCRIPTIONS, TOKENS, Record, Value
 
 
 def entries(service: Service) -> Iterator[Entry]:
@@ -38,45 +37,67 @@ def _settled(service: Service, handler: Handler) -> Handler:
 
 
 def _entries(service: Service) -> Iterator[Entry]:
-    api_keys, admins, letters = _Keys(service), _Tokens(service), _DeadLetters(service)
+    api_keys, admins = _Keys(service), _Tokens(service)
     yield from applications.entries(service)
     yield Entry("/keys", "GET", api_keys.all, "viewer")
     yield Entry("/keys", "POST", api_keys.create, None)
+    yield Entry("/keys/{id}", "GET", api_keys.one, "viewer")
     yield Entry("/keys/{id}/rotate", "POST", api_keys.rotate, None)
     yield Entry("/keys/{id}", "DELETE", api_keys.revoke, None)
     yield from credentials.entries(service)
     yield from signing_keys.entries(service)
     yield Entry("/tokens", "GET", admins.all, "admin")
     yield Entry("/tokens", "POST", admins.create, "admin")
+    yield Entry("/tokens/{id}", "GET", admins.one, "admin")
     yield Entry("/tokens/{id}", "DELETE", admins.revoke, "admin")
-    yield Entry("/topics/{topic}/dead-letters", "GET", letters.all, "viewer")
-    yield Entry("/topics/{topic}/dead-letters/{listener:path}/{id}/redrive", "POST", letters.redrive, "operator")
 
 
 class _Keys:
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    async def _own(self, request: Request, token: Token) -> str:
-        """The id of a key that this token may touch."""
+    async def _own(self, request: Request, token: Token) -> tuple[str, int]:
+        """The id of a key that this token may touch, and the version of its record."""
         require_anywhere(token, "operator")
         id = str(request.path_params["id"])
         record = await self.service.store.get(KEYS, id)
         if record is None:
             raise NotFound(f"There is no key {id}.")
         require(token, "operator", record.value["api"])
-        return id
+        return id, record.version
 
     async def all(self, request: Request, token: Token) -> Any:
         query = request.query_params
-        found = keys.list_keys(
-            self.service.store, query.get("application"), query.get("api"), ending(request, self.service)
-        )
-        shown = [dict(each) async for each in found if token.may("viewer", each["api"])]
-        plans = {key: record.value.get("plan") async for key, record in self.service.store.scan(SUBSCRIPTIONS)}
-        for each in shown:  # a key without a plan of its own has its subscription's
-            each["plan"] = each["plan"] or plans.get(f"{each['application']}/{each['api']}")
-        return {"items": shown}
+        application, api, plan = query.get("application"), query.get("api"), query.get("plan")
+        period = ending(request, self.service)
+
+        async def show(id: str, record: Record) -> dict[str, Any] | None:
+            value = record.value
+            fits = application in (None, value["application"]) and api in (None, value["api"])
+            if not fits or not token.may("viewer", value["api"]):
+                return None
+            if period is not None and not keys.ends_within(value, *period):
+                return None
+            found = await self._shown(id, value)
+            return found if plan in (None, found["plan"]) else None
+
+        return await pages.stored(request, self.service.store, KEYS, show)
+
+    async def _shown(self, id: str, value: Value) -> dict[str, Any]:
+        """A key without a plan of its own has its subscription's."""
+        found = {"id": id, **{name: each for name, each in value.items() if name != "digest"}}
+        if found["plan"] is None:
+            tie = await self.service.store.get(SUBSCRIPTIONS, f"{value['application']}/{value['api']}")
+            found["plan"] = tie.value.get("plan") if tie else None
+        return found
+
+    async def one(self, request: Request, token: Token) -> Any:
+        id = str(request.path_params["id"])
+        record = await self.service.store.get(KEYS, id)
+        if record is None:
+            raise NotFound(f"There is no key {id}.")
+        require(token, "viewer", record.value["api"])
+        return JSONResponse(await self._shown(id, record.value), headers={"ETag": f'"{record.version}"'})
 
     async def create(self, request: Request, token: Token) -> Any:
         require_anywhere(token, "operator")
@@ -100,7 +121,7 @@ class _Keys:
         return JSONResponse({"id": id, "key": key, **body}, 201)
 
     async def rotate(self, request: Request, token: Token) -> Any:
-        old = await self._own(request, token)
+        old, _ = await self._own(request, token)
         body = await json_body(request, {"overlap": int, "ends": str})
         id, key = await keys.rotate_key(
             self.service.store,
@@ -114,8 +135,9 @@ class _Keys:
         return JSONResponse({"id": id, "key": key, "replaces": old}, 201)
 
     async def revoke(self, request: Request, token: Token) -> Any:
-        id = await self._own(request, token)
-        await keys.revoke_key(self.service.store, self.service.clock, id, actor=token.name)
+        id, version = await self._own(request, token)
+        expect = expected(request, version)
+        await keys.revoke_key(self.service.store, self.service.clock, id, expect=expect, actor=token.name)
         return {"revoked": id}
 
 
@@ -123,8 +145,21 @@ class _Tokens:
     def __init__(self, service: Service) -> None:
         self.service = service
 
-    async def all(self, _request: Request, _token: Token) -> Any:
-        return {"items": [dict(each) async for each in tokens.list_tokens(self.service.store)]}
+    async def all(self, request: Request, _token: Token) -> Any:
+        query = request.query_params
+        name, role = query.get("name"), query.get("role")
+
+        async def show(id: str, record: Record) -> dict[str, Any] | None:
+            value = record.value
+            fits = name in (None, value["name"]) and (role is None or role in value["roles"])
+            return tokens.shown(id, value) if fits else None
+
+        return await pages.stored(request, self.service.store, TOKENS, show)
+
+    async def one(self, request: Request, _token: Token) -> Any:
+        id = request.path_params["id"]
+        record = await tokens.known_token(self.service.store, id)
+        return JSONResponse(tokens.shown(id, record.value), headers={"ETag": f'"{record.version}"'})
 
     async def create(self, request: Request, token: Token) -> Any:
         fields = {"name": str, "roles": list, "components": list, "ends": str}
@@ -144,52 +179,6 @@ class _Tokens:
 
     async def revoke(self, request: Request, token: Token) -> Any:
         id = request.path_params["id"]
-        await tokens.revoke_token(self.service.store, self.service.clock, id, actor=token.name)
+        expect = expected(request, (await tokens.known_token(self.service.store, id)).version)
+        await tokens.revoke_token(self.service.store, self.service.clock, id, expect=expect, actor=token.name)
         return {"revoked": id}
-
-
-class _DeadLetters:
-    def __init__(self, service: Service) -> None:
-        self.service = service
-
-    async def all(self, request: Request, token: Token) -> Any:
-        """Of one listener (`?listener=shop@v2/bill_order`), or of every listener that is live; oldest first. Where a
-        listener has more, a `Link` leads to its next page (RFC 8288)."""
-        topic = request.path_params["topic"]
-        wanted = request.query_params.get("listener")
-        groups = [wanted] if wanted else self._groups(topic)
-        groups = [each for each in groups if token.may("viewer", each.partition("@")[0])]
-        limit = number(request, "limit", 1, 1000) or 100
-        after = request.query_params.get("after", "")
-        if after and not wanted:
-            raise BadRequest("`after` is a dead letter of one listener: name it, ?listener=NAME@VERSION/OPERATION.")
-        items, links = [], []
-        for group in groups:
-            found = await self.service.streams.dead_letters(topic, group, limit, after)
-            items += [{"listener": group, **_letter(letter)} for letter in found]
-            if len(found) == limit:
-                query = urlencode({"listener": group, "limit": limit, "after": found[-1].id})
-                links.append(f'<{PREFIX}/topics/{quote(topic)}/dead-letters?{query}>; rel="next"')
-        return JSONResponse({"items": items}, headers={"Link": ", ".join(links)} if links else None)
-
-    def _groups(self, topic: str) -> list[str]:
-        snapshot = self.service.snapshot()
-        return [
-            f"{version.name}/{name}"
-            for version in snapshot.versions
-            for name, listener in version.listeners.items()
-            if listener.topic == topic
-        ]
-
-    async def redrive(self, request: Request, token: Token) -> Any:
-        parts = request.path_params
-        again = await self.service.streams.redrive(parts["topic"], parts["listener"], parts["id"])
-        entry = {"actor": token.name, "action": "dead-letter.redrive", "subject": f"{parts['topic']} {parts['id']}"}
-        await self.service.store.commit([], entry)
-        return {"id": again}
-
-
-def _letter(letter: Any) -> dict[str, Any]:
-    """Payloads stay out: they are the consumers' data. Reasons, counts and times are what an operator needs."""
-    shown = ("id", "origin", "reason", "error", "attempts", "at")
-    return {name: getattr(letter, name) for name in shown if hasattr(letter, name)}

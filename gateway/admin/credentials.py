@@ -8,15 +8,17 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from gateway.admin import pages
 from gateway.admin.access import require, require_anywhere
-from gateway.admin.bodies import json_body, moment, strings
+from gateway.admin.bodies import expected, json_body, moment, strings
 from gateway.admin.routing import Entry
 from gateway.admin.service import Service
 from gateway.admin.subscribing import ending, known, takes_new
 from gateway.consumers import issuing
 from gateway.consumers.issuing import Issued, Issuing
+from gateway.consumers.keys import ends_within
 from gateway.consumers.tokens import Token
-from gateway.store.store import SUBSCRIPTIONS
+from gateway.store.store import CREDENTIALS, SUBSCRIPTIONS, Record
 
 MADE_OF: Final[dict[str, type]] = {
     "password": str,
@@ -53,30 +55,35 @@ class _Credentials:
     def _issuing(self, token: Token) -> Issuing:
         return Issuing(self.service.store, self.service.hasher, self.service.clock, token.name)
 
-    async def _own(self, request: Request, token: Token) -> str:
-        """The id of one that this token may touch."""
+    async def _own(self, request: Request, token: Token) -> tuple[str, int]:
+        """The id of one that this token may touch, and the version of its record."""
         require_anywhere(token, "operator")
         id = str(request.path_params["id"])
         record = await issuing.find_credential(self.service.store, id)
         require(token, "operator", record.value["api"])
-        return id
+        return id, record.version
 
     async def all(self, request: Request, token: Token) -> Any:
-        query = request.query_params
-        found = issuing.list_credentials(
-            self.service.store,
-            query.get("application"),
-            query.get("api"),
-            query.get("type"),
-            ending(request, self.service),
-        )
-        return {"items": [each async for each in found if token.may("viewer", each["api"])]}
+        """Those of every API are among those of each."""
+        query, period = request.query_params, ending(request, self.service)
+        wanted = {name: query[name] for name in ("application", "type") if name in query}
+        api = query.get("api")
+
+        async def show(id: str, record: Record) -> dict[str, Any] | None:
+            value = record.value
+            fits = all(value[name] == text for name, text in wanted.items())
+            fits = fits and (api is None or value["api"] in (None, api)) and token.may("viewer", value["api"])
+            if not fits or (period is not None and not ends_within(value, *period)):
+                return None
+            return issuing.shown(id, value)
+
+        return await pages.stored(request, self.service.store, CREDENTIALS, show)
 
     async def one(self, request: Request, token: Token) -> Any:
         id = request.path_params["id"]
         record = await issuing.find_credential(self.service.store, id)
         require(token, "viewer", record.value["api"])
-        return issuing.shown(id, record.value)
+        return JSONResponse(issuing.shown(id, record.value), headers={"ETag": f'"{record.version}"'})
 
     async def create(self, request: Request, token: Token) -> Any:
         require_anywhere(token, "operator")
@@ -94,14 +101,14 @@ class _Credentials:
             takes_new(self.service, api, tie.value.get("version") if tie else None)
 
     async def rotate(self, request: Request, token: Token) -> Any:
-        id = await self._own(request, token)
+        id, _ = await self._own(request, token)
         body = await json_body(request, {"overlap": int, "ends": str} | MADE_OF)
         made = await issuing.rotate_credential(self._issuing(token), id, **body | _moments(body))
         return JSONResponse(_shown_once(made), 201)
 
     async def revoke(self, request: Request, token: Token) -> Any:
-        id = await self._own(request, token)
-        await issuing.revoke_credential(self._issuing(token), id)
+        id, version = await self._own(request, token)
+        await issuing.revoke_credential(self._issuing(token), id, expect=expected(request, version))
         return {"revoked": id}
 
 

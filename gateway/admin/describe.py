@@ -18,15 +18,12 @@ from typing import Any, Final
 from ruamel.yaml import YAML
 
 from gateway import __version__
-from gateway.admin import described, described_applications, described_credentials, described_signing_keys
+from gateway.admin import described
 from gateway.admin.described import About, Schema
-from gateway.admin.routing import PREFIX
+from gateway.admin.described_all import DESCRIBED, SCHEMAS
+from gateway.admin.prefix import PREFIX
 
 FILE: Final = "admin.yaml"
-DESCRIBED: Final = described.DESCRIBED | described_applications.DESCRIBED | described_credentials.DESCRIBED
-DESCRIBED.update(described_signing_keys.DESCRIBED)
-SCHEMAS: Final = described.SCHEMAS | described_applications.SCHEMAS | described_credentials.SCHEMAS
-SCHEMAS.update(described_signing_keys.SCHEMAS)
 COMMAND: Final = "python -m gateway.admin.describe --write"
 
 
@@ -129,8 +126,18 @@ def _responses(about: About) -> dict[str, Any]:
         if about.answer_headers:
             answer["headers"] = {name: {"schema": {"type": "string"}} for name in about.answer_headers}
         answers[str(status)] = answer
+    if "dry_run" in {name for name, _, _ in about.query}:
+        answers["200"] = _tried(answers.get("200", {"description": "What would happen, of a dry run"}))
     refusals = {str(status): {"$ref": "#/components/responses/Problem"} for status in about.refusals}
     return dict(sorted((refusals | answers).items()))
+
+
+def _tried(answer: dict[str, Any]) -> dict[str, Any]:
+    """What would happen, beside what has happened."""
+    applied: Schema = {"$ref": "#/components/schemas/Applied"}
+    meant = answer.get("content", {}).get("application/json", {}).get("schema", applied)
+    schema = applied if meant == applied else {"anyOf": [meant, applied]}
+    return {**answer, "content": {"application/json": {"schema": schema}}}
 
 
 def _problem() -> dict[str, Any]:

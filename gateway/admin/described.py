@@ -39,6 +39,7 @@ class About:
     answer_media: str = "application/json"
     answer_headers: tuple[str, ...] = ()
     refusals: tuple[int, ...] = READ
+    paged: bool = False
 
 
 STRING: Final[Schema] = {"type": "string"}
@@ -97,9 +98,22 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {
             "items": {"type": "array", "items": ITEM},
             "breaking": STRINGS,
+            "touched": {"type": "array", "items": {"$ref": "#/components/schemas/Touched"}},
             "sequence": NUMBERS,
-            "snapshot": STRING,
+            "snapshot": NULLABLE,
             "live": STRINGS,
+        }
+    ),
+    "Touched": record(
+        {
+            "version": STRING,
+            "endpoint": STRING,
+            "plan": NULLABLE | {"description": "for callers on this plan; null: for all"},
+            "added": STRINGS,
+            "removed": STRINGS,
+            "changed": STRINGS,
+            "before": STRINGS | {"description": "the ids of the chain's steps"},
+            "after": STRINGS,
         }
     ),
     "Removed": record({"deleted": STRING, **PUBLISHED}),
@@ -167,6 +181,20 @@ CANARY: Final = (
     ("canary_sticky", STICKY, "Who stays with what he got; default: application."),
 )
 CHANGED: Final = record({"name": STRING, **PUBLISHED})
+COMPONENT: Final = record({"name": STRING, "versions": STRINGS})
+KIND: Final = record(
+    {
+        "name": STRING,
+        "family": STRING,
+        "stage": STRING,
+        "reply_stage": STRING,
+        "protects": BOOLEAN,
+        "summary": STRING,
+        "example": ANY,
+        "config": ANY | {"description": "JSON Schema of a step's `with`"},
+    }
+)
+NODE: Final = record({"name": STRING}, closed=False)
 CALLER: Final = record({"application": NULLABLE, "calls": COUNT, "first": STRING, "last": STRING})
 MIRRORED: Final = record(
     {
@@ -193,13 +221,15 @@ DELETED: Final = record({"deleted": STRING})
 
 
 def _listed(what: str, of: Schema, **more: Any) -> About:
-    return About(f"Lists {what}", answer=items(of), answer_text=f"The {what}", **more)
+    return About(f"Lists {what}", answer=items(of), answer_text=f"The {what}", paged=True, **more)
 
 
 def _stored(table: str, one: str) -> dict[tuple[str, str], About]:
     path = f"/{table}/{{name}}"
     return {
-        ("GET", f"/{table}"): _listed(table, ref("Stored")),
+        ("GET", f"/{table}"): _listed(
+            table, ref("Stored"), query=(("prefix", STRING, "Those whose names begin with this."),)
+        ),
         ("GET", path): About(
             f"Shows a {one}", answer=ref("Stored"), answer_text="As stored", answer_headers=("ETag",), refusals=ONE
         ),
@@ -248,10 +278,25 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         answer_text="What changed, and which nodes serve it",
         refusals=CHANGE,
     ),
-    ("GET", "/components"): _listed("API components", record({"name": STRING, "versions": STRINGS})),
-    ("GET", "/versions"): _listed("live versions", ref("Version")),
+    ("GET", "/components"): _listed("API components", COMPONENT),
+    ("GET", "/components/{name}"): About(
+        "Shows an API component", role="viewer", answer=COMPONENT, answer_text="The component", refusals=ONE
+    ),
+    ("GET", "/versions"): _listed(
+        "live versions",
+        ref("Version"),
+        query=(
+            ("component", STRING, "Of this component alone."),
+            ("status", {"enum": ["published", "deprecated", "retired"]}, "With this status alone."),
+        ),
+    ),
     ("GET", "/versions/{name}"): About(
-        "Shows a live version", role="viewer", answer=ref("Version"), answer_text="The version", refusals=ONE
+        "Shows a live version",
+        role="viewer",
+        answer=ref("Version"),
+        answer_text="The version",
+        answer_headers=("ETag",),
+        refusals=ONE,
     ),
     ("DELETE", "/versions/{name}"): About(
         "Takes a version away", role="publisher", answer=ref("Removed"), refusals=(401, 403, 404, 409, 412, 422, 503)
@@ -369,31 +414,20 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
     ("GET", "/snapshot"): About(
         "The compiled snapshot that serves", answer=ANY, answer_text="The snapshot", answer_headers=("ETag",)
     ),
-    ("GET", "/policy-kinds"): _listed(
-        "policy kinds",
-        record(
-            {
-                "name": STRING,
-                "family": STRING,
-                "stage": STRING,
-                "reply_stage": STRING,
-                "protects": BOOLEAN,
-                "summary": STRING,
-                "example": ANY,
-                "config": ANY,
-            }
-        ),
-    ),
-    ("GET", "/nodes"): _listed("live nodes", record({"name": STRING}, closed=False)),
+    ("GET", "/policy-kinds"): _listed("policy kinds", KIND, query=(("family", STRING, "Of this family alone."),)),
+    ("GET", "/policy-kinds/{name}"): About("Shows a policy kind", answer=KIND, refusals=ONE),
+    ("GET", "/nodes"): _listed("live nodes", NODE),
+    ("GET", "/nodes/{name}"): About("Shows a live node: its last heartbeat", answer=NODE, refusals=ONE),
     ("GET", "/audit"): _listed(
-        "audit entries, newest first; Link leads to the next page",
+        "audit entries, newest first",
         record({"sequence": COUNT, "at": NUMBER}, closed=False),
         query=(
-            ("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "How many; default 100."),
-            ("before", {"type": "integer", "minimum": 1, "maximum": 10**15}, "Entries older than this sequence."),
+            ("actor", STRING, "Of what this token did."),
+            ("action", STRING, "Of this action alone, such as key.revoke."),
+            ("subject", STRING, "About this, such as shop@v2."),
+            ("since", DATE, "From this date or time on."),
+            ("until", DATE, "Before this date or time."),
         ),
-        answer_headers=("Link",),
-        refusals=(400, *READ),
     ),
     **_stored("policies", "policy"),
     **_stored("plans", "plan"),
@@ -401,8 +435,19 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
     ("GET", "/keys"): _listed(
         "keys, without their secrets",
         ref("Key"),
-        query=(("application", STRING, "Of this application alone."), ("api", STRING, "Of this API alone."), EXPIRING),
-        refusals=(400, *READ),
+        query=(
+            ("application", STRING, "Of this application alone."),
+            ("api", STRING, "Of this API alone."),
+            ("plan", STRING, "On this plan alone."),
+            EXPIRING,
+        ),
+    ),
+    ("GET", "/keys/{id}"): About(
+        "Shows a key, without its secret",
+        answer=ref("Key"),
+        answer_text="The key",
+        answer_headers=("ETag",),
+        refusals=ONE,
     ),
     ("POST", "/keys"): About(
         "Creates a key; it is shown in this answer and never again",
@@ -424,7 +469,18 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
     ("DELETE", "/keys/{id}"): About(
         "Ends a key at once, on every node", role="operator", answer=REVOKED, refusals=(*ONE, 412)
     ),
-    ("GET", "/tokens"): _listed("admin tokens, without their secrets", ref("Token")),
+    ("GET", "/tokens"): _listed(
+        "admin tokens, without their secrets",
+        ref("Token"),
+        query=(("name", STRING, "Of this name alone."), ("role", STRING, "With this role.")),
+    ),
+    ("GET", "/tokens/{id}"): About(
+        "Shows an admin token, without its secret",
+        answer=ref("Token"),
+        answer_text="The token",
+        answer_headers=("ETag",),
+        refusals=ONE,
+    ),
     ("POST", "/tokens"): About(
         "Creates an admin token; it is shown in this answer and never again",
         body=record(
@@ -443,9 +499,10 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         refusals=(400, 401, 403, 409, 413, 415, 503),
     ),
     ("DELETE", "/tokens/{id}"): About("Ends an admin token at once", answer=REVOKED, refusals=(*ONE, 412)),
-    ("GET", "/topics/{topic}/dead-letters"): _listed(
-        "messages that no delivery could process",
-        record({"listener": STRING, "id": STRING}, closed=False),
+    ("GET", "/topics/{topic}/dead-letters"): About(
+        "Lists messages that no delivery could process",
+        answer=items(record({"listener": STRING, "id": STRING}, closed=False)),
+        answer_text="The messages, without their payloads",
         query=(
             ("listener", STRING, "Of this listener alone, such as shop@v2/bill_order."),
             ("limit", {"type": "integer", "minimum": 1, "maximum": 1000}, "How many of each listener; default 100."),
@@ -464,6 +521,6 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         refusals=(400, 401, 403, 413, 415, 503),
     ),
     ("POST", "/topics/{topic}/dead-letters/{listener:path}/{id}/redrive"): About(
-        "Delivers a dead letter again", answer=record({"id": STRING}), refusals=(*ONE, 400, 409)
+        "Delivers a dead letter again", role="operator", answer=record({"id": STRING}), refusals=(*ONE, 400, 409)
     ),
 }

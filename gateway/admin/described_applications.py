@@ -64,8 +64,12 @@ SCHEMAS: Final[dict[str, Schema]] = {
 DESCRIBED: Final[dict[tuple[str, str], About]] = {
     ("GET", "/applications"): About(
         "Lists applications",
-        query=(("status", STRING, "With this status alone: active or suspended."),),
+        query=(
+            ("status", STRING, "With this status alone: active or suspended."),
+            ("owner", STRING, "Of this owner alone."),
+        ),
         answer=items(ref("Application")),
+        paged=True,
         answer_text="The applications",
     ),
     ("POST", "/applications"): About(
@@ -111,6 +115,7 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
             ("plan", STRING, "On this plan alone."),
         ),
         answer=items(ref("Subscription")),
+        paged=True,
         answer_text="The subscriptions",
     ),
     ("POST", "/subscriptions"): About(

@@ -79,6 +79,7 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
             EXPIRING,
         ),
         answer=items(ref("Credential")),
+        paged=True,
         answer_text="The credentials",
         refusals=(400, *READ),
     ),
@@ -107,7 +108,11 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         refusals=(*WRITE, 412),
     ),
     ("GET", "/credentials/{id}"): About(
-        "Shows a credential, without its secret", answer=ref("Credential"), answer_text="The credential", refusals=ONE
+        "Shows a credential, without its secret",
+        answer=ref("Credential"),
+        answer_text="The credential",
+        answer_headers=("ETag",),
+        refusals=ONE,
     ),
     ("POST", "/credentials/{id}/rotate"): About(
         "Gives it a new secret or key; both hold during the overlap",

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import inf
+from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from gateway.admin.bodies import json_body, number
-from gateway.admin.routing import PREFIX, Entry
+from gateway.admin import pages
+from gateway.admin.bodies import json_body, moment
+from gateway.admin.routing import Entry
 from gateway.admin.service import Service
 from gateway.consumers.tokens import Token
-from gateway.core.errors import InvalidInput
+from gateway.core.errors import BadRequest, InvalidInput, NotFound
 from gateway.snapshot.spec import Snapshot
+
+_NODE: Final = ("name", "version", "at")
+_SUBJECTS: Final = re.compile(r"[^\s,]+")
+_VERSIONS: Final = re.compile(r"[a-z][a-z0-9_-]*@[A-Za-z0-9._-]+")
 
 
 def entries(service: Service) -> Iterator[Entry]:
@@ -21,7 +29,9 @@ def entries(service: Service) -> Iterator[Entry]:
     yield Entry("/explain", "POST", looking.explain, "viewer")
     yield Entry("/snapshot", "GET", looking.snapshot, "viewer")
     yield Entry("/policy-kinds", "GET", looking.policy_kinds, "viewer")
+    yield Entry("/policy-kinds/{name}", "GET", looking.policy_kind, "viewer")
     yield Entry("/nodes", "GET", looking.nodes, "viewer")
+    yield Entry("/nodes/{name}", "GET", looking.node, "viewer")
     yield Entry("/audit", "GET", looking.audit, "viewer")
 
 
@@ -50,19 +60,87 @@ class _Looking:
         snapshot = self._seen(token)
         return Response(snapshot.dump(), media_type="application/json", headers={"ETag": f'"{snapshot.hash}"'})
 
-    async def policy_kinds(self, _request: Request, _token: Token) -> Any:
-        return {"items": self.service.policy_kinds()}
+    async def policy_kinds(self, request: Request, _token: Token) -> Any:
+        family = request.query_params.get("family")
+        found = self.service.policy_kinds()
+        return pages.listed(request, (each for each in found if family in (None, each["family"])))
 
-    async def nodes(self, _request: Request, _token: Token) -> Any:
-        return {"items": await self.service.nodes()}
+    async def policy_kind(self, request: Request, _token: Token) -> Any:
+        name = request.path_params["name"]
+        return _named(self.service.policy_kinds(), name, "policy kind")
 
-    async def audit(self, request: Request, _token: Token) -> Any:
+    async def nodes(self, request: Request, token: Token) -> Any:
+        return pages.listed(request, await self._nodes(token))
+
+    async def node(self, request: Request, token: Token) -> Any:
+        return _named(await self._nodes(token), request.path_params["name"], "live node")
+
+    async def _nodes(self, token: Token) -> list[dict[str, Any]]:
+        """Heartbeats tell of all components: a token that is bound to some learns that nodes are there."""
+        found = await self.service.nodes()
+        if token.components is None:
+            return found
+        return [{name: each[name] for name in _NODE if name in each} for each in found]
+
+    async def audit(self, request: Request, token: Token) -> Any:
         """Newest first; `Link` leads to the next page (RFC 8288)."""
-        limit = number(request, "limit", 1, 1000) or 100
-        before = number(request, "before", 1, 10**15)
-        entries = await self.service.store.audit(limit, before)
-        headers = {}
-        if len(entries) == limit:
-            after = f"{PREFIX}/audit?limit={limit}&before={entries[-1]['sequence']}"
-            headers["Link"] = f'<{after}>; rel="next"'
-        return JSONResponse({"items": [dict(entry) for entry in entries]}, headers=headers)
+        page = pages.Page.of(request)
+        if page.after and not page.after.isdecimal():
+            raise BadRequest("`cursor` is none that a Link gave out.", target="cursor")
+        wanted, before = _wanted(request), int(page.after) if page.after else None
+        items, seen = list[dict[str, Any]](), 0
+        while True:
+            found = await self.service.store.audit(page.limit if not items else pages.AT_ONCE, before)
+            for entry in found:
+                if len(items) == page.limit or seen == pages.SEEN:
+                    return pages.answer(request, items, str(before))
+                before, seen = entry["sequence"], seen + 1
+                if entry["at"] < wanted.since:
+                    return pages.answer(request, items, None)
+                if wanted.has(entry) and visible(entry, token):
+                    items.append(dict(entry))
+            if not found:
+                return pages.answer(request, items, None)
+
+
+def _named(found: list[dict[str, Any]], name: str, what: str) -> dict[str, Any]:
+    for each in found:
+        if each["name"] == name:
+            return each
+    raise NotFound(f"There is no {what} {name}.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which entries: by who did what to what, from `since` until before `until`."""
+
+    said: Mapping[str, str]
+    since: float
+    until: float
+
+    def has(self, entry: Mapping[str, Any]) -> bool:
+        subject = str(entry.get("subject", ""))
+        for name, text in self.said.items():
+            if name == "subject":
+                if text not in (subject, *_SUBJECTS.findall(subject)):
+                    return False
+            elif entry.get(name) != text:
+                return False
+        return float(entry["at"]) < self.until
+
+
+def _wanted(request: Request) -> _Wanted:
+    query = request.query_params
+    said = {name: query[name] for name in ("actor", "action", "subject") if name in query}
+    since, until = (moment(query, name) for name in ("since", "until"))
+    return _Wanted(said, since or 0.0, inf if until is None else until)
+
+
+def visible(entry: Mapping[str, Any], token: Token) -> bool:
+    """A token that is bound to components sees what it did itself, and what was done to those alone."""
+    if token.components is None or entry.get("actor") == token.name:
+        return True
+    named = {name.partition("@")[0] for name in _VERSIONS.findall(str(entry.get("subject", "")))}
+    if isinstance(entry.get("api"), str):
+        named.add(entry["api"])
+    return bool(named) and named <= token.components and "Policy " not in str(entry.get("subject", ""))

@@ -9,10 +9,13 @@ from typing import Any, Final, Protocol
 
 from gateway.admin.application_documents import consumers_of
 from gateway.admin.callers import Callers
-from gateway.admin.changes import ChangeSet, Resolver, active_bundle, change_set, kept
+from gateway.admin.changes import ChangeSet, Item, Resolver, active_bundle, change_set, kept
 from gateway.admin.documents import Breaking, read_documents, refused
+from gateway.admin.plan_users import components_on
 from gateway.admin.publishing import Node, Publisher
 from gateway.admin.state import State, expectations, read_bundle
+from gateway.admin.touched import changed_plans, touched
+from gateway.admin.trial import trial, tried
 from gateway.consumers.signing import Algorithm
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import (
@@ -62,6 +65,18 @@ def _expected(state: State, expect: Mapping[tuple[str, str], int]) -> None:
             raise PreconditionFailed(f"{key} is not what If-Match says: {now}. Read it again, then write.")
 
 
+def _changed(now: Snapshot, snapshot: Snapshot) -> Snapshot:
+    """What differs from what was there."""
+    known = {each.name: each for each in now.versions}
+    versions = tuple(each for each in snapshot.versions if known.get(each.name) != each)
+    plans = {name: steps for name, steps in snapshot.plans.items() if now.plans.get(name) != steps}
+    return snapshot.model_copy(update={"versions": versions, "plans": plans})
+
+
+def _item(write: Write) -> Item:
+    return Item(SINGULAR[write.table].capitalize(), write.key, "delete" if write.value is None else "update")
+
+
 @dataclass
 class Service:
     """One per control process. `rehearse` builds a snapshot for its findings alone (`live.dry`)."""
@@ -81,6 +96,9 @@ class Service:
     signing: tuple[Algorithm, float] | None = None  # of new signing keys: their lead; None: no issuer of its own
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
+    def __post_init__(self) -> None:
+        self.store = tried(self.store)
+
     # documents
 
     async def apply_body(self, body: bytes, media_type: str, label: str, actor: str, **options: Any) -> dict[str, Any]:
@@ -98,7 +116,6 @@ class Service:
         actor: str,
         *,
         expect: int | None = None,
-        dry_run: bool = False,
     ) -> dict[str, Any]:
         """One document under its own name. `expect` is the version that must be there, 0 for none."""
         loaded = await asyncio.to_thread(read_documents, body, media_type, "body")
@@ -106,7 +123,7 @@ class Service:
             there = ", ".join(f"{each.kind} {each.name}" for each in loaded)
             raise InvalidInput(f"Send one document, {kind} {name}; this is {there}.", target="name")
         wanted = None if expect is None else {(table, name): expect}
-        return await self.apply(loaded, actor, dry_run=dry_run, expect=wanted)
+        return await self.apply(loaded, actor, expect=wanted)
 
     async def apply(
         self,
@@ -125,6 +142,7 @@ class Service:
         for each in loaded:
             if may is not None:
                 may(each.kind, each.name)
+        dry_run = dry_run or trial() is not None
         async with self._writing:
             for last in range(TRIES):
                 try:
@@ -159,57 +177,71 @@ class Service:
                 canary=canary,
                 recorded=recorded,
             )
-            snapshot = await self._compiled(before, changes.writes)
+            now, snapshot = await self._compiled(before, changes.writes)
         except DocumentsRefused as error:
             raise refused(error.findings) from None
         if changes.breaking and not force:
             found = refused(changes.breaking)
             raise Breaking(f"{found.detail} Publish another version, or use --force.", details=found.details)
+        reached = await self._touched(now, snapshot)
         if dry_run or changes.empty:
-            return self._told(changes, snapshot, sequence=None, live=())
+            return self._told(changes, snapshot, reached, sequence=None, live=())
         subject = ", ".join(f"{item.kind} {item.name}" for item in changes.items if item.action != "unchanged")
         audit = {"actor": actor, "action": "apply", "subject": subject, "forced": bool(changes.breaking)}
         gated = any(write.table in {ACTIVE, POLICIES, PLANS, TOPICS} for write in changes.writes)
         done = await self.publisher.publish(expectations(before, changes.writes), audit, gated=gated)
         await self.node.settled()
-        return self._told(changes, snapshot, done.sequence, done.live)
+        return self._told(changes, snapshot, reached, done.sequence, done.live)
 
-    async def _compiled(self, before: State, writes: Sequence[Write]) -> Snapshot:
-        """What would be served after the writes. DocumentsRefused with every finding, those of building too."""
+    async def _compiled(self, before: State, writes: Sequence[Write]) -> tuple[Snapshot | None, Snapshot]:
+        """What is served, as far as it compiles, and what would be after the writes. DocumentsRefused with every
+        finding, those of building too."""
         return await asyncio.to_thread(self._rehearsed, before, writes)
 
-    def _rehearsed(self, before: State, writes: Sequence[Write]) -> Snapshot:
+    def _rehearsed(self, before: State, writes: Sequence[Write]) -> tuple[Snapshot | None, Snapshot]:
         after = before.candidate(writes)
         snapshot = self.node.compile(after)
-        changed = self._changed(before, snapshot)
+        now = self._now(before)
+        changed = snapshot if now is None else _changed(now, snapshot)
         names = {each.name for each in changed.versions}
         bundles = after.source().bundles if names else ()
         places = {bundle.name: bundle.places for bundle in bundles if bundle.name in names}
         if findings := self.rehearse(changed, places):
             raise DocumentsRefused(findings)
-        return snapshot
+        return now, snapshot
 
-    def _changed(self, before: State, snapshot: Snapshot) -> Snapshot:
-        """What differs from what was there: a version that can no longer be built stands in nobody's way."""
+    def _now(self, before: State) -> Snapshot | None:
+        """A version that can no longer be built stands in nobody's way: None."""
         try:
-            now = self.node.compile(before)
+            return self.node.compile(before)
         except DocumentsRefused:
-            return snapshot
-        known = {each.name: each for each in now.versions}
-        versions = tuple(each for each in snapshot.versions if known.get(each.name) != each)
-        plans = {name: steps for name, steps in snapshot.plans.items() if now.plans.get(name) != steps}
-        return snapshot.model_copy(update={"versions": versions, "plans": plans})
+            return None
+
+    async def _touched(self, before: Snapshot | None, after: Snapshot) -> list[dict[str, Any]]:
+        if before is None:
+            return []
+        plans = changed_plans(before, after)
+        return await asyncio.to_thread(touched, before, after, await components_on(self.store, plans))
 
     def _told(
-        self, changes: ChangeSet, snapshot: Snapshot, sequence: int | None, live: Sequence[str]
+        self,
+        changes: ChangeSet,
+        snapshot: Snapshot,
+        reached: list[dict[str, Any]],
+        sequence: int | None,
+        live: Sequence[str],
     ) -> dict[str, Any]:
-        return {
+        found = {
             "items": [asdict(item) for item in changes.items],
             "breaking": [str(finding) for finding in changes.breaking],
+            "touched": reached,
             "sequence": sequence,
             "snapshot": snapshot.hash,
             "live": list(live),
         }
+        if (now := trial()) is not None:
+            now.told = found
+        return found
 
     # versions and revisions
 
@@ -279,13 +311,26 @@ class Service:
                 found.append({"revision": key, **about, "active": key in active})
         return sorted(found, key=lambda each: -float(each["at"]))
 
+    def pointer(self, name: str) -> tuple[Mapping[str, Any], int]:
+        """The active pointer of a live version, and the version of its record. NotFound."""
+        return self._active(name), self.version_of(ACTIVE, name)
+
     async def repoint(
-        self, name: str, actor: str, change: Callable[[dict[str, Any]], dict[str, Any]], **audit: Any
+        self,
+        name: str,
+        actor: str,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+        *,
+        expect: int | None = None,
+        **audit: Any,
     ) -> dict[str, Any]:
-        """Changes the pointer of a live version, of which `change` gets a copy, on every node or not at all."""
+        """Changes the pointer of a live version, of which `change` gets a copy, on every node or not at all. `expect`
+        is the version that its record must have."""
         async with self._writing:
             await self.node.follow()
             before = self.node.state.candidate(())
+            if expect is not None:
+                _expected(before, {(ACTIVE, name): expect})
             pointer = change(dict(self._active(name)))
             entry = {"actor": actor, "subject": name, **audit}
             return {"name": name, **await self._publish(before, [Write(ACTIVE, name, pointer)], entry)}
@@ -350,6 +395,21 @@ class Service:
         content = {"bundle": bundle.content(), "at": self.clock.time(), "actor": actor, "name": bundle.name}
         return Write(REVISIONS, revision, stored.value if stored else content)
 
+    async def put_back(
+        self, table: str, name: str, actor: str, change: Callable[[dict[str, Any]], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Writes what `change` makes of a record, on every node or not at all. NotFound."""
+        async with self._writing:
+            await self.node.follow()
+            before = self.node.state.candidate(())
+            if name not in before.rows(table):
+                raise NotFound(f"There is no {SINGULAR[table]} {name}.")
+            old = before.rows(table)[name].value
+            new = change(dict(old))
+            numbers = {"from": old["revision"], "to": new["revision"]}
+            audit = {"actor": actor, "action": f"{SINGULAR[table]}.rollback", "subject": name, **numbers}
+            return {"name": name, **numbers, **await self._publish(before, [Write(table, name, new)], audit)}
+
     async def remove(self, table: str, name: str, actor: str, expect: int | None = None) -> dict[str, Any]:
         """Takes a policy, plan, topic or live version away, when nothing needs it any more."""
         async with self._writing:
@@ -375,9 +435,13 @@ class Service:
 
     async def _publish(self, before: State, writes: list[Write], audit: Audit) -> dict[str, Any]:
         try:
-            await self._compiled(before, writes)
+            now, snapshot = await self._compiled(before, writes)
         except DocumentsRefused as error:
             raise refused(error.findings) from None
+        if trial() is not None:
+            changes = ChangeSet(items=[_item(each) for each in writes if each.table in SINGULAR])
+            self._told(changes, snapshot, await self._touched(now, snapshot), None, ())
+            return {"sequence": 0, "live": []}
         done = await self.publisher.publish(expectations(before, writes), audit)
         return {"sequence": done.sequence, "live": list(done.live)}
 

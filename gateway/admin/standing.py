@@ -12,7 +12,8 @@ from pydantic import ValidationError
 from starlette.requests import Request
 
 from gateway.admin.access import require
-from gateway.admin.bodies import json_body
+from gateway.admin.bodies import expected, json_body
+from gateway.admin.changes import activations
 from gateway.admin.routing import Entry
 from gateway.admin.service import Service
 from gateway.consumers.tokens import Token
@@ -71,6 +72,10 @@ class _Standing:
         require(token, "publisher", name.partition("@")[0])
         return name
 
+    def _expected(self, request: Request, name: str) -> int | None:
+        """The version's own ETag: its life cycle and its canary are parts of it."""
+        return expected(request, self.service.pointer(name)[1])
+
     async def set_lifecycle(self, request: Request, token: Token) -> Any:
         """In place of the manifest's own, until it is taken back."""
         name = self._may(request, token)
@@ -78,7 +83,11 @@ class _Standing:
         life = self._lifecycle(name, body)
         written = life.model_dump(mode="json", by_alias=True, exclude_defaults=True)
         audit = {"action": f"version.{life.status}", "lifecycle": written}
-        told = await self.service.repoint(name, token.name, lambda pointer: pointer | {"lifecycle": written}, **audit)
+
+        def change(pointer: dict[str, Any]) -> dict[str, Any]:
+            return pointer | {"lifecycle": written}
+
+        told = await self.service.repoint(name, token.name, change, expect=self._expected(request, name), **audit)
         return {**told, "lifecycle": written}
 
     def _lifecycle(self, name: str, body: dict[str, Any]) -> Lifecycle:
@@ -111,7 +120,8 @@ class _Standing:
             return {key: value for key, value in pointer.items() if key != "lifecycle"}
 
         name = self._may(request, token)
-        return await self.service.repoint(name, token.name, change, action="version.reinstate")
+        expect = self._expected(request, name)
+        return await self.service.repoint(name, token.name, change, expect=expect, action="version.reinstate")
 
     async def set_canary(self, request: Request, token: Token) -> Any:
         name = self._may(request, token)
@@ -125,18 +135,23 @@ class _Standing:
             rule = canary_rule(body, before).model_dump(mode="json")
             return pointer | {"canary": {**running, **rule}}
 
-        return await self.service.repoint(name, token.name, change, action="canary.set", rule=_told(body))
+        expect = self._expected(request, name)
+        return await self.service.repoint(
+            name, token.name, change, expect=expect, action="canary.set", rule=_told(body)
+        )
 
     async def abort(self, request: Request, token: Token) -> Any:
         name = self._may(request, token)
-        return await abort_canary(self.service, name, token.name)
+        return await abort_canary(self.service, name, token.name, expect=self._expected(request, name))
 
     async def promote(self, request: Request, token: Token) -> Any:
         name = self._may(request, token)
         return await promote_canary(self.service, name, token.name)
 
 
-async def abort_canary(service: Service, name: str, actor: str, *, of: str | None = None, **why: Any) -> dict[str, Any]:
+async def abort_canary(
+    service: Service, name: str, actor: str, *, of: str | None = None, expect: int | None = None, **why: Any
+) -> dict[str, Any]:
     """Everybody gets the active revision again. `of`: only if the canary is that revision."""
 
     def change(pointer: dict[str, Any]) -> dict[str, Any]:
@@ -145,7 +160,7 @@ async def abort_canary(service: Service, name: str, actor: str, *, of: str | Non
             raise Conflict(f"The canary is another revision now: {running['revision']}.")
         return {key: value for key, value in pointer.items() if key != "canary"}
 
-    return await service.repoint(name, actor, change, action="canary.abort", **why)
+    return await service.repoint(name, actor, change, expect=expect, action="canary.abort", **why)
 
 
 async def promote_canary(service: Service, name: str, actor: str) -> dict[str, Any]:
@@ -156,7 +171,7 @@ async def promote_canary(service: Service, name: str, actor: str) -> dict[str, A
         history = [*pointer.get("history", []), pointer["revision"]][-50:]
         kept = {key: value for key, value in pointer.items() if key not in {"canary", "rolled_back"}}
         more = {"revision": running["revision"], "since": service.clock.time(), "actor": actor}
-        return kept | more | {"history": history, "pins": {}}
+        return kept | activations(pointer) | more | {"history": history, "pins": {}}
 
     return await service.repoint(name, actor, change, action="canary.promote")
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from gateway.admin.bodies import expected, flag, media_type, raw_body
+from gateway.admin import pages
+from gateway.admin.bodies import expected, media_type, raw_body
 from gateway.admin.routing import Entry
 from gateway.admin.service import Service
 from gateway.consumers.tokens import Token
@@ -32,8 +33,10 @@ class _Stored:
         self.table = table
         self.kind = kind
 
-    async def all(self, _request: Request, _token: Token) -> Any:
-        return {"items": self.service.stored(self.table)}
+    async def all(self, request: Request, _token: Token) -> Any:
+        prefix = request.query_params.get("prefix", "")
+        found = self.service.stored(self.table)
+        return pages.listed(request, (each for each in found if each["name"].startswith(prefix)))
 
     async def one(self, request: Request, _token: Token) -> Any:
         value, version = self.service.stored_one(self.table, request.path_params["name"])
@@ -41,7 +44,7 @@ class _Stored:
 
     async def put(self, request: Request, token: Token) -> Any:
         """The whole document, as YAML or JSON; 201 when there was none."""
-        name, dry_run = request.path_params["name"], flag(request, "dry_run")
+        name = request.path_params["name"]
         body, media = await raw_body(request), media_type(request)
         await self.service.node.follow()
         version = self.service.version_of(self.table, name)
@@ -53,9 +56,8 @@ class _Stored:
             media,
             token.name,
             expect=expected(request, version),
-            dry_run=dry_run,
         )
-        status = 200 if version or dry_run else 201
+        status = 200 if version else 201
         return JSONResponse(told, status, headers={"ETag": f'"{told["sequence"] or version}"'})
 
     async def remove(self, request: Request, token: Token) -> Any:

@@ -10,14 +10,16 @@ from collections.abc import Iterator
 from typing import Any
 
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 
+from gateway.admin import pages
 from gateway.admin.access import require, require_kind
-from gateway.admin.bodies import flag, json_body, media_type, raw_body
+from gateway.admin.bodies import expected, flag, json_body, media_type, raw_body
 from gateway.admin.routing import Entry
 from gateway.admin.service import Service
 from gateway.admin.standing import RULE, canary_rule
 from gateway.consumers.tokens import Token
-from gateway.core.errors import BadRequest
+from gateway.core.errors import BadRequest, NotFound
 from gateway.manifest.bundle import Bundle
 from gateway.manifest.changelog import PROTOCOLS, changelog
 from gateway.snapshot.spec import CanarySpec
@@ -28,6 +30,7 @@ def entries(service: Service) -> Iterator[Entry]:
     made = _Versions(service)
     yield Entry("/apply", "POST", made.apply, None)
     yield Entry("/components", "GET", made.components, "viewer")
+    yield Entry("/components/{name}", "GET", made.component, None)
     yield Entry("/versions", "GET", made.all, "viewer")
     yield Entry("/versions/{name}", "GET", made.one, None)
     yield Entry("/versions/{name}", "DELETE", made.remove, None)
@@ -62,7 +65,7 @@ class _Versions:
 
     async def apply(self, request: Request, token: Token) -> Any:
         """Many documents at once, as YAML or JSON text, or packed by the command line."""
-        flags = {name: flag(request, name) for name in ("dry_run", "force")}
+        force = flag(request, "force")
         activate = not flag(request, "no_activate")
         label = request.query_params.get("label", "documents")
         body, media = await raw_body(request), media_type(request)
@@ -72,20 +75,43 @@ class _Versions:
             require_kind(token, kind, name)
 
         return await self.service.apply_body(
-            body, media, label, token.name, activate=activate, may=may, canary=canary, **flags
+            body, media, label, token.name, activate=activate, may=may, canary=canary, force=force
         )
 
-    async def components(self, _request: Request, token: Token) -> Any:
-        return {"items": [each for each in self.service.components() if token.may("viewer", each["name"])]}
+    async def components(self, request: Request, token: Token) -> Any:
+        found = self.service.components()
+        return pages.listed(request, (each for each in found if token.may("viewer", each["name"])))
 
-    async def all(self, _request: Request, token: Token) -> Any:
-        found = self.service.versions()
-        return {"items": [each for each in found if token.may("viewer", component_of(each["name"]))]}
+    async def component(self, request: Request, token: Token) -> Any:
+        name = request.path_params["name"]
+        require(token, "viewer", name)
+        for each in self.service.components():
+            if each["name"] == name:
+                return each
+        raise NotFound(f"There is no component {name}.")
+
+    async def all(self, request: Request, token: Token) -> Any:
+        """Only those of the page are put together."""
+        query = request.query_params
+        component, status = query.get("component"), query.get("status")
+        names = (name for name in self.service.live_names() if token.may("viewer", component_of(name)))
+        if component is not None:
+            names = (name for name in names if component_of(name) == component)
+        if status is None:
+            told = pages.listed(request, ({"name": name} for name in names), into=self._shown)
+        else:
+            found = (self.service.version(name) for name in names)
+            told = pages.listed(request, (each for each in found if each["status"] == status))
+        return told
+
+    def _shown(self, each: dict[str, Any]) -> dict[str, Any]:
+        return self.service.version(each["name"])
 
     async def one(self, request: Request, token: Token) -> Any:
         name = request.path_params["name"]
         require(token, "viewer", component_of(name))
-        return self.service.version(name)
+        told = self.service.version(name)
+        return JSONResponse(told, headers={"ETag": f'"{self.service.pointer(name)[1]}"'})
 
     async def rollback(self, request: Request, token: Token) -> Any:
         name = request.path_params["name"]
@@ -97,11 +123,15 @@ class _Versions:
     async def remove(self, request: Request, token: Token) -> Any:
         name = request.path_params["name"]
         require(token, "publisher", component_of(name))
-        return await self.service.remove(ACTIVE, name, token.name)
+        await self.service.node.follow()
+        expect = expected(request, self.service.pointer(name)[1])
+        return await self.service.remove(ACTIVE, name, token.name, expect)
 
     async def revisions(self, request: Request, token: Token) -> Any:
         found = await self.service.revisions(request.query_params.get("name"))
-        return {"items": [each for each in found if token.may("viewer", component_of(each["name"]))]}
+        seen = [each for each in found if token.may("viewer", component_of(each["name"]))]
+        keyed = ({**each, "key": f"{10**12 - each['at']:020.6f} {each['revision']}"} for each in seen)
+        return pages.listed(request, keyed, "key", hide=True)
 
     async def revision(self, request: Request, token: Token) -> Any:
         require(token, "viewer")

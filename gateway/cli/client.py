@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
@@ -16,6 +17,7 @@ CONTEXT: Final = Path("var/context.json")
 REFUSED: Final = 1  # exit codes: the gateway said no
 USAGE: Final = 2
 UNREACHABLE: Final = 3
+CONDITIONAL: Final = {"PUT", "PATCH", "DELETE"}  # which the admin REST takes with a condition only
 SIGN: Final = "penstock-admin"  # a header of every answer of an admin REST
 
 
@@ -52,7 +54,12 @@ class Admin:
             raise Failed(text, USAGE) from None
 
     def get(self, path: str, **query: Any) -> Any:
-        return self._send("GET", path, query)
+        """A list whole, page by page, unless the query has a limit."""
+        told, following = self._read(self._ask("GET", path, query))
+        while following is not None and query.get("limit") is None:
+            more, following = self._read(self._ask("GET", path, {**query, "cursor": following}))
+            told["items"] += more["items"]
+        return told
 
     def post(self, path: str, body: Any = None, **query: Any) -> Any:
         return self._send("POST", path, query, orjson.dumps({} if body is None else body))
@@ -75,26 +82,34 @@ class Admin:
     def _send(
         self, method: str, path: str, query: dict[str, Any], body: bytes = b"", media: str = "application/json"
     ) -> Any:
+        return self._read(self._ask(method, path, query, body, media))[0]
+
+    def _ask(
+        self, method: str, path: str, query: dict[str, Any], body: bytes = b"", media: str = "application/json"
+    ) -> httpx2.Response:
         import httpx2
 
         chosen = {name: _text(value) for name, value in query.items() if value is not None and value is not False}
         headers = {"Content-Type": media} if body else {}
+        if method in CONDITIONAL:  # whoever types a command means what is there now
+            headers["If-Match"] = "*"
         try:
             with self._open() as client:
-                response = client.request(method, path, params=chosen, content=body, headers=headers)
+                return client.request(method, path, params=chosen, content=body, headers=headers)
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             text = f"No gateway answers at {self._url}: {error}. Start one with: penstock serve"
             raise Failed(text, UNREACHABLE) from None
-        return self._read(response)
 
-    def _read(self, response: httpx2.Response) -> Any:
+    def _read(self, response: httpx2.Response) -> tuple[Any, str | None]:
+        """What it tells, and the cursor of the next page."""
         if SIGN not in response.headers:
             text = f"{self._url} answered {response.status_code}, but not as Penstock's admin port does."
             raise Failed(f"{text} It is the one that `penstock serve` prints as admin.", UNREACHABLE)
         told = orjson.loads(response.content)
         if response.status_code >= 400 and "title" in told:
             raise _refused(response.status_code, told)
-        return told
+        link = response.links.get("next", {}).get("url", "")
+        return told, next(iter(parse_qs(urlsplit(link).query).get("cursor", [])), None)
 
 
 def _text(value: Any) -> str:

@@ -158,13 +158,15 @@ async def find_credential(store: Store, id: str) -> Record:
     return record
 
 
-async def revoke_credential(issuing: Issuing, id: str) -> None:
-    """At once, on every node. One that is revoked stays as it is. NotFound."""
+async def revoke_credential(issuing: Issuing, id: str, *, expect: int | None = None) -> None:
+    """At once, on every node. One that is revoked stays as it is. NotFound; `expect` is the version that its record
+    must have (PreconditionFailed)."""
     record = await find_credential(issuing.store, id)
     if record.value["revoked"] is None:
         value = {**record.value, "revoked": issuing.clock.time()}
-        audit = entry(issuing.actor, "credential.revoke", id)
-        await issuing.store.commit([Write(CREDENTIALS, id, value, expect=record.version)], audit)
+        audit = entry(issuing.actor, "credential.revoke", id, api=value["api"])
+        write = Write(CREDENTIALS, id, value, expect=record.version if expect is None else expect)
+        await issuing.store.commit([write], audit)
 
 
 async def rotate_credential(

@@ -76,12 +76,14 @@ async def _key(store: Store, id: str) -> Record:
     return record
 
 
-async def revoke_key(store: Store, clock: Clock, id: str, *, actor: str) -> None:
-    """At once, on every node that hears of it. A key that is revoked stays as it is. NotFound for an unknown one."""
+async def revoke_key(store: Store, clock: Clock, id: str, *, expect: int | None = None, actor: str) -> None:
+    """At once, on every node that hears of it. A key that is revoked stays as it is. NotFound for an unknown one;
+    `expect` is the version that its record must have (PreconditionFailed)."""
     record = await _key(store, id)
     if record.value["revoked"] is None:
         value = {**record.value, "revoked": clock.time()}
-        await store.commit([Write(KEYS, id, value, expect=record.version)], entry(actor, "key.revoke", id))
+        write = Write(KEYS, id, value, expect=record.version if expect is None else expect)
+        await store.commit([write], entry(actor, "key.revoke", id, api=value["api"]))
 
 
 async def rotate_key(

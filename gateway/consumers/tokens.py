@@ -9,12 +9,12 @@ from __future__ import annotations
 import hmac
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from gateway.core.clock import Clock
 from gateway.core.errors import Conflict, InvalidInput, NotFound
 from gateway.core.secrets import TOKEN_PREFIX, KeyHasher, new_credential
-from gateway.store.store import TOKENS, Store, Value, Write
+from gateway.store.store import TOKENS, Record, Store, Value, Write
 
 ROLES: Final = ("viewer", "publisher", "policy-editor", "operator", "admin")
 _SHORTEST: Final = 16  # characters of a token that somebody chose
@@ -98,18 +98,29 @@ async def find_token(store: Store, hasher: KeyHasher, clock: Clock, presented: s
     return Token(token_id(digest), value["name"], roles, None if bound is None else frozenset(bound), value["ends"])
 
 
-async def revoke_token(store: Store, clock: Clock, id: str, *, actor: str) -> None:
-    """At once. NotFound for an unknown one; one that is revoked stays as it is."""
+async def known_token(store: Store, id: str) -> Record:
     record = await store.get(TOKENS, id)
     if record is None:
         raise NotFound(f"There is no token {id}.")
+    return record
+
+
+async def revoke_token(store: Store, clock: Clock, id: str, *, expect: int | None = None, actor: str) -> None:
+    """At once. NotFound for an unknown one; one that is revoked stays as it is. `expect` is the version that its
+    record must have (PreconditionFailed)."""
+    record = await known_token(store, id)
     if record.value["revoked"] is None:
         value = {**record.value, "revoked": clock.time()}
         entry = {"actor": actor, "action": "token.revoke", "subject": id}
-        await store.commit([Write(TOKENS, id, value, expect=record.version)], entry)
+        await store.commit([Write(TOKENS, id, value, expect=record.version if expect is None else expect)], entry)
 
 
 async def list_tokens(store: Store) -> AsyncIterator[Value]:
     """Tokens as they may be shown: each with its `id`, without its digest."""
     async for id, record in store.scan(TOKENS):
-        yield {"id": id, **{name: found for name, found in record.value.items() if name != "digest"}}
+        yield shown(id, record.value)
+
+
+def shown(id: str, value: Value) -> dict[str, Any]:
+    """A record as it may be shown: without its digest."""
+    return {"id": id, **{name: found for name, found in value.items() if name != "digest"}}

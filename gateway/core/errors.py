@@ -137,6 +137,10 @@ class ExpectationFailed(Problem):
     status, title, code = 417, "Expectation failed", "expectation_failed"
 
 
+class PreconditionRequired(Problem):
+    status, title, code = 428, "Precondition required", "precondition_required"
+
+
 class TooManyRequests(Problem):
     status, title, code = 429, "Too many requests", "too_many_requests"
 

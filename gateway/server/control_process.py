@@ -39,7 +39,7 @@ from gateway.runtime.registry import Registry
 from gateway.server import issuing, launch
 from gateway.server.control import Control
 from gateway.server.crew import Crew
-from gateway.server.environment import node_environment, reflecting
+from gateway.server.environment import names_of, node_environment, reflecting
 from gateway.server.kinds import BACKEND_KINDS, node_kinds
 from gateway.server.last_known_good import Shelf, write
 from gateway.server.logs import configure
@@ -90,7 +90,8 @@ class ControlProcess:
             kinds=kinds,
             backend_kinds=BACKEND_KINDS,
             probe=self._probe,
-            facts={"url": self.url, "urls": self.urls, "version": __version__, "pid": os.getpid()},
+            facts={"url": self.url, "urls": self.urls, "version": __version__, "pid": os.getpid()}
+            | {"environment": names_of(environment)},
             expiry=ExpiryWatch(settings.expiry_warning, self.clock),
         )
         self.callers = Callers(open_usage(given.store_url), self.clock, given.node)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+from functools import partial
 
 from gateway.core.settings import Settings
 from gateway.manifest.bundle import Table
-from gateway.manifest.environment import EnvironmentValues, read_environment, reveal
+from gateway.manifest.environment import EnvironmentValues, SecretMissing, read_environment, reveal
 from gateway.manifest.tables import Reflect
 
 
@@ -26,3 +27,19 @@ def reflecting(environment: EnvironmentValues) -> Reflect:
         return found
 
     return read
+
+
+def names_of(environment: EnvironmentValues) -> dict[str, list[str]]:
+    """The values and the secrets that this node has, by name: for its heartbeat. A secret whose source gives none is
+    not had."""
+    return {
+        "values": sorted(environment.values),
+        "secrets": sorted(filter(partial(_had, environment), environment.secrets)),
+    }
+
+
+def _had(environment: EnvironmentValues, name: str) -> bool:
+    try:
+        return bool(environment.secrets[name])
+    except SecretMissing:
+        return False

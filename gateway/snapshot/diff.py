@@ -41,6 +41,11 @@ def diff(before: BaseModel | None, after: BaseModel | None) -> list[Difference]:
     return list(_differences("", old, new))
 
 
+def differences(before: Any, after: Any) -> list[Difference]:
+    """Of what JSON has, as `diff` tells them."""
+    return list(_differences("", before, after))
+
+
 def _differences(path: str, before: Any, after: Any) -> Iterator[Difference]:
     if isinstance(before, list) and isinstance(after, list):
         yield from _reordered(path, before, after)

@@ -45,6 +45,11 @@ class MemoryStore:
         for key, (text, version) in list(self._tables.get(table, {}).items()):
             yield key, Record(orjson.loads(text), version)
 
+    async def page(self, table: str, after: str = "", limit: int = 100) -> list[tuple[str, Record]]:
+        records = self._tables.get(table, {})
+        keys = sorted((key for key in records if key.encode() > after.encode()), key=str.encode)
+        return [(key, Record(orjson.loads(records[key][0]), records[key][1])) for key in keys[:limit]]
+
     async def commit(self, writes: Sequence[Write], audit: Value | None = None) -> int:
         for write in writes:
             found = self._tables.get(write.table, {}).get(write.key, (b"", 0))[1]

@@ -1,7 +1,8 @@
 """The control plane's store in Redis or Valkey, on one server or a cluster.
 
 Everything is under one hash tag, so that a commit is one script on one primary:
-`{penstock}:t:TABLE` hash of records, each `VERSION:JSON` · `{penstock}:seq` the newest sequence ·
+`{penstock}:t:TABLE` hash of records, each `VERSION:JSON` · `{penstock}:i:TABLE` its keys in order, for pages ·
+`{penstock}:seq` the newest sequence ·
 `{penstock}:log` and `{penstock}:audit` streams whose entries have the sequence as id (`SEQUENCE-0`) ·
 `{penstock}:nodes` and `{penstock}:node:NAME` heartbeats · `{penstock}:schema` the form of all this.
 """
@@ -23,7 +24,7 @@ SCHEMA: Final = 1
 _AUDIT_LENGTH: Final = 1_000_000
 _INLINE: Final = 8192  # bytes; a larger value is left out of the change log and read from its table
 
-# KEYS: seq, log, audit, schema, then the writes' tables.
+# KEYS: seq, log, audit, schema, then the writes' tables, each with the order of its keys behind it.
 # ARGV: schema, log length, audit length, audit JSON or '', time, channel, then for each write: index of its table in
 # KEYS, key, expected version or '', 'p' or 'd', JSON, JSON for the log
 _COMMIT: Final = Script("""
@@ -41,8 +42,14 @@ local seq = string.format('%.0f', redis.call('INCR', KEYS[1]))
 local entry = {}
 for i = 7, #ARGV, 6 do
   local hash = KEYS[tonumber(ARGV[i])]
-  if ARGV[i + 3] == 'p' then redis.call('HSET', hash, ARGV[i + 1], seq .. ':' .. ARGV[i + 4])
-  else redis.call('HDEL', hash, ARGV[i + 1]) end
+  local order = KEYS[tonumber(ARGV[i]) + 1]
+  if ARGV[i + 3] == 'p' then
+    redis.call('HSET', hash, ARGV[i + 1], seq .. ':' .. ARGV[i + 4])
+    redis.call('ZADD', order, 0, ARGV[i + 1])
+  else
+    redis.call('HDEL', hash, ARGV[i + 1])
+    redis.call('ZREM', order, ARGV[i + 1])
+  end
   entry[#entry + 1] = ARGV[i + 5]
 end
 redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[2], seq .. '-0', 'c', '[' .. table.concat(entry, ',') .. ']')
@@ -62,6 +69,22 @@ for _, entry in ipairs(found) do
   entries[#entries + 1] = entry[2][2]
 end
 return {redis.call('GET', KEYS[1]) or '0', entries}
+""")
+
+# KEYS: table, order of its keys. ARGV: after or '', limit. An order that does not fit is that of a store that an older
+# release wrote to: it is made anew.
+_PAGE: Final = Script("""
+if redis.call('HLEN', KEYS[1]) ~= redis.call('ZCARD', KEYS[2]) then
+  redis.call('DEL', KEYS[2])
+  for _, key in ipairs(redis.call('HKEYS', KEYS[1])) do redis.call('ZADD', KEYS[2], 0, key) end
+end
+local first = ARGV[1] == '' and '-' or '(' .. ARGV[1]
+local found = {}
+for _, key in ipairs(redis.call('ZRANGEBYLEX', KEYS[2], first, '+', 'LIMIT', 0, ARGV[2])) do
+  found[#found + 1] = key
+  found[#found + 1] = redis.call('HGET', KEYS[1], key) or ''
+end
+return found
 """)
 
 _AUDIT: Final = Script("""
@@ -145,14 +168,21 @@ class RedisStore:
             if int(cursor) == 0:
                 return
 
+    async def page(self, table: str, after: str = "", limit: int = 100) -> list[tuple[str, Record]]:
+        await self.connect()
+        keys = [self._key(f"t:{table}"), self._key(f"i:{table}")]
+        found = await self._client.run(_PAGE, keys, [after, limit])
+        return [(key.decode(), _record(text)) for key, text in zip(found[::2], found[1::2], strict=True) if text]
+
     async def commit(self, writes: Sequence[Write], audit: Value | None = None) -> int:
         tables = list(dict.fromkeys(write.table for write in writes))
         keys = [self._key(name) for name in ("seq", "log", "audit", "schema")]
         arguments: list[str | bytes | int] = [SCHEMA, self._log_length, _AUDIT_LENGTH]
         arguments += [b"" if audit is None else orjson.dumps(audit), repr(self._clock.time()), self._key("notice")]
         for write in writes:
-            arguments += _arguments(write, 5 + tables.index(write.table))
-        answer = await self._client.run(_COMMIT, keys + [self._key(f"t:{table}") for table in tables], arguments)
+            arguments += _arguments(write, 5 + 2 * tables.index(write.table))
+        keys += [self._key(f"{what}:{table}") for table in tables for what in ("t", "i")]
+        answer = await self._client.run(_COMMIT, keys, arguments)
         return self._committed(answer, writes)
 
     def _committed(self, answer: list[bytes], writes: Sequence[Write]) -> int:

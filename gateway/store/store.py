@@ -55,6 +55,11 @@ class Store(Protocol):
         """Every record of a table; keys in no particular order."""
         ...
 
+    async def page(self, table: str, after: str = "", limit: int = 100) -> list[tuple[str, Record]]:
+        """Up to `limit` records with the keys behind `after`, in the order of their UTF-8. What is there throughout is
+        on exactly one page; however many records there are, a page costs the same."""
+        ...
+
     async def commit(self, writes: Sequence[Write], audit: Value | None = None) -> int:
         """Applies all writes and the audit entry or none, and returns the sequence.
         PreconditionFailed (naming the record) when an `expect` does not hold."""

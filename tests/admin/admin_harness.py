@@ -11,6 +11,7 @@ import httpx2
 
 from gateway.admin.access import Access
 from gateway.admin.app import Admin
+from gateway.admin.attempts import Attempts
 from gateway.admin.changes import Resolver
 from gateway.admin.publishing import Publisher
 from gateway.admin.service import Service
@@ -163,7 +164,9 @@ class Bench:
             rehearse=lambda snapshot, places: dry_build(snapshot, places, POLICY_KINDS, BACKEND_KINDS, self.secrets),
         )  # fmt: skip
         self.tokens: dict[str, str] = {}
-        self.admin = Admin(self.service, Access(self.store, self.hasher, clock), lambda: [])
+        self.admin = Admin(
+            self.service, Access(self.store, self.hasher, clock), lambda: [], attempts=Attempts(clock, 10**6)
+        )
         self.app = self.admin.app()
         self.routed = self.admin.routed()
         self.client = httpx2.AsyncClient(transport=httpx2.ASGITransport(app=self.app), base_url="http://admin")
@@ -190,10 +193,22 @@ class Bench:
     async def send(
         self, method: str, path: str, token: str | None = "admin", headers: Mapping[str, str] | None = None, **more: Any
     ) -> httpx2.Response:
-        """`token` is a role, a plaintext, or None for no credential."""
+        """`token` is a role, a plaintext, or None for no credential. Without a condition what is written is what is
+        there; `bare` sends none."""
         sent = dict(headers or {})
+        bare = more.pop("bare", False)
         if token is not None:
             sent["Authorization"] = f"Bearer {self.tokens.get(token, token)}"
+        if (
+            method in {"PUT", "PATCH", "DELETE"}
+            and not bare
+            and not {"if-match", "if-none-match"} & {*map(str.lower, sent)}
+        ):
+            there = (
+                method != "PUT"
+                or (await self.client.get(PREFIX + path.partition("?")[0], headers=sent)).status_code != 404
+            )
+            sent |= {"If-Match": "*"} if there else {"If-None-Match": "*"}
         return await self.client.request(method, PREFIX + path, headers=sent, **more)
 
     async def apply(self, *documents: str, token: str = "admin", **query: Any) -> httpx2.Response:

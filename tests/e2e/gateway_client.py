@@ -33,7 +33,7 @@ class Node:
         return str(made.json()["key"])
 
     def administer(self, method: str, path: str, **parts: Any) -> httpx2.Response:
-        headers = {"Authorization": f"Bearer {self.token}", **parts.pop("headers", {})}
+        headers = {"Authorization": f"Bearer {self.token}", "If-Match": "*", **parts.pop("headers", {})}
         answer = self.client.request(method, f"{self.admin}/admin/v1{path}", headers=headers, **parts)
         assert answer.is_success, answer.text
         return answer

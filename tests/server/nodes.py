@@ -225,7 +225,7 @@ class Node:
     # its ports
 
     def admin(self, method: str, path: str, **options: Any) -> httpx2.Response:
-        headers = {"Authorization": f"Bearer {self.token}", **options.pop("headers", {})}
+        headers = {"Authorization": f"Bearer {self.token}", "If-Match": "*", **options.pop("headers", {})}
         return ask(method, f"{self.admin_url}/admin/v1{path}", headers=headers, **options)
 
     def health(self) -> dict[str, Any]:

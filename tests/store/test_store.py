@@ -259,3 +259,29 @@ async def test_a_full_store_refuses_commits_whole_and_recovers(embedded: Embedde
     await store._client.execute("CONFIG", "SET", "maxmemory", "0")
     assert await store.commit([Write("plans", "gold", {})]) == 2
     await store.close()
+
+
+async def test_pages_have_every_record_once_in_the_order_of_keys(store: Store) -> None:
+    names = ["b", "a", "é", "z", "a1", "A"]
+    for name in names:
+        await store.commit([Write("plans", name, {"name": name}), Write("other", name, {})])
+    await store.commit([Write("plans", "gone", {})])
+    await store.commit([Write("plans", "gone", None)])
+    found, after = [], ""
+    while page := await store.page("plans", after, 2):
+        assert len(page) <= 2
+        found += page
+        after = page[-1][0]
+    assert [key for key, _ in found] == sorted(names, key=str.encode)
+    assert all(record.value == {"name": key} for key, record in found)
+    assert await store.page("nothing") == []
+
+
+async def test_a_store_that_knows_no_order_of_its_keys_learns_it(valkey: str, prefix: str) -> None:
+    """One that an older release wrote."""
+    store = RedisStore(valkey, prefix)
+    await store.commit([Write("plans", name, {}) for name in ("b", "a")])
+    async with redis.asyncio.Redis.from_url(valkey) as client:
+        await client.delete(f"{{{prefix}}}:i:plans")
+    assert [key for key, _ in await store.page("plans")] == ["a", "b"]
+    await store.close()
