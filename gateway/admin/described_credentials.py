@@ -62,6 +62,7 @@ SCHEMAS: Final[dict[str, Schema]] = {
         {
             "jwk": {"type": "object"},
             "jwks": {"type": "object"},
+            "roles": STRINGS,
             "subject": STRING,
             "issuer": STRING,
             "replaces": STRING,
