@@ -31,7 +31,7 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         answer=record({"kid": STRING, "signs": NUMBER}),
         refusals=(401, 403, 409, 503),
     ),
-    ("DELETE", "/signing-keys/{kid}"): About(
+    ("POST", "/signing-keys/{kid}/retire"): About(
         "Ends a key at once, with all tokens that it signed",
         "Where it was the one that signs, another one signs from now on.",
         answer=record({"retired": STRING, "successor": NULLABLE}),

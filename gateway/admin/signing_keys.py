@@ -20,7 +20,7 @@ def entries(service: Service) -> Iterator[Entry]:
     made = _SigningKeys(service)
     yield Entry("/signing-keys", "GET", made.all, "admin")
     yield Entry("/signing-keys/rotate", "POST", made.rotate, "admin")
-    yield Entry("/signing-keys/{kid}", "DELETE", made.retire, "admin")
+    yield Entry("/signing-keys/{kid}/retire", "POST", made.retire, "admin")
 
 
 class _SigningKeys:

@@ -46,7 +46,7 @@ def retire(
     as_json: Json = False,
 ) -> None:
     """Ends a key at once, with all tokens that it signed. Example: penstock signing-keys retire 1-0a1b2c3d4e5f6071"""
-    told = connect(url, token).delete(f"/signing-keys/{kid}")
+    told = connect(url, token).post(f"/signing-keys/{kid}/retire")
     if as_json:
         output.as_json(told)
     else:

@@ -90,12 +90,21 @@ async def find_token(store: Store, hasher: KeyHasher, clock: Clock, presented: s
     stored = bytes(32) if record is None else bytes.fromhex(record.value["digest"])
     if not hmac.compare_digest(stored, digest) or record is None:
         return None
-    value = record.value
+    return _valid(token_id(digest), record.value, clock)
+
+
+async def current_token(store: Store, clock: Clock, id: str) -> Token | None:
+    """A token that was proved before, as it is now; None when it has ended since or was revoked."""
+    record = await store.get(TOKENS, id)
+    return None if record is None else _valid(id, record.value, clock)
+
+
+def _valid(id: str, value: Value, clock: Clock) -> Token | None:
     if value["revoked"] is not None or (value["ends"] is not None and clock.time() >= value["ends"]):
         return None
     bound = value["components"]
     roles = frozenset(value["roles"])
-    return Token(token_id(digest), value["name"], roles, None if bound is None else frozenset(bound), value["ends"])
+    return Token(id, value["name"], roles, None if bound is None else frozenset(bound), value["ends"])
 
 
 async def known_token(store: Store, id: str) -> Record:

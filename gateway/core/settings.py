@@ -18,6 +18,7 @@ PREFIX = "PENSTOCK_"
 HOST = "127.0.0.1"
 PORT = 8080
 _ISSUER = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*")
+Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
 HealthPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)+$")]
 
 
@@ -45,6 +46,9 @@ class Settings(BaseModel):
     )
     admin_host: str = Field("127.0.0.1", description="where the admin REST listens")
     admin_port: int = Field(8081, ge=0, le=65535, description="its port")
+    admin_origins: tuple[Origin, ...] = Field(
+        (), description="where browsers reach the console, if not by an address: https://admin.example"
+    )
     workers: int = Field(1, ge=1, le=256, description="processes that serve requests")
     node: str | None = Field(None, description="this node's name; default: the host name and the port")
     key_secret: Secret | None = Field(None, description="one per cluster; keys are stored as keyed hashes under it")

@@ -22,6 +22,7 @@ from gateway.admin.access import Access
 from gateway.admin.app import Admin
 from gateway.admin.callers import Callers
 from gateway.admin.changes import Resolver
+from gateway.admin.console.app import console_beside
 from gateway.admin.guard import Guarding
 from gateway.admin.publishing import Publisher
 from gateway.admin.service import Service
@@ -303,7 +304,7 @@ async def serve(given: launch.Launch) -> None:
     access = Access(process.store, process.hasher, process.clock)
     admin = Admin(process.service, access, process.crew.metrics, process.control.expiry.lines)
     config = uvicorn.Config(
-        admin.app(),
+        console_beside(admin, given.settings.admin_origins),
         http="httptools",
         ws="none",
         lifespan="off",

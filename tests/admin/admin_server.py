@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import uvicorn
 
+from gateway.admin.console.app import console_beside
 from gateway.core.clock import SystemClock
 from tests.admin.admin_harness import Bench, bench
 
@@ -38,7 +39,7 @@ class Served:
 async def _serve(folder: Path, listening: socket.socket, ready: threading.Event, found: dict[str, Any]) -> None:
     async with bench(folder, clock=SystemClock()) as node:
         config = uvicorn.Config(
-            node.app, http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
+            console_beside(node.admin), http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
         )  # fmt: skip
         server = uvicorn.Server(config)
         found |= {"node": node, "server": server, "loop": asyncio.get_running_loop()}

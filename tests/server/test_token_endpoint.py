@@ -278,7 +278,7 @@ def test_a_rotated_key_is_published_before_it_signs_and_a_retired_one_ends(two: 
     assert header["kid"] == jwt.get_unverified_header(token)["kid"] != made.json()["kid"]
     listed = {each["kid"]: each["state"] for each in two.one.admin("GET", "/signing-keys").json()["items"]}
     assert listed == {header["kid"]: "signing", made.json()["kid"]: "waiting"}
-    retired = two.one.admin("DELETE", f"/signing-keys/{header['kid']}").json()
+    retired = two.one.admin("POST", f"/signing-keys/{header['kid']}/retire").json()
     assert two.greet(token) == 401
     until(lambda: two.greet(two.token(), two.two) == 200, "the successor signs")
     assert jwt.get_unverified_header(two.token())["kid"] == retired["successor"]
