@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx2
 import pytest
+from starlette.requests import Request
+from starlette.responses import Response
 
+from gateway.admin.console.app import console_beside
 from gateway.admin.console.gate import Gate
 from gateway.admin.console.sessions import IDLE, LONGEST, MOST, Sessions
+from gateway.admin.console.signing_in import Begin, Way
 from gateway.admin.console.visit import local
+from gateway.consumers.tokens import Token, find_token
 from gateway.core.clock import ManualClock
-from gateway.core.errors import Problem
-from tests.admin.admin_harness import policy, shop
+from gateway.core.errors import Problem, Unavailable
+from tests.admin.admin_harness import bench, policy, shop
 from tests.admin.admin_server import Served, serving
 from tests.admin.console_browser import Person, signed_in
 
@@ -183,17 +189,15 @@ def test_an_address_and_localhost_are_served(served: Served, host: str) -> None:
 def test_a_configured_name_is_served_and_its_origin_is_the_forms(served: Served) -> None:
     gate = Gate(("https://admin.example",))
 
-    def request(**headers: str) -> httpx2.Request:
-        from starlette.requests import Request
-
+    def request(**headers: str) -> Request:
         fields = [(name.replace("_", "-").encode(), text.encode()) for name, text in headers.items()]
-        return Request({"type": "http", "method": "POST", "path": "/", "headers": fields})  # type: ignore[return-value]
+        return Request({"type": "http", "method": "POST", "path": "/", "headers": fields})
 
-    gate.check(request(host="admin.example", origin="https://admin.example"))  # type: ignore[arg-type]
+    gate.check(request(host="admin.example", origin="https://admin.example"))
     with pytest.raises(Problem, match="Open the console itself"):
-        gate.check(request(host="admin.example", origin="http://admin.example"))  # type: ignore[arg-type]
+        gate.check(request(host="admin.example", origin="http://admin.example"))
     with pytest.raises(Problem, match="PENSTOCK_ADMIN_ORIGINS"):
-        gate.check(request(host="other.example", origin="https://other.example"))  # type: ignore[arg-type]
+        gate.check(request(host="other.example", origin="https://other.example"))
 
 
 @pytest.mark.parametrize(
@@ -228,8 +232,6 @@ def test_a_revoked_token_ends_its_sessions_at_once(served: Served) -> None:
 
 
 async def _id_of(served: Served, token: str) -> str:
-    from gateway.consumers.tokens import find_token
-
     found = await find_token(served.node.store, served.node.hasher, served.node.clock, token)  # type: ignore[arg-type]
     assert found is not None
     return found.id
@@ -274,3 +276,28 @@ def test_sessions_are_bounded_in_number() -> None:
     for _ in range(MOST):
         sessions.begin(_nobody)
     assert sessions.find(first) is None
+
+
+async def test_another_way_to_sign_in_has_its_button_and_ends_with_what_proves_the_person(tmp_path: Path) -> None:
+    person = Token("", "ada@example.org", frozenset({"viewer"}), frozenset({"shop"}))
+
+    async def prove() -> Token | None:
+        return person
+
+    async def answer(request: Request, begin: Begin) -> Response:
+        if request.url.path.endswith("/back"):
+            return begin(request, prove, "/console/apis")
+        raise Unavailable("The provider is away.")
+
+    async with bench(tmp_path) as node:
+        await node.apply(shop(), shop("other"))
+        app = console_beside(node.admin, ways=[Way("Example", "example", answer)])
+        transport = httpx2.ASGITransport(app=app)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
+            assert "Sign in with Example" in (await client.get("/console/sign-in")).text
+            assert (await client.get("/console/sign-in/example")).status_code == 503
+            assert (await client.get("/console/sign-in/example/back")).status_code == 200
+            page = (await client.get("/console/apis")).text
+    assert "ada@example.org" in page
+    assert "shop@v1" in page
+    assert "other@v1" not in page

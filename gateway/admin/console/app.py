@@ -21,7 +21,7 @@ from gateway.admin.console import apis, consumers, looking, overview, policies, 
 from gateway.admin.console.forms import Form, read
 from gateway.admin.console.gate import HEADERS, Gate, cookies
 from gateway.admin.console.inside import Inside, Proved, RestRefused
-from gateway.admin.console.sessions import IDLE, Prove, Session, Sessions
+from gateway.admin.console.sessions import Prove, Session, Sessions
 from gateway.admin.console.signing_in import Attempts, Way, by_token
 from gateway.admin.console.visit import BASE, Page, Visit, local, page, to
 from gateway.consumers.tokens import Token
@@ -85,6 +85,8 @@ class Console:
             (f"{BASE}/sign-out", {"POST": self._signed_in(self._sign_out)}),
             (f"{BASE}/static/{{name}}", {"GET": self._asset}),
         ]
+        for way in self.ways:
+            own += [(f"{BASE}/sign-in/{way.name}{more}", {"GET": self._by(way)}) for more in ("", "/back")]
         router = Router([*(self._route(*each) for each in own), *routes], redirect_slashes=False)
         router.default = self._nowhere
         return router
@@ -133,7 +135,7 @@ class Console:
                 raise Unauthorized("Sign in first; a session ends after half an hour without a request.")
             session, actor = found
             form = Form({}) if request.method in SAFE else await read(request)
-            visit = Visit(request, actor, session, self.inside, form, IDLE)
+            visit = Visit(request, actor, session, self.inside, form)
             if request.method not in SAFE:
                 visit.check_form()
             return await answer(visit)
@@ -149,6 +151,12 @@ class Console:
             self.sessions.end(sent)
         answer = page("signed_in.html", target=local(target))
         answer.headers["Set-Cookie"] = self.gate.cookie(origin, name, self.sessions.begin(prove))
+        return answer
+
+    def _by(self, way: Way) -> Plain:
+        async def answer(request: Request) -> Response:
+            return await way.answer(request, self.begin)
+
         return answer
 
     async def _home(self, _request: Request) -> Response:

@@ -95,13 +95,15 @@ def _users(kind: str, name: str, snapshot: Mapping[str, Any]) -> list[tuple[str,
 
 
 async def edit(visit: Visit) -> Response:
-    """A stored one as YAML, or a new one."""
+    """A stored one as YAML, as it is or as an earlier revision was; or a new one."""
     parts = visit.request.url.path.split("/")
     table, name = parts[2], visit.request.path_params.get("name", "")
     if not name:
         return _editor(visit, table, "", NEW[table], "")
     answer = await visit.get(table, name)
-    return _editor(visit, table, name, yaml_of(document_of(TABLES[table], answer.value)), answer.etag)
+    asked = visit.asked("revision")
+    revision = asked if asked in answer.value.get("revisions", {}) else ""
+    return _editor(visit, table, name, yaml_of(document_of(TABLES[table], answer.value, revision)), answer.etag)
 
 
 async def save(visit: Visit) -> Response:

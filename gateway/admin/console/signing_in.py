@@ -1,11 +1,15 @@
-"""Ways to sign in. Today an admin token; another way is a `Way`, a button that leads to its flow, whose end calls
-`Console.begin` with what proves the person."""
+"""Ways to sign in: an admin token, and every `Way` that is given: a button that leads to its flow, at whose end it calls
+`begin` with what proves the person."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
+
+from starlette.requests import Request
+from starlette.responses import Response
 
 from gateway.admin.access import Access
 from gateway.admin.console.sessions import Prove
@@ -18,12 +22,20 @@ EVERY: Final = 3.0  # seconds until it may have one more
 ADDRESSES: Final = 1000  # that are remembered
 
 
+class Begin(Protocol):
+    def __call__(self, request: Request, prove: Prove, target: str = ...) -> Response:
+        """Signs in who was proved, and leads on to a page of the console."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
-    """`label` stands on the button, `path` is on this port."""
+    """The button says `Sign in with {label}`. `answer` serves GET `/console/sign-in/{name}`, and `…/{name}/back` for
+    who comes back from elsewhere; it may raise a Problem, which becomes a page."""
 
     label: str
-    path: str
+    name: str
+    answer: Callable[[Request, Begin], Awaitable[Response]]
 
 
 class TooManyAttempts(TooManyRequests):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,11 @@ def when(seconds: float | None) -> str:
     return "" if seconds is None else datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def as_json(value: Any) -> str:
+    """A text for people, which the template escapes; `tojson` would write < as \\u003c."""
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
 def to(*parts: str, **query: str) -> str:
     """The address of a page; names are quoted, whatever they hold."""
     path = "/".join([BASE, *(quote(str(part), safe="@") for part in parts)])
@@ -48,6 +54,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters["when"] = when
+    made.filters["json"] = as_json
     made.globals["to"] = to
     return made
 
@@ -66,7 +73,6 @@ class Visit:
     session: Session
     inside: Inside
     form: Form
-    idle: float
 
     def check_form(self) -> None:
         """Forbidden unless the form is one of this session's (CSRF)."""
