@@ -1,5 +1,5 @@
-"""Ways to sign in: an admin token, and every `Way` that is given: a button that leads to its flow, at whose end it calls
-`begin` with what proves the person."""
+"""Ways to sign in: an admin token, and every `Way` that is given: a button that leads to its flow, at whose end it
+calls `begin` with what proves the person."""
 
 from __future__ import annotations
 

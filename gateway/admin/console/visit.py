@@ -22,6 +22,7 @@ from gateway.consumers.tokens import Token
 from gateway.core.errors import Forbidden
 
 BASE: Final = "/console"
+PAGES: Final = 100  # of one list that are read for one page of the console
 _LOCAL: Final = re.compile(r"/console(/[A-Za-z0-9_.~@%/-]*)?(\?[A-Za-z0-9_.~@%&=+:-]*)?\Z")
 
 
@@ -93,10 +94,10 @@ class Visit:
         return await self.inside.call(self.actor, "GET", parts, query=query)
 
     async def pages(self, *parts: str, query: Mapping[str, str] | None = None) -> list[dict[str, Any]]:
-        """All of a list that goes over several pages, 20,000 things at most."""
+        """All of a list, over its pages; a hundred of them at most."""
         found: list[dict[str, Any]] = []
         asked = dict(query or {})
-        for _ in range(20):
+        for _ in range(PAGES):
             answer = await self.get(*parts, query=asked)
             found += answer.items
             if not answer.more:
