@@ -22,7 +22,8 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
     ("GET", "/signing-keys"): About(
         "Lists the keys of the gateway's own issuer of tokens",
         answer=items(ref("SigningKey")),
-        answer_text="The keys, the oldest first",
+        answer_text="The keys",
+        paged=True,
     ),
     ("POST", "/signing-keys/rotate"): About(
         "Publishes another key, which signs after `signing_key_lead` seconds",

@@ -8,6 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
+from gateway.admin import pages
 from gateway.admin.routing import Entry
 from gateway.admin.service import Service
 from gateway.consumers import signing_writes
@@ -32,9 +33,9 @@ class _SigningKeys:
             raise Conflict("This gateway issues no tokens: give it an `issuer`, PENSTOCK_ISSUER.")
         return self.service.signing
 
-    async def all(self, _request: Request, _token: Token) -> Any:
+    async def all(self, request: Request, _token: Token) -> Any:
         keys, now = await signing_writes.load_signing_keys(self.service.store), self.service.clock.time()
-        return {"items": [_shown(each, keys, now) for each in keys]}
+        return pages.listed(request, [_shown(each, keys, now) for each in keys], "kid")
 
     async def rotate(self, _request: Request, token: Token) -> Any:
         service, (algorithm, lead) = self.service, self._rules()

@@ -17,6 +17,7 @@ from gateway.store.store import (
     APPLICATIONS,
     CREDENTIALS,
     KEYS,
+    SIGNING_KEYS,
     SUBSCRIPTIONS,
     TOKENS,
     Store,
@@ -30,8 +31,9 @@ KIND_OF: Final = {
     KEYS: "Key",
     CREDENTIALS: "Credential",
     TOKENS: "Token",
+    SIGNING_KEYS: "SigningKey",
 }
-_UNNAMED: Final = {KEYS, TOKENS}  # a new one's id comes with its secret, of which there is none yet
+_UNNAMED: Final = {KEYS, TOKENS, SIGNING_KEYS}  # a new one's id comes with its secret, of which there is none yet
 
 
 @dataclass

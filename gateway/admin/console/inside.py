@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message
 
 from gateway.admin.access import Access
-from gateway.admin.routing import PREFIX
+from gateway.admin.prefix import PREFIX
 from gateway.consumers.tokens import Token
 from gateway.core.errors import NotFound
 
