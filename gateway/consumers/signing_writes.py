@@ -117,10 +117,8 @@ async def keep_signing_keys(
     """What is due: the first key, the next one once the one that signs is `age` seconds old (0: never by itself), and
     those that left the key set are taken away. `keys`: as this node knows them."""
     now = clock.time()
-    signing = keys.signing(now)
-    due = signing is None or (age > 0 and now >= signing.signs + age - lead and keys.waiting(now) is None)
     try:
-        if due:
+        if _due(keys, now, age, lead) and _due(await load_signing_keys(store), now, age, lead):
             await make_signing_key(store, hasher, clock, algorithm, lead, actor="serve")
         for each in list(keys):
             ends = keys.ends(each)
@@ -130,6 +128,11 @@ async def keep_signing_keys(
                 )
     except Conflict:
         """Another node did it."""
+
+
+def _due(keys: SigningKeys, now: float, age: float, lead: float) -> bool:
+    signing = keys.signing(now)
+    return signing is None or (age > 0 and now >= signing.signs + age - lead and keys.waiting(now) is None)
 
 
 async def revoke_token(store: Store, jti: str, client: str, ends: float, *, actor: str) -> None:

@@ -17,6 +17,7 @@ from gateway.core.secrets import Secret
 PREFIX = "PENSTOCK_"
 HOST = "127.0.0.1"
 PORT = 8080
+_ROLES = ("viewer", "publisher", "policy-editor", "operator", "admin")
 _ISSUER = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*")
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
 HealthPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)+$")]
@@ -87,6 +88,15 @@ class Settings(BaseModel):
     signing_key_lead: float = Field(
         3600.0, ge=0, description="seconds for which a new key is published before it signs"
     )
+    admin_oidc_issuer: str | None = Field(None, description="identity provider whose tokens the admin REST takes")
+    admin_oidc_audience: str | None = Field(None, min_length=1, description="what the `aud` of such a token must name")
+    admin_oidc_claim: str = Field("roles", min_length=1, description="the claim that tells a person's roles")
+    admin_oidc_roles: tuple[str, ...] = Field(
+        (), description="VALUE=ROLE: the role of who has that value in the claim; may be repeated"
+    )
+    admin_oidc_components: str | None = Field(
+        None, min_length=1, description="the claim that lists the API components a person is bound to"
+    )
     grace: float = Field(30.0, gt=0, description="seconds that SIGTERM waits for exchanges in flight")
     drain_delay: float = Field(
         1.0, ge=0, description="seconds of that in which it still accepts, while <path>/ready is 503"
@@ -112,7 +122,19 @@ class Settings(BaseModel):
         port = PORT if self.port is None else self.port
         return (Listener(address=joined(self.host or HOST, port)), *self.listen)
 
-    @field_validator("issuer")
+    @model_validator(mode="after")
+    def _people_fit(self) -> Self:
+        """Without an audience any token of the provider would do, without roles none."""
+        given = (self.admin_oidc_issuer, self.admin_oidc_audience, self.admin_oidc_roles)
+        if any(given) and not all(given):
+            raise ValueError("admin_oidc_issuer, admin_oidc_audience and admin_oidc_roles go together: give all three")
+        for each in self.admin_oidc_roles:
+            value, _, role = each.rpartition("=")
+            if not value or role not in _ROLES:
+                raise ValueError(f"admin_oidc_roles: {each!r} is not VALUE=ROLE with one of {', '.join(_ROLES)}")
+        return self
+
+    @field_validator("issuer", "admin_oidc_issuer")
     @classmethod
     def _is_issuer(cls, url: str | None) -> str | None:
         """RFC 8414 section 2; without TLS on this machine alone."""

@@ -35,6 +35,8 @@ from gateway.core.findings import DocumentsRefused
 from gateway.core.secrets import KeyHasher
 from gateway.live.dry import dry_build
 from gateway.manifest.transfer import gather
+from gateway.relay.network import Network
+from gateway.relay.outside import Outside
 from gateway.runtime.hosts import CheckingHosts
 from gateway.runtime.registry import Registry
 from gateway.server import issuing, launch
@@ -80,6 +82,8 @@ class ControlProcess:
         environment = node_environment(settings)
         egress = Egress.parse(settings.egress, given.data)
         own = issuing.own_issuer(settings, None, self.clock)
+        self.network = Network(egress, clock=self.clock)
+        self.outside = Outside(self.network)
         self.crew = Crew(given.control_socket, self._directory, given.run)
         self.control = Control(
             name=given.node,
@@ -239,6 +243,8 @@ class ControlProcess:
         with contextlib.suppress(StoreUnavailable):
             await self.callers.flush()
         await self.callers.usage.close()
+        await self.outside.close()
+        await self.network.close()
         await self.streams.close()
         await self.cells.close()
         await self.store.close()
@@ -301,7 +307,8 @@ async def serve(given: launch.Launch) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     beat = asyncio.create_task(launch.beat(given.beat_fd))
-    access = Access(process.store, process.hasher, process.clock)
+    people = issuing.people(given.settings, process.outside, process.clock)
+    access = Access(process.store, process.hasher, process.clock, people)
     admin = Admin(process.service, access, process.crew.metrics, process.control.expiry.lines)
     config = uvicorn.Config(
         console_beside(admin, given.settings.admin_origins),

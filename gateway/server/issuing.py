@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from gateway.admin.people import People, Provider
 from gateway.consumers.current import CurrentDirectory
 from gateway.consumers.directory import Directory
 from gateway.core.clock import Clock
@@ -15,6 +16,7 @@ from gateway.core.errors import Problem
 from gateway.core.secrets import KeyHasher
 from gateway.core.settings import Settings
 from gateway.policy.tokens.own_issuer import OwnIssuer
+from gateway.relay.outside import Outside
 from gateway.store.connect import open_store
 from gateway.store.counters import Counters
 from gateway.store.store import Store
@@ -28,6 +30,16 @@ LOOK: Final = 1.0  # seconds between two looks at what is due
 
 def own_issuer(settings: Settings, directory: CurrentDirectory | None, clock: Clock) -> OwnIssuer | None:
     return None if settings.issuer is None else OwnIssuer(settings.issuer, directory, clock)
+
+
+def people(settings: Settings, outside: Outside, clock: Clock) -> People | None:
+    """Who signs in at the admin REST by an identity provider."""
+    if settings.admin_oidc_issuer is None or settings.admin_oidc_audience is None:
+        return None
+    pairs = (each.rpartition("=") for each in settings.admin_oidc_roles)
+    roles = [(value, role) for value, _, role in pairs]
+    about = (settings.admin_oidc_audience, settings.admin_oidc_claim, roles, settings.admin_oidc_components)
+    return People(Provider(settings.admin_oidc_issuer, *about), outside, clock)
 
 
 def token_endpoint(

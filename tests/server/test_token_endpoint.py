@@ -70,10 +70,16 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Two]:
     # no egress at all: a node's own issuer is found without the network
     given = {"PENSTOCK_KEY_SECRET": SECRET, "PENSTOCK_ISSUER": issuer, "PENSTOCK_EGRESS": "example.com"}
     given["PENSTOCK_ADMIN_TOKEN"] = "pt_for-both-nodes-of-the-cluster"
+    people = {
+        "PENSTOCK_EGRESS": "127.0.0.1",
+        "PENSTOCK_ADMIN_OIDC_ISSUER": issuer,
+        "PENSTOCK_ADMIN_OIDC_AUDIENCE": "books",
+        "PENSTOCK_ADMIN_OIDC_ROLES": "clerk=viewer",
+    }
     with running_valkey() as url:
         options = ("--store", url)
         one = Node(folder / "one", *options, "--node", "one", workers=1, **given)
-        other = Node(folder / "two", *options, "--node", "two", workers=2, **given)
+        other = Node(folder / "two", *options, "--node", "two", workers=2, **given | people)
         with one, other:
             one.start("--port", str(port), "--admin-port", "0")
             other.start()
@@ -94,6 +100,15 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def test_the_admin_rest_of_another_node_finds_the_issuer_by_discovery(two: Two) -> None:
+    """As any provider of people would be found."""
+    headers = {"Authorization": f"Bearer {two.token()}"}
+    url = f"{two.two.admin_url}/admin/v1"
+    assert ask("GET", f"{url}/versions", headers=headers).status_code == 200
+    assert ask("POST", f"{url}/signing-keys/rotate", headers=headers).status_code == 403
+    assert ask("GET", f"{two.one.admin_url}/admin/v1/versions", headers=headers).status_code == 401
 
 
 def claims_of(token: str) -> Any:

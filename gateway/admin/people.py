@@ -1,0 +1,105 @@
+"""People on the admin REST: an access token of the organisation's identity provider instead of an admin token.
+
+It is verified as the kind `jwt` verifies them: keys by discovery, kept and asked for again in the background. A claim
+tells the roles, by a mapping; who has none of them gets in nowhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from gateway.consumers.tokens import Token
+from gateway.core.clock import Clock
+from gateway.core.errors import Forbidden
+from gateway.policy.claims import reader, words
+from gateway.relay.outside import Outside
+
+if TYPE_CHECKING:
+    from gateway.policy.tokens.compact import Compact
+    from gateway.policy.tokens.keys_of import KeySource
+    from gateway.policy.tokens.rules import Rules
+
+LEEWAY: Final = 5.0  # seconds
+LONGEST: Final = 16_384  # bytes of a token
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """`roles`: values of the claim `claim`, each with a role that it gives. `components`: the claim that binds a person
+    to API components; None: people are bound to none."""
+
+    issuer: str
+    audience: str
+    claim: str
+    roles: Sequence[tuple[str, str]]
+    components: str | None = None
+
+
+class People:
+    """Of one control process."""
+
+    def __init__(self, provider: Provider, outside: Outside, clock: Clock) -> None:
+        self._provider = provider
+        self._outside = outside
+        self._clock = clock
+        self._role_of = reader((provider.claim,))
+        self._bound_to = None if provider.components is None else reader((provider.components,))
+        self._parts: tuple[KeySource, Compact, Rules] | None = None
+
+    async def token(self, presented: str) -> Token | None:
+        """None for what is no token of this issuer that holds. Raises Forbidden for a person without a role,
+        DependencyFailed while it cannot be decided."""
+        from gateway.policy.tokens.refusals import InvalidToken
+
+        keys, compact, rules = await self._loaded()
+        try:
+            if len(presented) > LONGEST:
+                return None
+            signed = compact.read(presented.encode())
+            found = await keys.current()
+            if not found.knows(signed.kid):
+                if keys.may_renew:
+                    await keys.renew()
+                    found = await keys.current()
+                keys.decide()
+            claims = compact.claims(signed, found.find(signed.kid, signed.algorithm))
+            _, until = rules.check(claims, self._clock.time())
+        except (InvalidToken, UnicodeEncodeError):
+            return None
+        return self._person(claims, until)
+
+    async def _loaded(self) -> tuple[KeySource, Compact, Rules]:
+        if self._parts is None:
+            await asyncio.to_thread(_load)
+            from gateway.policy.tokens.algorithms import ASYMMETRIC
+            from gateway.policy.tokens.compact import Compact
+            from gateway.policy.tokens.published import Published
+            from gateway.policy.tokens.rules import Rules
+
+            provider = self._provider
+            keys = self._outside.shared(Published).keys_of(provider.issuer)
+            rules = Rules(provider.issuer, (provider.audience,), LEEWAY)
+            self._parts = keys, Compact(ASYMMETRIC, (None, "jwt", "at+jwt")), rules
+        return self._parts
+
+    def _person(self, claims: Mapping[str, Any], until: float) -> Token | None:
+        sub = claims.get("sub")
+        if not isinstance(sub, str) or not sub.isprintable() or not 0 < len(sub) <= 256:
+            return None
+        mail = claims.get("email")
+        name = mail if isinstance(mail, str) and mail.isprintable() and 0 < len(mail) <= 256 else sub
+        held = words(self._role_of(claims))
+        roles = frozenset(role for value, role in self._provider.roles if value in held)
+        if not roles:
+            raise Forbidden(f"{name} has no role on this gateway.")
+        bound = None if self._bound_to is None else words(self._bound_to(claims))
+        return Token(f"person:{sub}", name, roles, bound, until)
+
+
+def _load() -> None:
+    """Large libraries, in a thread."""
+    import gateway.policy.tokens.compact
+    import gateway.policy.tokens.published  # noqa: F401
