@@ -17,12 +17,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.admin.access import Access
 from gateway.admin.app import Admin
+from gateway.admin.attempts import Attempts
 from gateway.admin.console import apis, consumers, looking, overview, policies, topics
 from gateway.admin.console.forms import Form, read
 from gateway.admin.console.gate import HEADERS, Gate, cookies
 from gateway.admin.console.inside import Inside, Proved, RestRefused
 from gateway.admin.console.sessions import Prove, Session, Sessions
-from gateway.admin.console.signing_in import Attempts, Way, by_token
+from gateway.admin.console.signing_in import Way, by_token
 from gateway.admin.console.visit import BASE, Page, Visit, local, page, to
 from gateway.consumers.tokens import Token
 from gateway.core.errors import BadRequest, InternalError, NotFound, Problem, Unauthorized
@@ -41,13 +42,14 @@ Plain = Callable[[Request], Awaitable[Response]]
 
 
 class Console:
-    """`rest` is the admin REST whose access is `inside.Proved`; `metrics` gives the counters of every worker. `ways`
-    are buttons beside the token's field; a way ends with `begin`."""
+    """`rest` is the admin REST whose access is `inside.Proved`; `attempts` are those of the REST, too; `metrics` gives
+    the counters of every worker. `ways` are buttons beside the token's field; a way ends with `begin`."""
 
     def __init__(
         self,
         rest: ASGIApp,
         access: Access,
+        attempts: Attempts,
         metrics: Callable[[], Sequence[Mapping[str, Any]]],
         origins: Sequence[str] = (),
         ways: Sequence[Way] = (),
@@ -56,7 +58,7 @@ class Console:
         self.access = access
         self.gate = Gate(tuple(origins))
         self.sessions = Sessions(access.clock)
-        self.attempts = Attempts(access.clock)
+        self.attempts = attempts
         self.ways = tuple(ways)
         self.overview = overview.Overview(metrics, access.clock)
 
@@ -224,7 +226,7 @@ def console_beside(admin: Admin, origins: Sequence[str] = (), ways: Sequence[Way
     access = admin.access
     proved = Proved(access.store, access.hasher, access.clock)
     inside = Admin(admin.service, proved, admin.metrics, admin.lines).routed()
-    return Console(inside, access, admin.metrics, origins, ways).beside(admin.app())
+    return Console(inside, access, admin.attempts, admin.metrics, origins, ways).beside(admin.app())
 
 
 def _told(error: Exception) -> tuple[Mapping[str, Any], int, Sequence[tuple[bytes, bytes]]]:

@@ -82,12 +82,14 @@ Attention = tuple[str, str, str]  # what, more of it, where
 
 
 def _of_nodes(nodes: Sequence[Mapping[str, Any]]) -> Iterator[Attention]:
-    if len({each["snapshot"] for each in nodes}) > 1:
-        yield "Nodes serve different snapshots.", ", ".join(f"{each['name']}: {each['snapshot']}" for each in nodes), ""
+    """A token that is bound to components is told less of nodes."""
+    serving = {str(each["name"]): str(each["snapshot"]) for each in nodes if "snapshot" in each}
+    if len(set(serving.values())) > 1:
+        yield "Nodes serve different snapshots.", ", ".join(f"{name}: {hash}" for name, hash in serving.items()), ""
     for each in nodes:
         if each.get("error"):
             yield f"Node {each['name']} cannot serve the newest state.", str(each["error"]), ""
-        if not each.get("workers"):
+        if each.get("workers") == 0:
             yield f"Node {each['name']} has no worker.", "Its log says why.", ""
         for problem in each.get("problems", ()):
             yield f"Node {each['name']}", str(problem), ""
