@@ -195,10 +195,11 @@ def _tell(draft: Draft, text: str, out: Path | None, as_json: bool) -> None:
 def _checked(draft: Draft, command: str, strict: bool, secrets: dict[str, str]) -> str:
     """The text, once `penstock check` passes on it. What it refuses is relayed instead, or left out, and noted."""
     from gateway.core.findings import DocumentsRefused
-    from gateway.manifest.imports.repair import repair
+    from gateway.manifest.imports.repair import relay_all, repair
     from gateway.manifest.imports.yaml_writer import write
 
     head = [f"Made by: penstock {command}", "Imported once; from here on it is yours to change."]
+    last: Exception = typer.Exit(1)
     for _ in range(_ROUNDS):
         text = write(draft.document(), draft.comments, head)
         try:
@@ -206,6 +207,9 @@ def _checked(draft: Draft, command: str, strict: bool, secrets: dict[str, str]) 
         except DocumentsRefused as refused:
             last = refused
             if strict or not repair(draft, refused):
+                raise
+        except RecursionError:
+            if not relay_all(draft, "its types lead to one another in a chain too long to be compiled"):
                 raise
         else:
             return text

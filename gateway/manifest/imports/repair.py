@@ -29,6 +29,13 @@ def repair(draft: Draft, refused: DocumentsRefused) -> bool:
     return changed
 
 
+def relay_all(draft: Draft, reason: str) -> bool:
+    """Relays every typed operation. False: there is none."""
+    found = [draft.relay_instead(name, reason) for name in list(draft.operations)]
+    draft.types = {} if found else draft.types
+    return bool(found)
+
+
 def _keys(finding: Finding) -> list[str]:
     path = finding.place.path
     if path.startswith("/"):
