@@ -180,6 +180,7 @@ CANARY: Final = (
     ("canary_applications", STRING, "These applications get the canary; with commas between them."),
     ("canary_sticky", STICKY, "Who stays with what he got; default: application."),
 )
+GUARD: Final = ("guard", STRING, "In place of the manifest's guard, for what this activates: errors=5%,p99=500ms.")
 CHANGED: Final = record({"name": STRING, **PUBLISHED})
 COMPONENT: Final = record({"name": STRING, "versions": STRINGS})
 KIND: Final = record(
@@ -271,7 +272,7 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         "YAML or JSON text, several documents in one, or what the command line packs. What is served changes on every "
         "live node before this answers; if one of them cannot serve it, nothing changes.",
         role="publisher (ApiComponent, Topic), policy-editor (Policy, Plan), operator (Application)",
-        query=(*FLAGS, *CANARY, ("label", STRING, "Stands for the file in places.")),
+        query=(*FLAGS, *CANARY, GUARD, ("label", STRING, "Stands for the file in places.")),
         body=DOCUMENT,
         media=(*DOCUMENT_MEDIA, PACKED),
         answer=ref("Applied"),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
+from gateway.admin.guarding import guard_of
 from gateway.admin.service import Service
 from gateway.admin.standing import abort_canary
 from gateway.core.durations import seconds
@@ -155,7 +156,7 @@ class Guarding:
             running, history = pointer.get("canary"), pointer.get("history", [])
             revision = str((running or pointer)["revision"])
             bundle = node.state.revisions.get(revision)
-            guard = bundle.manifest.guard if bundle is not None else None
+            guard = guard_of(pointer, bundle) if bundle is not None else None
             if bundle is None or guard is None:
                 continue
             life = lifecycle_spec(override(bundle.manifest.lifecycle, pointer.get("lifecycle")))

@@ -11,6 +11,7 @@ from gateway.admin.application_documents import consumers_of
 from gateway.admin.callers import Callers
 from gateway.admin.changes import ChangeSet, Item, Resolver, active_bundle, change_set, kept
 from gateway.admin.documents import Breaking, read_documents, refused
+from gateway.admin.guarding import guarded
 from gateway.admin.plan_users import components_on
 from gateway.admin.publishing import Node, Publisher
 from gateway.admin.state import State, expectations, read_bundle
@@ -136,6 +137,7 @@ class Service:
         may: Any = None,
         expect: Mapping[tuple[str, str], int] | None = None,
         canary: CanarySpec | None = None,
+        guard: Mapping[str, Any] | None = None,
     ) -> dict[str, Any]:
         """All documents or none. `may(kind, name)` raises for what the actor may not touch; `expect` has the versions
         that records, by table and key, must have (PreconditionFailed)."""
@@ -146,7 +148,7 @@ class Service:
         async with self._writing:
             for last in range(TRIES):
                 try:
-                    return await self._apply(loaded, actor, dry_run, activate, force, expect or {}, canary)
+                    return await self._apply(loaded, actor, dry_run, activate, force, expect or {}, canary, guard)
                 except PreconditionFailed:
                     if expect or last == TRIES - 1:
                         raise
@@ -161,6 +163,7 @@ class Service:
         force: bool,
         expect: Mapping[tuple[str, str], int],
         canary: CanarySpec | None,
+        guard: Mapping[str, Any] | None,
     ) -> dict[str, Any]:
         await self.node.follow()
         before = self.node.state.candidate(())  # what is read here is what the commit expects to find
@@ -177,6 +180,8 @@ class Service:
                 canary=canary,
                 recorded=recorded,
             )
+            if guard is not None:
+                changes.writes = guarded(changes.writes, guard, canary is not None)
             now, snapshot = await self._compiled(before, changes.writes)
         except DocumentsRefused as error:
             raise refused(error.findings) from None

@@ -169,7 +169,8 @@ async def promote_canary(service: Service, name: str, actor: str) -> dict[str, A
     def change(pointer: dict[str, Any]) -> dict[str, Any]:
         running = _running(pointer)
         history = [*pointer.get("history", []), pointer["revision"]][-50:]
-        kept = {key: value for key, value in pointer.items() if key not in {"canary", "rolled_back"}}
+        kept = {key: value for key, value in pointer.items() if key not in {"canary", "rolled_back", "guard"}}
+        kept |= {key: running[key] for key in ("guard",) if key in running}
         more = {"revision": running["revision"], "since": service.clock.time(), "actor": actor}
         return kept | activations(pointer) | more | {"history": history, "pins": {}}
 

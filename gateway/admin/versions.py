@@ -15,6 +15,7 @@ from starlette.responses import JSONResponse
 from gateway.admin import pages
 from gateway.admin.access import require, require_kind
 from gateway.admin.bodies import expected, flag, json_body, media_type, raw_body
+from gateway.admin.guarding import read_guard
 from gateway.admin.routing import Entry
 from gateway.admin.service import Service
 from gateway.admin.standing import RULE, canary_rule
@@ -70,12 +71,22 @@ class _Versions:
         label = request.query_params.get("label", "documents")
         body, media = await raw_body(request), media_type(request)
         canary = _canary(request)
+        given = request.query_params.get("guard")
+        guard = None if given is None else read_guard(given)
 
         def may(kind: str, name: str) -> None:
             require_kind(token, kind, name)
 
         return await self.service.apply_body(
-            body, media, label, token.name, activate=activate, may=may, canary=canary, force=force
+            body,
+            media,
+            label,
+            token.name,
+            activate=activate,
+            may=may,
+            canary=canary,
+            guard=guard,
+            force=force,
         )
 
     async def components(self, request: Request, token: Token) -> Any:

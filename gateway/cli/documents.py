@@ -86,6 +86,9 @@ def publish(
     canary_sticky: Annotated[
         str | None, typer.Option("--canary-sticky", help="Who stays: application, client or request.")
     ] = None,
+    guard: Annotated[
+        str | None, typer.Option("--guard", help="In place of the manifest's: errors=5%,p99=500ms.")
+    ] = None,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -99,6 +102,7 @@ def publish(
         "canary_header": canary_header,
         "canary_applications": ",".join(canary_application) if canary_application else None,
         "canary_sticky": canary_sticky,
+        "guard": guard,
     }
     told = connect(url, token).documents(paths, no_activate=no_activate, force=force, **rule)
     if as_json:

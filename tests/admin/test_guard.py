@@ -132,6 +132,29 @@ async def test_a_new_revision_that_fails_is_rolled_back_and_what_comes_back_is_l
     assert (await traffic.shown())["revision"] == after["revision"]
 
 
+async def test_a_guard_that_is_given_with_a_publish_takes_the_place_of_the_manifests(node: Bench) -> None:
+    traffic = await published(node, "old", "new", guard="errors=50%,minimum=10")
+    revision = (await traffic.shown())["revision"]
+    await traffic.goes(revision, 100, 40)
+    assert (await traffic.shown())["revision"] == revision
+    await traffic.goes(revision, 100, 90)
+    assert (await traffic.shown())["revision"] != revision
+
+
+async def test_a_canarys_own_guard_goes_along_when_it_is_promoted(node: Bench) -> None:
+    traffic = await published(node, "old", "new", canary="10%", guard="errors=50%")
+    assert [each.guard.errors for each in traffic.guarding.watched()] == ["50%"]
+    assert (await node.send("PUT", "/versions/shop@v1/canary", json={"share": "20%"})).status_code == 200
+    assert (await node.send("POST", "/versions/shop@v1/canary/promote")).status_code == 200
+    assert [(each.guard.errors, each.canary) for each in traffic.guarding.watched()] == [("50%", False)]
+
+
+@pytest.mark.parametrize("guard", ["errors", "errors=5%,errors=6%", "window=1m", "errors=500%", "nothing=1", ""])
+async def test_a_given_guard_that_cannot_be_meant_is_refused(node: Bench, guard: str) -> None:
+    answer = await node.apply(shop(text="x"), guard=guard)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_input"), answer.text
+
+
 async def test_what_does_well_stays(node: Bench) -> None:
     traffic = await published(node, "old", "new")
     revision = (await traffic.shown())["revision"]
