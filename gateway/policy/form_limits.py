@@ -43,7 +43,7 @@ def build(config: FormLimitsConfig, site: Site) -> Built:
             return None
         media_type = media.of_request(exchange.head)
         if not media.is_form(media_type):
-            if config.other_types == "refuse":
+            if config.other_types == "refuse" or not media.is_readable(exchange.head):
                 inspection.unsupported(exchange, b"application/x-www-form-urlencoded, multipart/form-data")
             return None
         content_type = exchange.head.get(b"content-type") or b""

@@ -11,6 +11,7 @@ from gateway.core.errors import Detail
 _BOUNDARY: Final = re.compile(
     rb';[ \t]*+boundary=(?:"([^"\r\n]{1,70})"|([A-Za-z0-9\'()+_,./:=?-]{1,70}))', re.IGNORECASE
 )
+_NAMES_BOUNDARY: Final = re.compile(rb"boundary[ \t]*+=", re.IGNORECASE)
 _DISPOSITION: Final = re.compile(rb"content-disposition:[ \t]*+form-data[ \t]*+;([^\r\n]*+)", re.IGNORECASE)
 _NAME: Final = re.compile(rb'(?:^|;)[ \t]*+name="((?:[^"\\\r\n]|\\.)*+)"', re.IGNORECASE)
 _FILE: Final = re.compile(rb";[ \t]*+filename\*?=", re.IGNORECASE)
@@ -44,8 +45,8 @@ def scan_urlencoded(data: bytes, limits: FormLimits) -> Detail | None:
 def scan_multipart(data: bytes, content_type: bytes, limits: FormLimits) -> Detail | None:
     """The same of multipart/form-data with this Content-Type."""
     match = _BOUNDARY.search(content_type)
-    if match is None:
-        return Detail("header.Content-Type", "names no boundary", "form")
+    if match is None or len(_NAMES_BOUNDARY.findall(content_type)) > 1:  # of two, others may take the other one
+        return Detail("header.Content-Type", "names no boundary, or more than one", "form")
     delimiter = b"\r\n--" + (match[1] or match[2])
     data = b"\r\n" + data
     at, fields, files = data.find(delimiter), 0, 0

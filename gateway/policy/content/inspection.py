@@ -110,7 +110,7 @@ class Inspection:
             if not body:
                 return None
             if not applies(media.of_request(exchange.head)):
-                if other == "refuse":
+                if other == "refuse" or not media.is_readable(exchange.head):
                     self.unsupported(exchange, accept)
                 return None
             if len(body) > LARGE:

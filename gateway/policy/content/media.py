@@ -27,6 +27,13 @@ def of_request(head: Head) -> str:
     return essence(values[0]) if len(values) == 1 else ""
 
 
+def is_readable(head: Head) -> bool:
+    """It says at most one media type, and in a way that is understood: what does not, somebody else may take for what
+    it is not here."""
+    values = _find(head.block)
+    return not values or (len(values) == 1 and bool(essence(values[0])))
+
+
 def of_reply(reply: Reply) -> str:
     value = reply.get(b"content-type")
     return essence(value) if value is not None else ""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from lxml import etree
 
 Element = etree._Element
+Find = Callable[[Element], list[Element]]
 Change = Callable[[str], str | None]  # the new text; None: the element or attribute goes
 
 _NAME: Final = r"[A-Za-z_\u0080-\U0010ffff][\w.\u0080-\U0010ffff-]*+"
@@ -34,24 +35,43 @@ def changer(path: str, change: Change) -> Callable[[Element], Element | None]:
     """A function that changes every element or attribute of a document that the path names, in place; None when the
     root itself went. An element that is changed keeps nothing but its name and the new text."""
     check(path)
-    way = "".join(_xpath(*step) for step in _STEP.findall(path) if not step[1])
-    attribute = next((step for step in _STEP.findall(path) if step[1]), None)
+    steps = _STEP.findall(path)
+    way = [(slashes == "//", name) for slashes, at, name in steps if not at]
+    attribute = next((step for step in steps if step[1]), None)
     if attribute is None:
-        return _elements(etree.XPath(way), change)
-    axis = "/descendant-or-self::*" if attribute[0] == "//" else ""
-    parents = way + axis if way else "/descendant-or-self::*"
-    return _attributes(etree.XPath(parents), attribute[2], change)
+        return _elements(_finder(way, below=False), change)
+    below = attribute[0] == "//" or not way
+    return _attributes(_finder(way, below=below), attribute[2], change)
 
 
-def _xpath(slashes: str, _at: str, name: str) -> str:
-    test = "*" if name == "*" else f'*[local-name()="{name}"]'
-    return f"{'/descendant::' if slashes == '//' else '/'}{test}"
+def _finder(way: list[tuple[bool, str]], *, below: bool) -> Find:
+    """A function to the elements at the end of a way, in their order; `below`: and to all within them. A way is steps:
+    at any depth or not, local name or `*`. One look at each element, whatever the document: XPath takes the square of
+    their number where elements of one name stand within one another."""
+    end = len(way)
+
+    def find(root: Element) -> list[Element]:
+        found = []
+        stack = [(root, 1, 1)]  # element; bits of the steps that its parent ends, and that any ancestor does
+        while stack:
+            element, near, far = stack.pop()
+            name = etree.QName(element).localname
+            ends = 0
+            for index, (deep, wanted) in enumerate(way):
+                if (far if deep else near) >> index & 1 and wanted in ("*", name):
+                    ends |= 2 << index
+            far |= ends
+            if (far if below else ends) >> end & 1:
+                found.append(element)
+            stack += [(child, ends, far) for child in reversed(element)]
+        return found
+
+    return find
 
 
-def _elements(find: etree.XPath, change: Change) -> Callable[[Element], Element | None]:
+def _elements(find: Find, change: Change) -> Callable[[Element], Element | None]:
     def apply(root: Element) -> Element | None:
-        found: Any = find(root)
-        for element in reversed(found):
+        for element in reversed(find(root)):
             text = change("".join(element.itertext()))
             if text is None:
                 if element is root:
@@ -79,10 +99,9 @@ def _drop(element: Element) -> None:
     parent.remove(element)
 
 
-def _attributes(find: etree.XPath, name: str, change: Change) -> Callable[[Element], Element | None]:
+def _attributes(find: Find, name: str, change: Change) -> Callable[[Element], Element | None]:
     def apply(root: Element) -> Element | None:
-        found: Any = find(root)
-        for element in found:
+        for element in find(root):
             for tag in [tag for tag in element.attrib if name in ("*", etree.QName(tag).localname)]:
                 text = change(str(element.attrib[tag]))
                 if text is None:

@@ -62,18 +62,25 @@ def _step(match: re.Match[str]) -> Step:
 
 
 def changer(path: tuple[Step, ...], change: Change) -> Callable[[Any], None]:
-    """A function that changes every part of a value that the path names, in place."""
+    """A function that changes every part of a value that the path names, in place. Each container is gone into once,
+    however many ways lead there: of `$..a..b` there may be as many as a nested body has levels, multiplied."""
     *way, last = path
 
     def apply(value: Any) -> None:
         parents = [value]
         for step in way:
-            parents = [
-                child for parent in parents for holder in _holders(parent, step) for child in _children(holder, step)
-            ]
-        for parent in parents:
-            for holder in list(_holders(parent, last)):
-                _change(holder, last, change)
+            parents = list(
+                {
+                    id(child): child
+                    for parent in parents
+                    for holder in _holders(parent, step)
+                    for child in _children(holder, step)
+                    if isinstance(child, dict | list)
+                }.values()
+            )
+        holders = {id(holder): holder for parent in reversed(parents) for holder in _holders(parent, last)}
+        for holder in holders.values():
+            _change(holder, last, change)
 
     return apply
 
