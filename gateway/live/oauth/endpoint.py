@@ -29,6 +29,7 @@ from gateway.live.oauth.forms import LIMIT, Form, read_form
 from gateway.live.oauth.server import Asked, Server, Told
 from gateway.live.router import LiveRouter
 from gateway.policy.credentials.whole_body import with_body
+from gateway.policy.limits.subjects import network
 from gateway.policy.tokens.algorithms import ASYMMETRIC
 from gateway.policy.tokens.metadata import OAUTH, WELL_KNOWN
 from gateway.policy.tokens.own_issuer import OwnIssuer
@@ -127,7 +128,7 @@ class TokenEndpoint:
             raise StoreUnavailable("The clients known here are too old to decide by.", headers=_LATER)
         try:
             asked = self._read(exchange)
-            client, address = _subject(asked, exchange), exchange.head.peer.client
+            client, address = _subject(asked, exchange), network(exchange.head.peer.client)
             first = await self._count(self._failures, client)
             second = await self._count(self._address, address)
             told = decide(asked)
@@ -216,7 +217,7 @@ def _subject(asked: Asked, exchange: Exchange) -> str:
         named, _ = extract_basic_authorization(asked.headers)
     except ValueError:
         named = None
-    return _digest(f"{named or _claimed(asked.form)} {exchange.head.peer.client}")
+    return _digest(f"{named or _claimed(asked.form)} {network(exchange.head.peer.client)}")
 
 
 def _claimed(form: Form) -> str:
