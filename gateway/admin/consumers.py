@@ -69,7 +69,7 @@ class _Keys:
     async def all(self, request: Request, token: Token) -> Any:
         query = request.query_params
         application, api, plan = query.get("application"), query.get("api"), query.get("plan")
-        period = ending(request, self.service)
+        period, plans = ending(request, self.service), dict[str, str | None]()
 
         async def show(id: str, record: Record) -> dict[str, Any] | None:
             value = record.value
@@ -78,17 +78,20 @@ class _Keys:
                 return None
             if period is not None and not keys.ends_within(value, *period):
                 return None
-            found = await self._shown(id, value)
+            found = await self._shown(id, value, plans)
             return found if plan in (None, found["plan"]) else None
 
         return await pages.stored(request, self.service.store, KEYS, show)
 
-    async def _shown(self, id: str, value: Value) -> dict[str, Any]:
-        """A key without a plan of its own has its subscription's."""
+    async def _shown(self, id: str, value: Value, plans: dict[str, str | None]) -> dict[str, Any]:
+        """A key without a plan of its own has its subscription's; `plans` has those that were read already."""
         found = {"id": id, **{name: each for name, each in value.items() if name != "digest"}}
         if found["plan"] is None:
-            tie = await self.service.store.get(SUBSCRIPTIONS, f"{value['application']}/{value['api']}")
-            found["plan"] = tie.value.get("plan") if tie else None
+            name = f"{value['application']}/{value['api']}"
+            if name not in plans:
+                tie = await self.service.store.get(SUBSCRIPTIONS, name)
+                plans[name] = tie.value.get("plan") if tie else None
+            found["plan"] = plans[name]
         return found
 
     async def one(self, request: Request, token: Token) -> Any:
@@ -97,7 +100,7 @@ class _Keys:
         if record is None:
             raise NotFound(f"There is no key {id}.")
         require(token, "viewer", record.value["api"])
-        return JSONResponse(await self._shown(id, record.value), headers={"ETag": f'"{record.version}"'})
+        return JSONResponse(await self._shown(id, record.value, {}), headers={"ETag": f'"{record.version}"'})
 
     async def create(self, request: Request, token: Token) -> Any:
         require_anywhere(token, "operator")

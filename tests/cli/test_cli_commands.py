@@ -198,3 +198,12 @@ def test_the_file_that_serve_writes_names_the_gateway(gateway: Served, monkeypat
     assert penstock("list").code == 0
     other = penstock("list", "--url", "http://127.0.0.1:9")
     assert (other.code, "No token for http://127.0.0.1:9" in other.err) == (2, True)
+
+
+def test_a_list_of_many_pages_is_shown_whole(gateway: Served) -> None:
+    """The admin REST gives a hundred at once."""
+    for number in range(101):
+        made = gateway.run(gateway.node.send("POST", "/applications", json={"name": f"one-of-many-{number}"}))
+        assert made.status_code == 201, made.text
+    names = {each["name"] for each in penstock("apps", "list", "--json").json["items"]}
+    assert names >= {f"one-of-many-{number}" for number in range(101)}
