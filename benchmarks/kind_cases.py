@@ -35,6 +35,7 @@ SECRET: Final = "an example of a long secret"
 UNMEASURED: Final[dict[str, str]] = {
     "anonymous": "it stands in the route that most others are compared with",
     "openid-connect": "as `jwt` or `introspection`, whichever its tokens are",
+    "mirror": "what it copies is sent when the answer has left",
     "mock": "it answers typed operations, which the others relay",
     "roles": "it is `scopes` by another name",
     "idempotency": "each request would be another, or the same answer",

@@ -28,6 +28,7 @@ async def test_no_route_takes_a_member_that_it_does_not_name(filled: Filled) -> 
     documents = {"POST /apply", "PUT /policies/{name}", "PUT /plans/{name}", "PUT /topics/{name}"}
     routes = [route for route in ROUTES if route.split()[0] in {"POST", "PUT", "PATCH"} and route not in documents]
     bodyless = {"POST /versions/{name}/canary/promote", "POST /topics/{topic}/dead-letters/{listener}/{id}/redrive"}
+    bodyless |= {"POST /signing-keys/rotate", "POST /signing-keys/{kid}/retire"}
     for route in sorted({*routes} - bodyless):
         for member, value in OURS.items():
             body = {**BODIES.get(route, {}), member: value}

@@ -40,6 +40,7 @@ ROUTES: dict[str, tuple[str, Tenant]] = {
     "DELETE /versions/{name}/canary": ("publisher", "refused"),
     "POST /versions/{name}/canary/promote": ("publisher", "refused"),
     "GET /versions/{name}/callers": ("viewer", "refused"),
+    "GET /versions/{name}/mirror": ("viewer", "refused"),
     "GET /revisions": ("viewer", "filtered"),
     "GET /revisions/{revision}": ("viewer", "refused"),
     "GET /diff": ("viewer", "refused"),
@@ -98,6 +99,9 @@ ROUTES: dict[str, tuple[str, Tenant]] = {
     "GET /tokens/{id}": ("admin", "refused"),
     "DELETE /tokens/{id}": ("admin", "refused"),
     "POST /cache/purge": ("operator", "refused"),
+    "GET /signing-keys": ("admin", "refused"),
+    "POST /signing-keys/rotate": ("admin", "refused"),
+    "POST /signing-keys/{kid}/retire": ("admin", "refused"),
 }
 OPEN = {"GET /health"}  # which a probe without a token may ask; what it tells then: test_admin_access
 NAMES = {
