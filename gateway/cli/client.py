@@ -42,6 +42,10 @@ class Admin:
         self._token = token
         self._transport = transport
 
+    @property
+    def url(self) -> str:
+        return self._url
+
     def _open(self) -> httpx2.Client:
         import httpx2  # help and offline commands start without it
 
@@ -105,11 +109,22 @@ class Admin:
         if SIGN not in response.headers:
             text = f"{self._url} answered {response.status_code}, but not as Penstock's admin port does."
             raise Failed(f"{text} It is the one that `penstock serve` prints as admin.", UNREACHABLE)
-        told = orjson.loads(response.content)
+        told = _content(response)
         if response.status_code >= 400 and "title" in told:
             raise _refused(response.status_code, told)
         link = response.links.get("next", {}).get("url", "")
         return told, next(iter(parse_qs(urlsplit(link).query).get("cursor", [])), None)
+
+
+def _content(response: httpx2.Response) -> Any:
+    """JSON; the metrics are text."""
+    if response.headers.get("content-type", "").startswith("text/plain"):
+        return response.text
+    try:
+        return orjson.loads(response.content)
+    except orjson.JSONDecodeError:
+        text = f"{response.url} answered {response.status_code}, and no JSON. Is a proxy in between?"
+        raise Failed(text, UNREACHABLE) from None
 
 
 def _text(value: Any) -> str:

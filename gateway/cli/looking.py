@@ -1,4 +1,4 @@
-"""Commands that look: explain, nodes, health, audit."""
+"""Commands that look: explain, nodes, health, doctor, top, audit."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import doctor, output, top
 from gateway.cli.client import USAGE, Failed, connect
 from gateway.cli.options import Json, Token, Url
 
 
 def add(app: typer.Typer) -> None:
-    for command in (explain, nodes, health, audit):
+    for command in (explain, nodes, health, doctor.doctor, top.top, audit):
         app.command()(command)
 
 

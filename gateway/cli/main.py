@@ -5,6 +5,7 @@ Exit codes: 0 done · 1 refused · 2 wrong usage, or `plan` with changes · 3 no
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -79,6 +80,11 @@ def main() -> None:
         sys.exit(0)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get("PENSTOCK_DEBUG"):
+            raise
+        text = f"penstock itself failed: {type(error).__name__}: {error}. Please report it, with PENSTOCK_DEBUG=1."
+        _fail(text, 1, {"title": text})
 
 
 def _refused(refused: DocumentsRefused) -> None:

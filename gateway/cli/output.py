@@ -25,7 +25,7 @@ UNBROKEN: Final = {"name", "revision", "snapshot", "id", "at", "since", "url"}
 _SHOWN: Final = dict.fromkeys((*range(10), *range(11, 32), *range(127, 160)), "�")
 
 
-def _text(text: str, style: str = "") -> Text:
+def shown(text: str, style: str = "") -> Text:
     return Text(text.translate(_SHOWN), style=style)
 
 
@@ -43,7 +43,7 @@ def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], empty: str)
     for column in columns:
         made.add_column(column.replace("_", " ").upper(), overflow="fold", no_wrap=column in UNBROKEN)
     for row in found:
-        made.add_row(*(_text(_cell(column, row.get(column))) for column in columns))
+        made.add_row(*(shown(_cell(column, row.get(column))) for column in columns))
     out.print(made)
 
 
@@ -53,7 +53,7 @@ def fields(value: Mapping[str, Any]) -> None:
     made.add_column(style="bold")
     made.add_column(overflow="fold")
     for name, each in value.items():
-        made.add_row(name.replace("_", " "), _text(_block(name, each)))
+        made.add_row(name.replace("_", " "), shown(_block(name, each)))
     out.print(made)
 
 
@@ -79,11 +79,11 @@ def _cell(column: str, value: Any) -> str:
 
 
 def good(text: str) -> None:
-    out.print(_text(text, style="green"))
+    out.print(shown(text, style="green"))
 
 
 def bad(text: str) -> None:
-    err.print(_text(text, style="red"))
+    err.print(shown(text, style="red"))
 
 
 COLOURS: Final = {"create": "green", "update": "yellow", "delete": "red", "unchanged": "dim"}
@@ -95,47 +95,52 @@ def plan(told: Mapping[str, Any]) -> None:
     for item in told["items"]:
         line = f"{SIGNS[item['action']]} {item['kind']} {item['name']}"
         line += f"  {item['detail']}" if item["detail"] else ""
-        out.print(_text(line, style=COLOURS[item["action"]]))
+        out.print(shown(line, style=COLOURS[item["action"]]))
     for finding in told["breaking"]:
-        out.print(_text(f"! breaking: {finding}", style="red"))
+        out.print(shown(f"! breaking: {finding}", style="red"))
 
 
 def explanation(found: Mapping[str, Any]) -> None:
     """One request as a tree."""
-    out.print(_text(f"{found['method']} {found['path']}", style="bold"))
-    out.print(_text(f"  outcome   {found['outcome']}"))
+    from rich.tree import Tree
+
+    tree = Tree(shown(f"{found['method']} {found['path']}", "bold"), guide_style="dim")
+    tree.add(shown(f"outcome   {found['outcome']}"))
     if found["version"]:
         selected = f"selected by {found['selected_by']} (revision {found['revision']})"
-        out.print(_text(f"  version   {found['version']}, {selected}"))
+        tree.add(shown(f"version   {found['version']}, {selected}"))
     if found.get("canary"):
-        out.print(_text(f"  revision  {found['canary']}"))
-    if found["candidates"]:
-        out.print("  candidates")
-        for each in found["candidates"]:
-            sign, style = ("✓", "green") if each["taken"] else ("·", "dim")
-            out.print(_text(f"    {sign} {each['what']}: {each['reason']}", style=style))
-    if found["steps"]:
-        out.print("  steps")
-        for number, step in enumerate(found["steps"], 1):
-            scope = f"  from {step['scope']}" if step["scope"] else ""
-            when = f"  when {orjson.dumps(step['when']).decode()}" if step["when"] else ""
-            beside = f"  in one go with {step['together_with']}" if step.get("together_with") else ""
-            place = f"  {step['place']}" if step["place"] else ""
-            name = step["use"] if step["id"] in {step["use"], "last", "decode"} else f"{step['id']} ({step['use']})"
-            out.print(_text(f"    {number:>2} {step['stage']:<4} {name}{scope}{when}{beside}{place}"))
+        tree.add(shown(f"revision  {found['canary']}"))
+    candidates = tree.add("candidates") if found["candidates"] else tree
+    for each in found["candidates"]:
+        sign, style = ("✓", "green") if each["taken"] else ("·", "dim")
+        candidates.add(shown(f"{sign} {each['what']}: {each['reason']}", style))
+    steps = tree.add("steps") if found["steps"] else tree
+    for number, step in enumerate(found["steps"], 1):
+        steps.add(shown(f"{number:>2} {_step(step)}"))
     if found["backend"]:
-        out.print(_text(f"  backend   {found['backend']}"))
+        tree.add(shown(f"backend   {found['backend']}"))
+    out.print(tree)
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    scope = f"  from {step['scope']}" if step["scope"] else ""
+    when = f"  when {orjson.dumps(step['when']).decode()}" if step["when"] else ""
+    beside = f"  in one go with {step['together_with']}" if step.get("together_with") else ""
+    place = f"  {step['place']}" if step["place"] else ""
+    name = step["use"] if step["id"] in {step["use"], "last", "decode"} else f"{step['id']} ({step['use']})"
+    return f"{step['stage']:<4} {name}{scope}{when}{beside}{place}"
 
 
 def differences(items: Sequence[Mapping[str, Any]]) -> None:
     if not items:
         out.print("No difference.", style="dim")
     for item in items:
-        out.print(_text(item["path"], style="bold"))
+        out.print(shown(item["path"], style="bold"))
         if "before" in item:
-            out.print(_text(f"  - {orjson.dumps(item['before']).decode()}", style="red"))
+            out.print(shown(f"  - {orjson.dumps(item['before']).decode()}", style="red"))
         if "after" in item:
-            out.print(_text(f"  + {orjson.dumps(item['after']).decode()}", style="green"))
+            out.print(shown(f"  + {orjson.dumps(item['after']).decode()}", style="green"))
 
 
 def raw(text: str) -> None:
@@ -145,4 +150,4 @@ def raw(text: str) -> None:
 
 def told(text: str) -> None:
     """Beside what a command prints: on standard error."""
-    err.print(_text(text))
+    err.print(shown(text))

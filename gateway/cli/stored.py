@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import output, policy_code
+from gateway.cli import kind_words, output, policy_code
 from gateway.cli.client import connect
 from gateway.cli.documents import said
 from gateway.cli.options import Json, Token, Url
@@ -86,13 +86,21 @@ def _limits(limits: Mapping[str, Any]) -> str:
     return ", ".join(told)
 
 
-def kinds(url: Url = None, token: Token = None, as_json: Json = False) -> None:
-    """Lists the policy kinds that steps can use. Example: penstock policies kinds"""
-    told = connect(url, token).get("/policy-kinds")
+def kinds(
+    name: Annotated[str | None, typer.Argument(help="One kind, with its settings.")] = None,
+    url: Url = None,
+    token: Token = None,
+    as_json: Json = False,
+) -> None:
+    """Lists the policy kinds that steps can use, or tells the settings of one. Example: penstock policies kinds"""
+    admin = connect(url, token)
+    told = admin.get(f"/policy-kinds/{name}") if name else admin.get("/policy-kinds")
     if as_json:
         output.as_json(told)
+    elif name:
+        kind_words.tell(told)
     else:
-        output.table(told["items"], ["name", "stage", "protects", "summary"], "None.")
+        kind_words.tell_all(told["items"])
 
 
 def dead_letters(topic: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:

@@ -1,0 +1,127 @@
+"""`penstock top` and `penstock doctor`: what they make of what the admin REST tells."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.cli import traffic
+from gateway.cli.findings import Told, examine
+from tests.cli.cli_harness import Served, penstock
+
+LABELS = 'component="shop",version="v2",endpoint="GET /orders/{id}",lane="call"'
+
+
+def metrics(ok: int, refused: int, fast: int) -> str:
+    total = ok + refused
+    return "\n".join(
+        [
+            "# HELP penstock_requests_total Exchanges that ended, by class of status.",
+            f'penstock_requests_total{{{LABELS},status="2xx"}} {ok}',
+            f'penstock_requests_total{{{LABELS},status="4xx"}} {refused}',
+            f'penstock_request_seconds_bucket{{{LABELS},le="0.01"}} {fast}',
+            f'penstock_request_seconds_bucket{{{LABELS},le="0.1"}} {total}',
+            f'penstock_request_seconds_bucket{{{LABELS},le="+Inf"}} {total}',
+            "penstock_exchanges 3",
+            "penstock_shed_requests_total 10",
+        ]
+    )
+
+
+def test_two_readings_become_rates_shares_and_times() -> None:
+    before, after = traffic.read(metrics(10, 0, 10), 5.0), traffic.read(metrics(40, 10, 40), 7.0)
+    (row,) = traffic.rows(before, after)
+    assert (row["version"], row["endpoint"]) == ("shop@v2", "GET /orders/{id}")
+    assert (row["requests"], row["refused"], row["failed"]) == (20.0, 0.25, 0.0)
+    assert row["p50_ms"] == pytest.approx(6.67, abs=0.01)
+    assert 10 < row["p99_ms"] <= 100
+    assert traffic.node(before, after)["in_flight"] == 3
+
+
+def test_an_endpoint_that_nobody_called_in_between_is_not_shown() -> None:
+    reading = traffic.read(metrics(10, 0, 10), 5.0)
+    assert traffic.rows(reading, traffic.read(metrics(10, 0, 10), 7.0)) == []
+
+
+@given(st.lists(st.integers(0, 50), min_size=1, max_size=6), st.floats(0.01, 0.99))
+def test_a_quantile_lies_within_the_bounds(counts: list[int], share: float) -> None:
+    cumulative = {float(number + 1): float(sum(counts[: number + 1])) for number in range(len(counts))}
+    found = traffic.quantile(cumulative, share)
+    assert found is None if not sum(counts) else found is not None and 0 <= found <= len(counts) * 1000
+
+
+def told(**changes: Any) -> Told:
+    about: dict[str, Any] = {
+        "url": "http://127.0.0.1:8081",
+        "health": {"ready": True, "store": "up", "version": "1", "workers": 2},
+        "nodes": [{"name": "a", "snapshot": "1", "version": "1"}],
+        "versions": [],
+        "environments": [],
+        "ending": [],
+        "skew": 0.0,
+        "now": datetime(2027, 1, 1, tzinfo=UTC),
+    }
+    return Told(**about | changes)
+
+
+def test_a_gateway_that_is_well_has_nothing_to_mend() -> None:
+    assert {each.state for each in examine(told())} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "what", "state"),
+    [
+        ({"health": {"ready": False, "store": "up", "version": "1"}}, "node", "bad"),
+        ({"health": {"ready": True, "store": "The store cannot be reached", "version": "1"}}, "store", "bad"),
+        ({"skew": -30.0}, "clock", "warn"),
+        ({"nodes": [{"name": "a", "snapshot": "1"}, {"name": "b", "snapshot": "2"}]}, "nodes", "bad"),
+        ({"nodes": [{"name": "a", "snapshot": "1", "problems": ["a certificate"]}]}, "node a", "bad"),
+        (
+            {"environments": [{"node": "a", "values": {"missing": []}, "secrets": {"missing": ["jwt"], "unused": []}}]},
+            "environment of a",
+            "bad",
+        ),
+        (
+            {"versions": [{"name": "shop@v1", "status": "deprecated", "lifecycle": {"sunset": "2026-12-31"}}]},
+            "version shop@v1",
+            "warn",
+        ),
+        ({"ending": [{"id": "k-1", "application": "a", "api": "shop", "ends": 1_800_000_000.0}]}, "key k-1", "warn"),
+        ({"url": "http://admin.example:8081"}, "admin", "bad"),
+    ],
+)
+def test_what_is_not_well_is_told_with_the_way_out(changes: dict[str, Any], what: str, state: str) -> None:
+    (found,) = [each for each in examine(told(**changes)) if each.state != "ok"]
+    assert (found.what, found.state) == (what, state)
+    assert found.out
+
+
+def test_a_token_that_others_may_read_is_bad(tmp_path: Path) -> None:
+    path = tmp_path / "context.json"
+    path.write_text("{}")
+    path.chmod(0o644)
+    (found,) = [each for each in examine(told(context=path)) if each.state == "bad"]
+    assert "chmod 600" in found.out
+
+
+def test_doctor_ends_with_0_when_nothing_is_bad(gateway: Served) -> None:
+    found = penstock("doctor", "--json")
+    assert found.code == 0, found.out
+    assert {"check", "state", "seen", "way_out"} == found.json["items"][0].keys()
+
+
+def test_top_looks_once(gateway: Served) -> None:
+    found = penstock("top", "--once", "--interval", "0.2", "--json")
+    assert found.code == 0
+    assert found.json["items"] == []
+
+
+def test_one_kind_is_told_with_its_settings(gateway: Served) -> None:
+    text = penstock("policies", "kinds", "rate-limit").out
+    assert "on_store_loss" in text
+    assert '{use: rate-limit, with: {"limit":"600/1m"}}' in text
