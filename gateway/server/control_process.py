@@ -77,7 +77,7 @@ class ControlProcess:
         self.streams = open_streams(given.store_url)
         self.cells = open_cells(given.store_url)
         registry = Registry.load(settings.processes)
-        kinds = node_kinds(settings.processes, given.hosted)
+        kinds = self.kinds = node_kinds(settings.processes, given.hosted)
         hosts = CheckingHosts(given.hosted)
         environment = node_environment(settings)
         egress = Egress.parse(settings.egress, given.data)
@@ -329,6 +329,7 @@ async def serve(given: launch.Launch) -> None:
         await asyncio.wait([starting, waiting], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             await starting
+            await asyncio.to_thread(process.kinds.load)  # the next documents may use any
             await waiting
     finally:
         starting.cancel()

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gateway.backend import fixed, process, sql_kind, topic
 from gateway.backend.http import http_kind
-from gateway.core.kinds import BackendKinds, Kind, Kinds
+from gateway.core.kinds import BackendKinds, Kind
 from gateway.relay.pool import open_upstream
 from gateway.runtime.embedded_policies import embedded_kind
 from gateway.runtime.hosted_policies import hosted_kind
@@ -101,15 +101,20 @@ class KindTable(Mapping[str, Kind[Any]]):
     def __len__(self) -> int:
         return len(self._modules) + len(self._others)
 
+    def load(self) -> None:
+        """Imports all of them: for who will be asked about any, and may take its time now."""
+        for name in self._modules:
+            self[name]
+
     __eq__ = object.__eq__  # what is compared is whether a snapshot was compiled with the same table
     __hash__ = object.__hash__
 
 
 MODULES: Final = {**_AUTHENTICATION, **_AUTHORISATION, **_TRAFFIC, **_VALIDATION, **_TRANSFORMATION}
-POLICY_KINDS: Final[Kinds] = KindTable(MODULES)
+POLICY_KINDS: Final = KindTable(MODULES)
 
 
-def node_kinds(packages: Iterable[str], hosted: Iterable[Hosted] = ()) -> Kinds:
+def node_kinds(packages: Iterable[str], hosted: Iterable[Hosted] = ()) -> KindTable:
     """The kinds of a node: the gateway's own, those of the packages that run inside of its processes, and those of
     isolated runtimes. DocumentsRefused when one of them has no right to its name."""
     others: dict[str, Kind[Any]] = {}

@@ -70,6 +70,8 @@ name: events
 message: {type: object, properties: {id: {type: integer}}, required: [id], additionalProperties: false}
 """
 
+POLICY_KINDS.load()  # as the control process does once it is up
+
 
 def shop(name: str = "shop", text: str = "hello") -> str:
     return SHOP.format(name=name, text=text)
