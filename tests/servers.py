@@ -44,6 +44,14 @@ def free_port() -> int:
             return port
 
 
+def listens(path: Path) -> bool:
+    """Whether a unix socket takes connections: it is there before it does."""
+    with socket.socket(socket.AF_UNIX) as connection, contextlib.suppress(OSError):
+        connection.connect(str(path))
+        return True
+    return False
+
+
 class Server:
     """A store server of the tests' own."""
 

@@ -16,7 +16,7 @@ from gateway.store.embedded import EmbeddedStore
 from gateway.store.memory import MemoryStore
 from gateway.store.redis_store import RedisStore, StoreTooNew
 from gateway.store.store import Change, Gap, Record, Store, Write
-from tests.servers import Server, cluster, embedded, forget_scripts, kill_and_restart, prefix, until, valkey
+from tests.servers import Server, cluster, embedded, forget_scripts, kill_and_restart, listens, prefix, until, valkey
 
 __all__ = ["cluster", "embedded", "prefix", "valkey"]
 
@@ -225,7 +225,7 @@ async def test_a_frozen_store_is_unavailable_and_recovers(tmp_path: Path) -> Non
     server = Server(tmp_path, "--port", "0", "--unixsocket", str(tmp_path / "s"))
     store = RedisStore(f"unix://{tmp_path}/s", timeout=0.1)
     try:
-        await asyncio.to_thread(until, (tmp_path / "s").exists, "the server listens")
+        await asyncio.to_thread(until, lambda: listens(tmp_path / "s"), "the server listens")
         await store.commit([Write("plans", "gold", {})])
         server.freeze()
         with pytest.raises(StoreUnavailable, match="cannot be reached"):
