@@ -13,6 +13,7 @@ import orjson
 if TYPE_CHECKING:
     import httpx2
 
+PATIENCE: Final = 120.0  # seconds without a byte of an answer: a publish waits for all nodes
 CONTEXT: Final = Path("var/context.json")
 REFUSED: Final = 1  # exit codes: the gateway said no
 USAGE: Final = 2
@@ -33,7 +34,9 @@ class Failed(Exception):
 class Admin:
     """Talks to one gateway. `url` is the admin URL without a path."""
 
-    def __init__(self, url: str, token: str, transport: httpx2.BaseTransport | None = None) -> None:
+    def __init__(
+        self, url: str, token: str, transport: httpx2.BaseTransport | None = None, seconds: float = PATIENCE
+    ) -> None:
         if not url.startswith(("http://", "https://")):
             raise Failed(f"{url!r} is no admin URL. Write it as http://127.0.0.1:8081.", USAGE)
         if not (token.isascii() and token.isprintable()):
@@ -41,6 +44,7 @@ class Admin:
         self._url = url
         self._token = token
         self._transport = transport
+        self._seconds = seconds
 
     @property
     def url(self) -> str:
@@ -52,7 +56,7 @@ class Admin:
         headers = {"Authorization": f"Bearer {self._token}"}
         base = self._url.rstrip("/") + "/admin/v1"
         try:
-            return httpx2.Client(base_url=base, headers=headers, timeout=120.0, transport=self._transport)
+            return httpx2.Client(base_url=base, headers=headers, timeout=self._seconds, transport=self._transport)
         except httpx2.InvalidURL as error:
             text = f"{self._url!r} is no admin URL: {error}. Write it as http://127.0.0.1:8081."
             raise Failed(text, USAGE) from None
@@ -147,7 +151,7 @@ def _refused(status: int, problem: dict[str, Any]) -> Failed:
     return Failed("\n".join(lines), REFUSED, problem)
 
 
-def connect(url: str | None, token: str | None) -> Admin:
+def connect(url: str | None, token: str | None, seconds: float = PATIENCE) -> Admin:
     """From the flags, PENSTOCK_URL and PENSTOCK_TOKEN, or the file that `serve` and `demo` write. The file's token goes
     to the file's URL alone."""
     context = _context()
@@ -160,7 +164,7 @@ def connect(url: str | None, token: str | None) -> Admin:
         credential = context.get("token")
     if not credential:
         raise Failed(f"No token for {chosen}: give --token or PENSTOCK_TOKEN.", USAGE)
-    return Admin(chosen, credential)
+    return Admin(chosen, credential, seconds=seconds)
 
 
 def _context() -> dict[str, Any]:

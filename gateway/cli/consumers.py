@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import completing, output
 from gateway.cli.client import USAGE, Failed, connect
 from gateway.cli.options import Json, Token, Url
 
@@ -22,6 +22,7 @@ def groups() -> Iterator[tuple[str, typer.Typer]]:
     yield "tokens", tokens
 
 
+Application = Annotated[str, typer.Argument(autocompletion=completing.applications)]
 Contacts = Annotated[list[str] | None, typer.Option("--contact", help="Whom to tell; repeat it.")]
 Attributes = Annotated[list[str] | None, typer.Option("--attribute", help="NAME=VALUE, no value takes it away.")]
 
@@ -76,7 +77,7 @@ def _attributes(pairs: list[str] | None) -> dict[str, str | None]:
 
 @apps.command("update")
 def update_app(
-    name: str,
+    name: Application,
     title: Annotated[str | None, typer.Option(help="A title for people.")] = None,
     owner: Annotated[str | None, typer.Option(help="Who to ask.")] = None,
     contact: Contacts = None,
@@ -92,21 +93,21 @@ def update_app(
 
 
 @apps.command("suspend")
-def suspend_app(name: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+def suspend_app(name: Application, url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """Closes everything that is an application's own, at once. Example: penstock apps suspend partner"""
     told = connect(url, token).patch(f"/applications/{name}", {"status": "suspended"})
     output.as_json(told) if as_json else output.good(f"{name} is suspended: nothing of it opens anything.")
 
 
 @apps.command("activate")
-def activate_app(name: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+def activate_app(name: Application, url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """Opens a suspended application again. Example: penstock apps activate partner"""
     told = connect(url, token).patch(f"/applications/{name}", {"status": "active"})
     output.as_json(told) if as_json else output.good(f"{name} is active.")
 
 
 @apps.command("show")
-def show_app(name: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+def show_app(name: Application, url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """Shows an application. Example: penstock apps show partner"""
     told = connect(url, token).get(f"/applications/{name}")
     output.as_json(told) if as_json else output.fields(told)
@@ -114,9 +115,9 @@ def show_app(name: str, url: Url = None, token: Token = None, as_json: Json = Fa
 
 @apps.command("subscriptions")
 def list_subscriptions(
-    app: Annotated[str | None, typer.Option("--app")] = None,
+    app: Annotated[str | None, typer.Option("--app", autocompletion=completing.applications)] = None,
     api: Annotated[str | None, typer.Option("--api")] = None,
-    plan: Annotated[str | None, typer.Option("--plan")] = None,
+    plan: Annotated[str | None, typer.Option("--plan", autocompletion=completing.plans)] = None,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -132,9 +133,12 @@ def list_subscriptions(
 
 @apps.command("subscribe")
 def subscribe(
-    name: str,
+    name: Application,
     api: Annotated[str, typer.Option("--api", help="The API component.")],
-    plan: Annotated[str | None, typer.Option("--plan", help="The plan; none: no limits but the API's own.")] = None,
+    plan: Annotated[
+        str | None,
+        typer.Option("--plan", help="The plan; none: no limits but the API's own.", autocompletion=completing.plans),
+    ] = None,
     version: Annotated[str | None, typer.Option("--version", help="The version that it is pinned to.")] = None,
     url: Url = None,
     token: Token = None,
@@ -154,7 +158,7 @@ def subscribe(
 
 @apps.command("unsubscribe")
 def unsubscribe(
-    name: str,
+    name: Application,
     api: Annotated[str, typer.Option("--api", help="The API component.")],
     url: Url = None,
     token: Token = None,
@@ -166,7 +170,7 @@ def unsubscribe(
 
 
 @apps.command("delete")
-def delete_app(name: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+def delete_app(name: Application, url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """Deletes an application; its keys stop at once. Example: penstock apps delete partner"""
     told = connect(url, token).delete(f"/applications/{name}")
     output.as_json(told) if as_json else output.good(f"{name} is deleted.")
@@ -174,9 +178,11 @@ def delete_app(name: str, url: Url = None, token: Token = None, as_json: Json = 
 
 @keys.command("create")
 def create_key(
-    app: Annotated[str, typer.Option("--app", help="The application.")],
+    app: Annotated[str, typer.Option("--app", help="The application.", autocompletion=completing.applications)],
     api: Annotated[str, typer.Option("--api", help="The API component.")],
-    plan: Annotated[str | None, typer.Option("--plan", help="The plan of a new subscription.")] = None,
+    plan: Annotated[
+        str | None, typer.Option("--plan", help="The plan of a new subscription.", autocompletion=completing.plans)
+    ] = None,
     starts: Annotated[str | None, typer.Option(help="Date or time from which it holds.")] = None,
     ends: Annotated[str | None, typer.Option(help="Date or time at which it ends.")] = None,
     url: Url = None,
@@ -199,7 +205,7 @@ def _shown_once(told: dict[str, str], as_json: bool) -> None:
 
 @keys.command("list")
 def list_keys(
-    app: Annotated[str | None, typer.Option("--app")] = None,
+    app: Annotated[str | None, typer.Option("--app", autocompletion=completing.applications)] = None,
     api: Annotated[str | None, typer.Option("--api")] = None,
     url: Url = None,
     token: Token = None,

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from gateway.cli import output
+from gateway.cli import completing, output
 from gateway.cli.client import USAGE, Failed, connect
 from gateway.cli.options import Json, Token, Url
 
@@ -88,14 +88,16 @@ def _shown_once(told: dict[str, Any], as_json: bool) -> None:
 @credentials.command("create")
 def create_credential(
     type: Annotated[str, typer.Argument(help="basic, hmac, public-key, certificate or oauth-client.")],
-    app: Annotated[str, typer.Option("--app", help="The application.")],
+    app: Annotated[str, typer.Option("--app", help="The application.", autocompletion=completing.applications)],
     name: Annotated[
         str | None, typer.Option("--name", help="User name, key id or client id; default: a random one.")
     ] = None,
     api: Annotated[
         str | None, typer.Option("--api", help="The API that it opens; default: all of the application's.")
     ] = None,
-    plan: Annotated[str | None, typer.Option("--plan", help="The plan of a new subscription.")] = None,
+    plan: Annotated[
+        str | None, typer.Option("--plan", help="The plan of a new subscription.", autocompletion=completing.plans)
+    ] = None,
     starts: Annotated[str | None, typer.Option(help="Date or time from which it holds.")] = None,
     ends: Annotated[str | None, typer.Option(help="Date or time at which it ends.")] = None,
     scope: Annotated[list[str] | None, typer.Option("--scope", help="A scope that it may get; repeat it.")] = None,
@@ -129,7 +131,7 @@ def _chosen(type: str, chosen: bool) -> dict[str, str]:
 
 @credentials.command("list")
 def list_credentials(
-    app: Annotated[str | None, typer.Option("--app")] = None,
+    app: Annotated[str | None, typer.Option("--app", autocompletion=completing.applications)] = None,
     api: Annotated[str | None, typer.Option("--api")] = None,
     type: Annotated[str | None, typer.Option("--type")] = None,
     url: Url = None,

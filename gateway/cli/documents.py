@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import completing, output
 from gateway.cli.client import connect
 from gateway.cli.options import Json, Token, Url
 
@@ -120,7 +120,7 @@ def said(told: dict[str, Any]) -> None:
         output.good(f"live on {count}/{count}: {', '.join(told['live'])}")
 
 
-Version = Annotated[str, typer.Argument(help="NAME@VERSION")]
+Version = Annotated[str, typer.Argument(help="NAME@VERSION", autocompletion=completing.versions)]
 
 
 def rollback(
@@ -167,8 +167,8 @@ def show(name: Version, url: Url = None, token: Token = None, as_json: Json = Fa
 
 
 def diff(
-    first: Annotated[str, typer.Argument(help="A revision or NAME@VERSION")],
-    second: Annotated[str, typer.Argument(help="A revision or NAME@VERSION")],
+    first: Annotated[str, typer.Argument(help="A revision or NAME@VERSION", autocompletion=completing.versions)],
+    second: Annotated[str, typer.Argument(help="A revision or NAME@VERSION", autocompletion=completing.versions)],
     url: Url = None,
     token: Token = None,
     as_json: Json = False,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import completing, output
 from gateway.cli.client import connect
 from gateway.cli.options import Json, Token, Url
 
@@ -16,7 +16,7 @@ def add(app: typer.Typer) -> None:
 
 
 def mirror(
-    name: Annotated[str, typer.Argument(help="NAME@VERSION")],
+    name: Annotated[str, typer.Argument(help="NAME@VERSION", autocompletion=completing.versions)],
     url: Url = None,
     token: Token = None,
     as_json: Json = False,

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import kind_words, output, policy_code
+from gateway.cli import completing, kind_words, output, policy_code
 from gateway.cli.client import connect
 from gateway.cli.documents import said
 from gateway.cli.options import Json, Token, Url
 
+Named = Annotated[str, typer.Argument(autocompletion=completing.of_group)]
+Topic = Annotated[str, typer.Argument(autocompletion=completing.topics)]
 COLUMNS = {
     "policies": ["name", "revision", "title"],
     "plans": ["name", "title", "limits"],
@@ -47,7 +49,7 @@ def _group(name: str) -> typer.Typer:
             )
 
     @group.command("show", help=f"Shows one. Example: penstock {name} show NAME")
-    def show(each: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    def show(each: Named, url: Url = None, token: Token = None, as_json: Json = False) -> None:
         told = connect(url, token).get(f"/{name}/{each}")
         output.as_json(told) if as_json else output.fields(_for_people([told])[0])
 
@@ -66,7 +68,7 @@ def _group(name: str) -> typer.Typer:
         said(told)
 
     @group.command("delete", help=f"Deletes one that nothing uses. Example: penstock {name} delete NAME")
-    def delete(each: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+    def delete(each: Named, url: Url = None, token: Token = None, as_json: Json = False) -> None:
         told = connect(url, token).delete(f"/{name}/{each}")
         output.as_json(told) if as_json else output.good(f"{each} is deleted.")
 
@@ -87,7 +89,9 @@ def _limits(limits: Mapping[str, Any]) -> str:
 
 
 def kinds(
-    name: Annotated[str | None, typer.Argument(help="One kind, with its settings.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="One kind, with its settings.", autocompletion=completing.kinds)
+    ] = None,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -103,7 +107,7 @@ def kinds(
         kind_words.tell_all(told["items"])
 
 
-def dead_letters(topic: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+def dead_letters(topic: Topic, url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """Lists messages that no delivery could process, with the reason. Example: penstock topics dead-letters NAME"""
     told = connect(url, token).get(f"/topics/{topic}/dead-letters")
     if as_json:
@@ -113,7 +117,7 @@ def dead_letters(topic: str, url: Url = None, token: Token = None, as_json: Json
         output.table(told["items"], columns, "No dead letters.")
 
 
-def redrive(topic: str, listener: str, id: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
+def redrive(topic: Topic, listener: str, id: str, url: Url = None, token: Token = None, as_json: Json = False) -> None:
     """Delivers a dead letter again. Example: penstock topics redrive order-events shop@v2/bill_order ID"""
     told = connect(url, token).post(f"/topics/{topic}/dead-letters/{listener}/{id}/redrive")
     output.as_json(told) if as_json else output.good(f"Delivered again as {told['id']}.")

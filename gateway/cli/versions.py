@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import output
+from gateway.cli import completing, output
 from gateway.cli.client import USAGE, Failed, connect
 from gateway.cli.options import Json, Token, Url
 
-Version = Annotated[str, typer.Argument(help="NAME@VERSION")]
+Version = Annotated[str, typer.Argument(help="NAME@VERSION", autocompletion=completing.versions)]
 Sunset = Annotated[str | None, typer.Option("--sunset", help="The date from which it may be gone, as 2027-01-31.")]
 Successor = Annotated[str | None, typer.Option("--successor", help="The version to use instead, such as v3.")]
 
@@ -119,8 +119,8 @@ def canary(
 
 
 def changelog(
-    first: Annotated[str, typer.Argument(help="A revision or NAME@VERSION")],
-    second: Annotated[str, typer.Argument(help="A revision or NAME@VERSION")],
+    first: Annotated[str, typer.Argument(help="A revision or NAME@VERSION", autocompletion=completing.versions)],
+    second: Annotated[str, typer.Argument(help="A revision or NAME@VERSION", autocompletion=completing.versions)],
     protocol: Annotated[str | None, typer.Option("--protocol", help="rest, soap or odata alone.")] = None,
     url: Url = None,
     token: Token = None,
