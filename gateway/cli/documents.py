@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import completing, output
+from gateway.cli import completing, differing, output
 from gateway.cli.client import connect
 from gateway.cli.options import Json, Token, Url
 
@@ -62,7 +62,7 @@ def plan(
         before = offline.compiled([against], processes or [], environment)
         after = offline.compiled(paths, processes or [], environment)
         items = offline.differences(before, after)
-        output.as_json({"items": items}) if as_json else output.differences(items)
+        output.as_json({"items": items}) if as_json else differing.differences(items)
         raise typer.Exit(2 if items else 0)
     told = connect(url, token).documents(paths, dry_run=True, force=True)
     output.as_json(told) if as_json else output.plan(told)
@@ -178,4 +178,4 @@ def diff(
     Example: penstock diff shop@v1 shop@v2
     """
     told = connect(url, token).get("/diff", **{"from": first, "to": second})
-    output.as_json(told) if as_json else output.differences(told["items"])
+    output.as_json(told) if as_json else differing.differences(told["items"])

@@ -132,17 +132,6 @@ def _step(step: Mapping[str, Any]) -> str:
     return f"{step['stage']:<4} {name}{scope}{when}{beside}{place}"
 
 
-def differences(items: Sequence[Mapping[str, Any]]) -> None:
-    if not items:
-        out.print("No difference.", style="dim")
-    for item in items:
-        out.print(shown(item["path"], style="bold"))
-        if "before" in item:
-            out.print(shown(f"  - {orjson.dumps(item['before']).decode()}", style="red"))
-        if "after" in item:
-            out.print(shown(f"  + {orjson.dumps(item['after']).decode()}", style="green"))
-
-
 def raw(text: str) -> None:
     """A document as it is, for a file or a pipe."""
     sys.stdout.write(text)
