@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.console import Console
 from gateway.cli import output
 from gateway.cli.differing import differences, section_of
 
-ITEMS = [
+ITEMS: list[dict[str, Any]] = [
     {"path": "operations.a", "before": 1},
     {"path": "policies[k].with.limit", "before": 1, "after": 2},
     {"path": "operations.b", "after": None},
