@@ -61,6 +61,7 @@ async def test_the_loop_turns_while_a_change_is_compiled_and_written(
 async def test_a_directory_is_written_in_slices(bench: Bench) -> None:
     await bench.store.commit([key(number) for number in range(3000)])
     async with bench.control() as (control, _):
+        await control.write_directory()  # what the control process began by itself is over
         turns = 0
 
         def turn() -> None:
