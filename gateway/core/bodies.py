@@ -47,12 +47,9 @@ class ReplyLimit:
     """The same for the reply's body, where steps read it whole."""
 
 
-class ReplyLength:
-    """How many bytes the relayed response says that it has, or None; there only where a chain has taps for it."""
-
-
 class Streamed:
-    """The key under which a relay leaves (reply, bytes of its body or None) for the taps of a reply that begins."""
+    """The key under which a relay leaves (reply, bytes of its body or None) for the taps of a reply that begins, and for
+    what runs after them; there only where a chain has taps for it."""
 
 
 def limit_of(exchange: Exchange, key: object, default: int) -> int:

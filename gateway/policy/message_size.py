@@ -15,7 +15,7 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gateway.core import headers
-from gateway.core.bodies import BodyLimits, ReplyLength, ReplyLimit, RequestLimit
+from gateway.core.bodies import BodyLimits, ReplyLimit, RequestLimit, Streamed
 from gateway.core.errors import BadGateway, BadRequest, ContentTooLarge, Problem
 from gateway.core.exchange import Exchange, Reply, Tap
 from gateway.core.kinds import Built, Kind, Site
@@ -63,17 +63,18 @@ def build(config: MessageSize, site: Site) -> Built:
     limits = site.services.find(BodyLimits) or BodyLimits()
     request = None if config.limit is None else size(config.limit)
     response = None if config.response is None else size(config.response)
+    whole = 0 if response is None else min(response, limits.most)  # of a reply that a step needs whole
     ranges = config.ranges
 
     def bound(exchange: Exchange) -> None:
         if request is not None and exchange.head.length:
             if exchange.head.length > request:
                 raise _too_large(request)
-            _leave(exchange, RequestLimit, request, limits.most)
+            _leave(exchange, RequestLimit, min(request, limits.most))
         if ranges is not None and _ranges(exchange.head.block) > ranges:
             raise BadRequest(f"At most {ranges} ranges may be asked for at once.", target="header.Range")
         if response is not None:
-            _leave(exchange, ReplyLimit, response, limits.most)
+            _leave(exchange, ReplyLimit, whole)
 
     def after(exchange: Exchange, reply: Reply) -> None:
         """A whole reply, or one that says its length; others meet the tap."""
@@ -96,15 +97,16 @@ def _ranges(block: bytes) -> int:
     return sum(value.count(b",") + 1 for value in values)
 
 
-def _leave(exchange: Exchange, key: object, limit: int, most: int) -> None:
+def _leave(exchange: Exchange, key: object, limit: int) -> None:
     """For whoever collects the body; of several steps the narrowest counts."""
-    before = None if exchange.notes is None else exchange.notes.get(key)
-    exchange.note(key, min(limit, most, before if before is not None else limit))
+    notes = exchange.notes
+    exchange.note(key, limit if notes is None else min(limit, notes.get(key, limit)))
 
 
 def _announced(exchange: Exchange) -> int | None:
-    length: int | None = None if exchange.notes is None else exchange.notes.get(ReplyLength)
-    return length
+    """Bytes that the relayed response says that it has."""
+    streamed = None if exchange.notes is None else exchange.notes.get(Streamed)
+    return None if streamed is None else streamed[1]
 
 
 def _request_tap(limit: int) -> Tap:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from gateway.core import chain as chains
-from gateway.core.bodies import ReplyLength, ReplyLimit, Streamed, limit_of
+from gateway.core.bodies import ReplyLimit, Streamed, limit_of
 from gateway.core.errors import BadGateway, Problem
 from gateway.core.exchange import Exchange, Reply, Tap, Watching
 from gateway.core.framing_reply import ReplyHead
@@ -175,26 +175,37 @@ class Forwarding(Sending):
         exchange = self._exchange
         chain = exchange.chain
         self._connection = None
-        if chain.response_taps or chain.collect is not None:
-            self.replied(head, True)
+        reply = Reply(head.status, None, body, hygiene.reply_block(head))
+        watched = bool(chain.response_taps) and self._looked_at(reply, len(body))
+        if watched or chain.collect is not None:
+            reply.body = None
+            self._begin(reply, head, True)
             self.data(body)
             self.ended()
             return
         exchange.sink = None
-        chains.answer(exchange, Reply(head.status, None, body, hygiene.reply_block(head)))
+        chains.answer(exchange, reply)
 
     def informed(self, head: ReplyHead) -> None:
         self._exchange.wire.inform(self._exchange, head.status, hygiene.reply_block(head))
 
     def replied(self, head: ReplyHead, has_body: bool) -> None:
+        reply = Reply(head.status, body=None, block=hygiene.reply_block(head))
+        if has_body and self._exchange.chain.response_taps:
+            self._looked_at(reply, head.length)
+        self._begin(reply, head, has_body)
+
+    def _looked_at(self, reply: Reply, length: int | None) -> bool:
+        """Whether a tap wants to see the bytes of this reply's body."""
+        exchange = self._exchange
+        exchange.note(Streamed, (reply, length))
+        self._tap = tapped(exchange, exchange.chain.response_taps)
+        return self._tap is not None
+
+    def _begin(self, reply: Reply, head: ReplyHead, has_body: bool) -> None:
         self._kept = None
         exchange = self._exchange
-        reply = Reply(head.status, body=None, block=hygiene.reply_block(head))
         chain = exchange.chain
-        if has_body and chain.response_taps:
-            exchange.note(ReplyLength, head.length)
-            exchange.note(Streamed, (reply, head.length))
-            self._tap = tapped(exchange, chain.response_taps)
         events = has_body and is_event_stream(head.block)
         if has_body and chain.collect is not None and reads(exchange):
             if refusal := self._not_whole(head, events):
@@ -285,6 +296,8 @@ class Forwarding(Sending):
 
 def tapped(exchange: Exchange, taps: tuple[Tap, ...]) -> Pieces | None:
     """The taps as one function, each fed by the one before it; None without any."""
+    if len(taps) == 1:
+        return taps[0](exchange)
     opened = [pieces for tap in taps if (pieces := tap(exchange)) is not None]
     if not opened:
         return None

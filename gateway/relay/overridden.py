@@ -177,5 +177,8 @@ class OverriddenFetching(Overridden, WatchedFetching):
 def _carries(exchange: Exchange, override: Override) -> bool:
     """What the upstream gets has the field."""
     name = override.keyed
-    hidden = exchange.chain.conceals | (exchange.edited.drop if exchange.edited is not None else frozenset())
-    return name is not None and name not in hidden and bool(finder(name)(exchange.head.block))
+    if name is None or name in exchange.chain.conceals:
+        return False
+    if exchange.edited is not None and name in exchange.edited.drop:
+        return False
+    return bool(finder(name)(exchange.head.block))
