@@ -48,8 +48,8 @@ class ReplyLimit:
 
 
 class Streamed:
-    """The key under which a relay leaves (reply, bytes of its body or None) for the taps of a reply that begins, and for
-    what runs after them; there only where a chain has taps for it."""
+    """The key under which a relay leaves (reply, bytes of its body or None) for the taps of a reply that begins, and
+    for what runs after them; there only where a chain has taps for it."""
 
 
 def limit_of(exchange: Exchange, key: object, default: int) -> int:
