@@ -93,10 +93,17 @@ def end(process: subprocess.Popen[bytes]) -> None:
 @contextlib.contextmanager
 def store(folder: Path, core: int | None = None) -> Iterator[Path]:
     """The socket of a store server of our own, with nothing kept on disk."""
+    with store_process(folder, core) as (path, _pid):
+        yield path
+
+
+@contextlib.contextmanager
+def store_process(folder: Path, core: int | None = None) -> Iterator[tuple[Path, int]]:
+    """Its process beside it."""
     path = folder / "store.sock"
     options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no", "--dir", str(folder)]
-    with running([str(find_binary()), *options], lambda: _answers(path), folder / "store.log", core=core):
-        yield path
+    with running([str(find_binary()), *options], lambda: _answers(path), folder / "store.log", core=core) as process:
+        yield path, process.pid
 
 
 def _answers(path: Path) -> bool:

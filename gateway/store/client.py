@@ -8,8 +8,8 @@ Commands are never retried here: a commit whose answer was lost may have been ap
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha1
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -89,13 +89,13 @@ class Client:
     async def execute(self, *command: Argument) -> Any:
         """One command's reply as redis-py gives it for RESP2."""
         with border(self.url):
-            async with asyncio.timeout(self._timeout * 2), self._turns:
+            async with self._turn():
                 return await self._connected().execute_command(*command)
 
     async def block(self, seconds: float, *command: Argument) -> Any:
         """A command that waits in the server, for up to `seconds` by its own arguments."""
         if self._waiting is None:
-            self._waiting = _connect(self.url, self._timeout, None)
+            self._waiting = _connect(self.url, self._timeout)
         with border(self.url):
             async with asyncio.timeout(seconds + self._timeout):
                 return await self._waiting.execute_command(*command)
@@ -103,7 +103,7 @@ class Client:
     async def info(self) -> list[dict[str, str]]:
         """INFO of the server, or of every primary of the cluster."""
         with border(self.url):
-            async with asyncio.timeout(self._timeout * 2), self._turns:
+            async with self._turn():
                 client = self._connected()
                 if not is_cluster(self.url):
                     return [_told(await client.execute_command("INFO"))]
@@ -113,7 +113,7 @@ class Client:
     async def slots(self) -> list[tuple[int, int, tuple[str, int]]]:
         """A cluster's slots: first, last, and where their primary listens."""
         with border(self.url):
-            async with asyncio.timeout(self._timeout * 2), self._turns:
+            async with self._turn():
                 cluster = self._connected()
                 answer = await cluster.execute_command("CLUSTER SLOTS", target_nodes=RedisCluster.RANDOM)
         return [(first, last, tuple(found["primary"][:2])) for (first, last), found in answer.items()]
@@ -121,16 +121,22 @@ class Client:
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """A script's raw reply. A script that ends in an error raises StoreUnavailable, as its text cannot help."""
         with border(self.url):
-            async with asyncio.timeout(self._timeout * 2), self._turns:
+            async with self._turn():
                 client = self._connected()
                 try:
                     return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
                 except NoScriptError:
                     return await client.execute_command("EVAL", script.source, len(keys), *keys, *arguments)
 
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Among the commands that are sent at once, and with an end."""
+        async with asyncio.timeout(self._timeout * 2), self._turns, asyncio.timeout(self._timeout):
+            yield
+
     def _connected(self) -> Any:
         if self._client is None:
-            self._client = _connect(self.url, self._timeout, self._timeout)
+            self._client = _connect(self.url, self._timeout)
         return self._client
 
     async def close(self) -> None:
@@ -144,8 +150,10 @@ def _told(info: dict[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in info.items()}
 
 
-def _connect(url: str, connect_timeout: float, timeout: float | None) -> Any:
-    options: dict[str, Any] = {"socket_connect_timeout": connect_timeout, "socket_timeout": timeout, "protocol": 2}
+def _connect(url: str, connect_timeout: float) -> Any:
+    """Without a time for each command: redis-py bounds what it sends by `asyncio.wait_for`, which before Python 3.12
+    forgets a cancellation that comes with the result, so that a task which was to end goes on."""
+    options: dict[str, Any] = {"socket_connect_timeout": connect_timeout, "socket_timeout": None, "protocol": 2}
     if is_cluster(url):
         return _connect_cluster(url, options)
     return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)

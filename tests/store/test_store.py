@@ -220,6 +220,25 @@ async def test_commits_outlive_a_killed_server(embedded: EmbeddedStore) -> None:
     await store.close()
 
 
+async def test_who_is_cancelled_amid_its_commands_ends(valkey: str, prefix: str) -> None:
+    """Whenever it is: also in the moment in which a command has just been sent."""
+    store = RedisStore(valkey, prefix)
+
+    async def beat() -> None:
+        while True:
+            await store.beat("a", {}, 5.0)
+
+    for turns in range(40):
+        tasks = [asyncio.create_task(beat()) for _ in range(8)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        _, forgetful = await asyncio.wait(tasks, timeout=5)
+        assert not forgetful
+    await store.close()
+
+
 async def test_a_frozen_store_is_unavailable_and_recovers(tmp_path: Path) -> None:
     """CASES A62."""
     server = Server(tmp_path, "--port", "0", "--unixsocket", str(tmp_path / "s"))
