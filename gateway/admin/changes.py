@@ -315,7 +315,15 @@ def activations(pointer: Mapping[str, Any]) -> dict[str, Any]:
     if not pointer:
         return {}
     ending = {name: pointer.get(name) for name in ("revision", "since", "actor")}
+    if pointer.get("pins"):
+        ending["pins"] = pointer["pins"]
     return {"activations": [*pointer.get("activations", []), ending][-50:]}
+
+
+def pins_before(pointer: Mapping[str, Any], revision: str) -> dict[str, int]:
+    """The revisions of named policies that a revision was pinned to when it was active last."""
+    ended = (each for each in reversed(pointer.get("activations", [])) if each["revision"] == revision)
+    return dict((next(ended, None) or {}).get("pins", {}))
 
 
 def active_bundle(state: State, name: str) -> Bundle | None:

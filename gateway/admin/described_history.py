@@ -35,7 +35,7 @@ _NUMBER: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 10**9}
 
 SCHEMAS: Final[dict[str, Schema]] = {
     "PolicyRevision": record(_REVISION),
-    "Activation": record({"revision": STRING, "since": NUMBER, "actor": NULLABLE, "active": BOOLEAN}),
+    "Activation": record({"revision": STRING, "since": NUMBER, "actor": NULLABLE, "active": BOOLEAN}, {"pins": ANY}),
     "Environment": record({"node": STRING, "values": _NAMES, "secrets": _NAMES}),
     "Listener": record(
         {"listener": STRING, "live": BOOLEAN, "waiting": COUNT, "in_flight": COUNT, "retrying": COUNT, "dead": COUNT}

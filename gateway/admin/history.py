@@ -121,6 +121,7 @@ class _Activations:
         name = self._may(request, token, "viewer")
         pointer, _ = self.service.pointer(name)
         now = {key: pointer[key] for key in ("revision", "since", "actor")}
+        now |= {"pins": pointer["pins"]} if pointer.get("pins") else {}
         found = [*({**each, "active": False} for each in pointer.get("activations", [])), {**now, "active": True}]
         keyed = [{**each, "key": f"{each['since']:020.6f}"} for each in found]
         return pages.listed(request, keyed, "key", hide=True)

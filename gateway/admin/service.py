@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 from gateway.admin.application_documents import consumers_of
 from gateway.admin.callers import Callers
-from gateway.admin.changes import ChangeSet, Item, Resolver, active_bundle, change_set, kept
+from gateway.admin.changes import ChangeSet, Item, Resolver, active_bundle, change_set, kept, pins_before
 from gateway.admin.documents import Breaking, read_documents, refused
 from gateway.admin.guarding import guarded
 from gateway.admin.plan_users import components_on
@@ -34,6 +34,7 @@ from gateway.manifest.loading import Loaded
 from gateway.snapshot.diff import diff
 from gateway.snapshot.explain import Application, explain
 from gateway.snapshot.lifecycle import override
+from gateway.snapshot.other_versions import check_other_versions
 from gateway.snapshot.spec import CanarySpec, Snapshot
 from gateway.store.cells import Cells
 from gateway.store.memory_cells import MemoryCells
@@ -185,6 +186,8 @@ class Service:
             now, snapshot = await self._compiled(before, changes.writes)
         except DocumentsRefused as error:
             raise refused(error.findings) from None
+        if findings := check_other_versions(now, snapshot, self.kinds):
+            raise refused(findings)
         if changes.breaking and not force:
             found = refused(changes.breaking)
             raise Breaking(f"{found.detail} Publish another version, or use --force.", details=found.details)
@@ -350,8 +353,9 @@ class Service:
         of: str | None = None,
         **why: Any,
     ) -> dict[str, Any]:
-        """Points a version at an earlier revision; by default the one before. A canary ends. `of`: only if
-        that is the active one."""
+        """Points a version at an earlier revision; by default the one before. A canary ends. `with_policies` pins the
+        policies that it was published with; without, what it was pinned to when it was active last holds again. `of`:
+        only if that is the active one."""
         async with self._writing:
             await self.node.follow()
             before = self.node.state.candidate(())
@@ -366,7 +370,7 @@ class Service:
             current = str(record["revision"])
             if of not in (None, current):
                 raise Conflict(f"The active revision is another one now: {current}.")
-            pins = dict(bundle.policies) if with_policies else {}
+            pins = dict(bundle.policies) if with_policies else pins_before(record, target)
             pointer = {
                 "revision": target,
                 "since": self.clock.time(),

@@ -35,6 +35,8 @@ class Chain:
     collect: int | None = None  # an after needs the reply's body: the relay collects up to so many bytes
     readers: int = 0  # a bit per step whose after it is
     conceals: frozenset[bytes] = frozenset()  # request fields that no backend sees, whatever the steps did
+    credentials: frozenset[bytes] = frozenset()  # request fields that credentials stand in
+    relayed: tuple[str | None, tuple[str, ...]] = (None, ())  # of a relay: the path's template, and its parameters
     facts: Mapping[str, str] = field(default_factory=dict)
     plans: Mapping[str, Chain] = field(default_factory=dict)  # the same chain with a plan's steps
     plan: str | None = None  # whose variant this is

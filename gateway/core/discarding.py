@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.core.chain import close, run
 from gateway.core.errors import ContentTooLarge
-from gateway.core.exchange import Exchange, Reply, Sink, Wait
+from gateway.core.exchange import Edits, Exchange, Reply, Sink, Wait
 
 if TYPE_CHECKING:
     from gateway.core.chain import Chain
@@ -29,6 +29,7 @@ class Discarding:
         self._ended = ended
         self._exchange: Exchange | None = None
         self._body = b""
+        self._notes: dict[object, Any] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def go(
@@ -39,16 +40,23 @@ class Discarding:
         found: tuple[Chain, tuple[bytes, ...]],
         identity: Identity | None,
         seconds: float,
+        edits: Edits | None = None,
     ) -> None:
-        """Runs the copy. The router of the original holds what its chain needs, and is entered once more."""
+        """Runs the copy. The router of the original holds what its chain needs, and is entered once more. `edits`: what
+        steps changed already."""
         chain, params = found
         self._exchange = exchange = Exchange(original.id, head, self, chain, original.started_at)
-        exchange.params, exchange.identity = params, identity
+        exchange.params, exchange.identity, exchange.edited = params, identity, edits
         self._body = body
+        exchange.notes = self._notes
         exchange.router = router = original.router
         _enter(router)
         self._timer = asyncio.get_running_loop().call_later(seconds, self.cut)
         run(exchange)
+
+    def has(self, note: object) -> bool:
+        """Whether something of the copy's chain left that note."""
+        return note in self._notes
 
     def cut(self) -> None:
         if self._exchange is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Generic, Literal, NamedTuple, Protocol, TypeVar
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from gateway.core.call import Backend
 from gateway.core.exchange import After, Exchange, Head, Reply, Step, Tap
 from gateway.core.field_edits import ConstantEdits
+from gateway.core.secrets import Secret
 
 Family = Literal["authentication", "authorisation", "traffic", "validation", "transformation", "own"]
 C = TypeVar("C", bound=BaseModel)
@@ -69,6 +70,13 @@ class Site:
     """Of an endpoint: its operation, the version's types (`schema.types`) and their schemas. None where a document is
     served; ValueError where there is no typed operation."""
 
+    secrets: Collection[Secret] = ()
+    """Those that steps of the version were given so far, and later ones as they are built: for a step that has to keep
+    them from somebody."""
+    backend: Callable[[str], Any] | None = None
+    """A backend of the version by its name: what the kind `http` opened, None where nothing is opened. ValueError says
+    what there is."""
+
     @property
     def counter(self) -> str:
         return f"{self.scope}/{self.step}"
@@ -109,7 +117,8 @@ class Built:
     claim of themselves from the backend. `conceals` names the request fields (lower case) of which the same is true
     whatever happens; the relay drops them without a step. `presented` is for steps that authenticate applications.
     `fuses`: what it does can be done in one go with its neighbours. `constant` is all that step and after do, where
-    that is the same for every message: what stands side by side becomes one."""
+    that is the same for every message: what stands side by side becomes one. `credentials` names the request fields
+    (lower case) that a credential stands in, also where it goes on to the backend."""
 
     step: Step | None = None
     otherwise: Callable[[Exchange], None] | None = None
@@ -121,6 +130,7 @@ class Built:
     presented: Presented | None = None
     fuses: Fusible | None = None
     constant: ConstantEdits | None = None
+    credentials: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +146,8 @@ class Kind(Generic[C]):
     `by_operation_of` tells it of a configuration as it is written. `together` tells of a configuration what
     `Built.fuses` has as its key. `holds` names the setting that lists steps of other kinds, each with `use` and `with`.
     `answers`: its step may answer in the backend's place, so that a step which decides who may ask must stand before
-    it. `copied`: see `runs_for_copies`."""
+    it. `copied`: see `runs_for_copies`. `versions` tells which other versions of the component a configuration, as it
+    is written, speaks of: one that there is not is refused when it is published."""
 
     name: str
     config: type[C]
@@ -156,6 +167,7 @@ class Kind(Generic[C]):
     holds: str = ""
     answers: bool = False
     copied: bool | None = None
+    versions: Callable[[Mapping[str, Any]], Collection[str]] | None = None
 
     @property
     def runs_for_copies(self) -> bool:

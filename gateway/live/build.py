@@ -16,6 +16,7 @@ from gateway.frontend.rest.document import json_document
 from gateway.frontend.rest.endpoint import rest_endpoint
 from gateway.frontend.rest.openapi import openapi
 from gateway.frontend.rest.problems import render
+from gateway.live.backends import named_backend
 from gateway.live.chains import Ending, Frame, call, common, endpoint_chain, mount_chain, mounted_chain
 from gateway.live.contracts import contracts
 from gateway.live.frames import frame_of
@@ -131,7 +132,8 @@ class _ChainBuilder:
         self.plans = plans
         self.settings = settings
         self.openapi = cache(lambda: openapi(live.spec, live.operations, live.types))
-        self.shared = Shared(self.openapi, contracts(live.spec, live.operations, live.types))
+        contract = contracts(live.spec, live.operations, live.types)
+        self.shared = Shared(self.openapi, contract, named_backend(live.spec, live.connections))
         self.frame = Frame()
 
     def build(self) -> None:
@@ -166,7 +168,8 @@ class _ChainBuilder:
     def _relay(self, endpoint: EndpointSpec) -> Ending:
         upstream = self.live.connections[endpoint.relay]
         path = endpoint.relay_path or None
-        return Ending(upstream.relay(path, parameters_of(endpoint.path), endpoint.websocket))
+        how = path, parameters_of(endpoint.path)
+        return Ending(upstream.relay(*how, endpoint.websocket), relayed=how)
 
     def _typed(self, endpoint: EndpointSpec) -> Ending:
         operation = self.live.operations[endpoint.operation]

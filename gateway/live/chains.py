@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from gateway.core.bodies import RequestLimit, decode_request, limit_of
 from gateway.core.call import ANSWERED, Backend
@@ -21,6 +22,9 @@ from gateway.core.override import Override
 from gateway.frontend.frontend import Encode, Mount
 from gateway.live.fusing import Fused, fused
 from gateway.live.slots import Slot, passes
+
+Relayed = tuple[str | None, tuple[str, ...]]
+NOT_RELAYED: Final[Relayed] = (None, ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class Ending:
     last: Step
     decode: Step | None = None
     needs_body: bool = False
+    relayed: Relayed = NOT_RELAYED
 
 
 @dataclass
@@ -53,6 +58,7 @@ class _Line:
     response_taps: list[Tap] = field(default_factory=list)
     readers: int = 0
     conceals: frozenset[bytes] = frozenset()
+    credentials: frozenset[bytes] = frozenset()
     once: list[tuple[int, Step]] = field(default_factory=list)
     constant: ConstantEdits | None = None  # what the last step does, where that is the same for every message
 
@@ -88,12 +94,19 @@ class _Line:
         if slot.reply_stage > Stage.HEAD and slot.built.after is not None:
             self.readers |= 1 << index
         self.conceals = self.conceals | slot.built.conceals if self.conceals else slot.built.conceals
+        self.credentials = self.credentials | slot.built.credentials if self.credentials else slot.built.credentials
         for tap, taps in ((slot.built.request_tap, self.request_taps), (slot.built.response_tap, self.response_taps)):
             if tap is not None:
                 taps.append(_unless_skipped(tap, index) if slot.spec.when is not None else tap)
 
     def chain(
-        self, name: str, render: Renderer, facts: Mapping[str, str], limit: int, dispatches: bool = False
+        self,
+        name: str,
+        render: Renderer,
+        facts: Mapping[str, str],
+        limit: int,
+        dispatches: bool = False,
+        relayed: Relayed = NOT_RELAYED,
     ) -> Chain:
         return Chain(
             name=name,
@@ -105,6 +118,8 @@ class _Line:
             collect=limit if self.readers else None,
             readers=self.readers,
             conceals=self.conceals,
+            credentials=self.credentials,
+            relayed=relayed,
             facts=facts,
             once=tuple(self.once),
             dispatches=dispatches,
@@ -120,7 +135,7 @@ def endpoint_chain(
 ) -> Chain:
     line = _begin(frame)
     _finish(line, slots, ending, frame.body_limit)
-    return line.chain(name, render, facts, frame.body_limit)
+    return line.chain(name, render, facts, frame.body_limit, relayed=ending.relayed)
 
 
 def mounted_chain(

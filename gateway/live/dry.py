@@ -26,6 +26,7 @@ from gateway.frontend.odata.mount import ODataMount
 from gateway.frontend.rest.binding import check
 from gateway.frontend.rest.openapi import openapi
 from gateway.frontend.soap.mount import SoapMount
+from gateway.live.backends import named_backend
 from gateway.live.contracts import contracts
 from gateway.live.slots import Builder, Shared, build_slots
 from gateway.manifest.environment import SECRET, reveal
@@ -116,6 +117,7 @@ class _Dry:
             return
         operations = dict(self._operations(types))
         self.shared.openapi = cache(lambda: openapi(self.spec, operations, types))
+        self.shared.backend = named_backend(self.spec, {})
         self.shared.contract = contracts(self.spec, operations, types)
         self._connections()
         self._backends(operations, types)

@@ -12,7 +12,7 @@ from gateway.core.errors import BadRequest, InternalError, Problem
 from gateway.core.exchange import Exchange, Reply, Step, StepResult
 from gateway.core.kinds import Built, Kinds, Services, Site, Stage
 from gateway.core.secrets import Secret
-from gateway.manifest.environment import reveal
+from gateway.manifest.environment import reveal, secret_names
 from gateway.snapshot.spec import StepSpec
 from gateway.snapshot.stages import by_operation, stage
 
@@ -47,13 +47,18 @@ Contract = Callable[[str], tuple[Any, Any, Mapping[str, Any]] | None]
 class Shared:
     """The slots of one version. A step that stands before many endpoints is built once for all of them, unless its
     kind asks for the endpoint: a thousand routes under one list of policies hold one of each. `openapi` makes the
-    version's document, once, for the kinds that ask for it."""
+    version's document, once, for the kinds that ask for it; `secrets` are those that its steps were given."""
 
     def __init__(
-        self, openapi: Callable[[], Mapping[str, Any]] | None = None, contract: Contract | None = None
+        self,
+        openapi: Callable[[], Mapping[str, Any]] | None = None,
+        contract: Contract | None = None,
+        backend: Callable[[str], Any] | None = None,
     ) -> None:
         self.openapi = openapi
         self.contract = contract
+        self.backend = backend
+        self.secrets: set[Secret] = set()
         self._slots: dict[tuple[str, str], list[Slot]] = {}
 
     def find(self, step: StepSpec) -> Slot | None:
@@ -96,6 +101,7 @@ def build_slots(
 def _slot(step: StepSpec, component: str, version: str, endpoint: str, builder: Builder, shared: Shared) -> Slot:
     kind = builder.kinds[step.use]
     config = kind.config.model_validate(reveal(step.config, builder.secrets))
+    shared.secrets |= {builder.secrets[name] for name in secret_names(step.config)}
     site = _Place(
         component,
         version,
@@ -106,6 +112,8 @@ def _slot(step: StepSpec, component: str, version: str, endpoint: str, builder: 
         kinds=builder.kinds,
         openapi=shared.openapi,
         contract=shared.contract,
+        secrets=shared.secrets,
+        backend=shared.backend,
     )
     built = kind.build(config, site)
     object.__setattr__(site, "built", True)

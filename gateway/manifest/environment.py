@@ -144,6 +144,15 @@ def reveal(config: Any, secrets: Mapping[str, Secret]) -> Any:
     return _SECRET.sub(lambda match: _secret(match[1], secrets), config) if isinstance(config, str) else config
 
 
+def secret_names(config: Any) -> set[str]:
+    """The names of the secrets that `reveal` fills in."""
+    if isinstance(config, dict):
+        return set() if is_text(config) else set[str]().union(*map(secret_names, config.values()))
+    if isinstance(config, list | tuple):
+        return set[str]().union(*map(secret_names, config))
+    return set(_SECRET.findall(config)) if isinstance(config, str) else set()
+
+
 def _secret(name: str, secrets: Mapping[str, Secret]) -> str:
     if name not in secrets:
         raise SecretMissing(f"the Environment declares no secret {name!r}. {near(name, secrets)}")

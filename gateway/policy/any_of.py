@@ -105,6 +105,7 @@ def build(config: AnyOf, site: Site) -> Built:
         otherwise=_all([each.otherwise for each in built if each.otherwise is not None]),
         after=ways.after if any(afters) else None,
         conceals=frozenset[bytes]().union(*(each.conceals for each in built)),
+        credentials=frozenset[bytes]().union(*(each.credentials for each in built)),
         presented=_presented([each.presented for each in built if each.presented is not None]),
     )
 

@@ -161,7 +161,14 @@ def build(config: ApiKey, site: Site) -> Built:
 
     conceals = frozenset(names([*config.forward.values(), *filter(None, [config.header])]))
     presented = Presented(shown, config.header)
-    return Built(step=authenticate, otherwise=conceal, after=announce, conceals=conceals, presented=presented)
+    return Built(
+        step=authenticate,
+        otherwise=conceal,
+        after=announce,
+        conceals=conceals,
+        presented=presented,
+        credentials=frozenset(names(filter(None, [config.header]))),
+    )
 
 
 def _where(config: ApiKey) -> str:

@@ -103,7 +103,8 @@ def build(config: Hmac, site: Site) -> Built:
         return Unauthorized(SAME_TEXT, headers=challenge)
 
     if config.scheme == "standard-webhooks":
-        return Built(_webhook_step(config, within, enter, refused, challenge), conceals=frozenset(WEBHOOK_FIELDS))
+        fields = frozenset(WEBHOOK_FIELDS)
+        return Built(_webhook_step(config, within, enter, refused, challenge), conceals=fields, credentials=fields)
     step = _signed_step(config, site, within, enter, refused, challenge)
     read = authorization.reader(SCHEME)
 

@@ -1,28 +1,33 @@
 """`mirror`: a share of the requests is copied to another version, to the canary, or to another backend; what comes back
 is thrown away.
 
-`{use: mirror, with: {to: v3, share: 10%}}`, `to: canary`, or `to: https://shadow.example`. A copy is made of a request
-that reached the version's own backend, once that has answered: the client never waits for it, and what becomes of the
-copy reaches nobody but the metrics. A version gets the request as it came, with the identity that was proved, through
-its own chain, in which nothing is proved or counted again; a URL gets what the backend got, at the client's own path.
+`{use: mirror, with: {to: v3, share: 10%}}`, `to: canary`, `to: {backend: shadow}`, or `to: https://shadow.example`. A
+copy is made of a request that reached the version's own backend, once that has answered: the client never waits for it,
+and what becomes of the copy reaches nobody but the metrics. A version gets the request as it came, with the identity
+that was proved, through its own chain, in which nothing is proved or counted again; a backend or a URL gets what the
+original's backend got.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.core.clock import Clock
 from gateway.core.durations import seconds
 from gateway.core.exchange import Exchange, Reply
-from gateway.core.headers import finder
 from gateway.core.kinds import Built, Kind, Site
+from gateway.core.secrets import KeyHasher
 from gateway.core.shares import share
 from gateway.policy.message_size import size
-from gateway.policy.mirroring.copy import MARK, Copy, Mirroring, to_url, to_version
+from gateway.policy.mirroring.copy import Copy, Mirroring, Send
+from gateway.policy.mirroring.mark import Marker
+from gateway.policy.mirroring.onward import Onward
+from gateway.policy.mirroring.sending import to_backend, to_url, to_version
 from gateway.relay.outside import Outside, parse
 from gateway.telemetry.mirrors import Mirrors
 
@@ -32,23 +37,38 @@ LONGEST: Final = 60.0  # seconds that a copy may take
 LARGEST: Final = 16 * 2**20  # bytes of a body that is copied
 SAFE: Final = frozenset((b"GET", b"HEAD", b"OPTIONS"))  # RFC 9110 section 9.2.1, as far as they are relayed
 _VERSION: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_mark: Final = finder(MARK.lower())
+
+
+class ToBackend(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    backend: str = Field(min_length=1, description="a backend of the version, of the kind `http`")
+
+    def __str__(self) -> str:
+        return f"backend {self.backend}"
 
 
 class Mirror(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    to: str = Field(description="another version of the component, `canary`, or the URL of another backend")
+    to: str | ToBackend = Field(
+        description="another version of the component, `canary`, `{backend: NAME}` of the version, or a URL"
+    )
     share: str = Field("100%", description="of the requests that may be copied")
     unsafe: bool = Field(False, description="copy others than GET, HEAD and OPTIONS, too: their work is done twice")
     max_body: int | str = Field("64KiB", description="of a request; one with a larger body is not copied")
     max_in_flight: int = Field(32, ge=1, le=1000, description="copies at once, in each worker; more are dropped")
     timeout: str = Field("5s", description="of a copy, up to 60s")
-    forward_credentials: bool = Field(False, description="Authorization and Cookie go along, where a backend gets them")
+    forward_credentials: bool = Field(
+        False,
+        description="Authorization and Cookie go along, where a backend gets them; to `{backend: …}` all that it gets",
+    )
 
     @field_validator("to")
     @classmethod
-    def _somewhere(cls, text: str) -> str:
+    def _somewhere(cls, text: str | ToBackend) -> str | ToBackend:
+        if isinstance(text, ToBackend):
+            return text
         if "://" in text:
             if "?" in text:
                 raise ValueError("the URL has no query: each request brings its own")
@@ -80,28 +100,41 @@ class Mirror(BaseModel):
 
 def build(config: Mirror, site: Site) -> Built:
     source = f"{site.component}@{site.version}"
-    if config.to == site.version:
-        raise ValueError(f"{source} cannot be copied to itself; `to` names another version")
-    outside = site.services.find(Outside)
-    if "://" in config.to:
-        if outside is None:
-            raise ValueError("this gateway calls nothing outside")
-        outside.check(config.to)
-        send = to_url(outside, config.to)
-    else:
-        send = to_version(f"{source}~canary" if config.to == CANARY else f"{site.component}@{config.to}")
     clock: Clock = site.services.named("clock")
     mirroring = Mirroring(
-        to=config.to,
-        source=source.encode(),
-        send=send,
+        to=str(config.to),
+        marker=Marker(source, site.services.find(KeyHasher), clock),
+        onward=Onward(config.forward_credentials, _stays_inside(config.to), site.secrets),
+        send=_sender(config.to, source, site),
         timeout=seconds(config.timeout),
         max_body=size(config.max_body),
-        credentials=config.forward_credentials,
         clock=clock,
         counts=site.services.find(Mirrors) or Mirrors(),
     )
     return _built(config, mirroring)
+
+
+def _stays_inside(to: str | ToBackend) -> bool:
+    return isinstance(to, ToBackend) or "://" not in to
+
+
+def _sender(to: str | ToBackend, source: str, site: Site) -> Send:
+    if isinstance(to, ToBackend):
+        return to_backend(None if site.backend is None else site.backend(to.backend))
+    if to == site.version:
+        raise ValueError(f"{source} cannot be copied to itself; `to` names another version")
+    if "://" not in to:
+        return to_version(f"{source}~canary" if to == CANARY else f"{site.component}@{to}")
+    outside = site.services.find(Outside)
+    if outside is None:
+        raise ValueError("this gateway calls nothing outside")
+    outside.check(to)
+    return to_url(outside, to)
+
+
+def _versions(config: Mapping[str, Any]) -> tuple[str, ...]:
+    to = config.get("to")
+    return (to,) if isinstance(to, str) and to != CANARY and "://" not in to else ()
 
 
 def _built(config: Mirror, mirroring: Mirroring) -> Built:
@@ -109,7 +142,7 @@ def _built(config: Mirror, mirroring: Mirroring) -> Built:
 
     def pick(exchange: Exchange) -> None:
         head = exchange.head
-        if head.upgrade or not (config.unsafe or head.method in SAFE) or _mark(head.block):
+        if head.upgrade or not (config.unsafe or head.method in SAFE) or mirroring.marker.holds(head.block):
             return
         number = next(numbers)
         if number * limit // PARTS == (number - 1) * limit // PARTS:
@@ -134,4 +167,5 @@ KIND = Kind(
     summary="A copy of a share of the requests to another version, the canary or another backend",
     family="traffic",
     example={"to": "canary", "share": "10%"},
+    versions=_versions,
 )

@@ -128,7 +128,11 @@ def build(config: OpenIdConnect, site: Site) -> Built:
     if people is None:
         return admission.built(step)
     return Built(
-        step, otherwise=_both(people.conceal, admission.conceal), after=people.after, conceals=admission.conceals
+        step,
+        otherwise=_both(people.conceal, admission.conceal),
+        after=people.after,
+        conceals=admission.conceals,
+        credentials=admission.credentials,
     )
 
 

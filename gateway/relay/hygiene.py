@@ -4,8 +4,8 @@ Dropped from requests: hop-by-hop fields (RFC 9110 section 7.6.1) and those that
 message and Host, which are written anew; what tells of the client (Forwarded, X-Forwarded-*, X-Real-IP and its kin,
 client certificates, X-Request-Id), which is ours to say; identity fields (X-Penstock-*, X-Consumer*, X-Credential*,
 X-Authenticated-*), always, also where no policy runs (CASES H33); fields by which servers let a request name another
-path, host or method (X-Original-*, X-Rewrite-*, X-HTTP-Method*, X-Method-Override, X-Host), and Proxy, which CGI turns
-into a variable.
+path, host or method (X-Original-*, X-Rewrite-*, X-HTTP-Method*, X-Method-Override, X-Host), Proxy, which CGI turns
+into a variable, and X-Mirrored-From, by which a copy of a request is known.
 
 Connection cannot name away what an upstream needs to read the message or to know its sender (CASES H32).
 """
@@ -33,7 +33,8 @@ _CLIENT: Final = (
 )
 _IDENTITY: Final = rb"(?:x-penstock-|x-consumer|x-credential|x-authenticated-)[^:\r\n]*+|x-anonymous-consumer"
 _ELSEWHERE: Final = rb"x-original-[^:\r\n]*+|x-rewrite-[^:\r\n]*+|x-http-method(?:-override)?|x-method-override|proxy"
-_NEVER: Final = (_HOP, rb"content-length|expect|host", _CLIENT, _IDENTITY, _ELSEWHERE)
+_COPIED: Final = rb"x-mirrored-from"  # ours to say, too
+_NEVER: Final = (_HOP, rb"content-length|expect|host", _CLIENT, _IDENTITY, _ELSEWHERE, _COPIED)
 _reply_drop: Final = re.compile(
     rb"\r\n(?:" + _HOP + rb"|content-length|server|x-request-id):[^\r\n]*+", re.IGNORECASE
 ).sub

@@ -38,10 +38,12 @@ def embedded_kind(policy: PythonPolicy) -> Kind[Any]:
 
     def build(config: Any, _site: Site) -> Built:
         run = _Run(policy, policy.make(config))
+        hidden = frozenset(headers.line(name.encode(), b"")[2:-2].lower() for name in mark.conceals)
         return Built(
             step=run.step if policy.has_request else None,
             after=run.after if policy.has_response else None,
-            conceals=frozenset(headers.line(name.encode(), b"")[2:-2].lower() for name in mark.conceals),
+            conceals=hidden,
+            credentials=hidden,
         )
 
     return Kind(

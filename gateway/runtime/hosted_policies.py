@@ -65,10 +65,12 @@ def hosted_kind(package: str, described: Mapping[str, Any]) -> Kind[Any]:
         digest = hashlib.sha256(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)).hexdigest()[:24]
         hosts.prepare(package, mark.name, digest, settings)
         asking = _Asking(mark, package, digest, hosts)
+        hidden = frozenset(name.encode().lower() for name in mark.conceals)
         return Built(
             step=asking.step if described["request"] else None,
             after=asking.after if described["response"] else None,
-            conceals=frozenset(name.encode().lower() for name in mark.conceals),
+            conceals=hidden,
+            credentials=hidden,
         )
 
     return Kind(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway.snapshot.spec import VersionSpec
-from tests.admin.admin_harness import Bench, problem, shop
+from tests.admin.admin_harness import Bench, policy, problem, shop
 
 V1 = "/versions/shop@v1"
 
@@ -267,3 +267,68 @@ async def test_what_became_different_is_told_by_protocol(node: Bench) -> None:
     assert [(each["protocol"], each["change"]) for each in told] == [("rest", "breaking"), ("rest", "added")]
     assert (await node.send("GET", "/changelog", params=query | {"protocol": "soap"})).json()["items"] == []
     problem(await node.send("GET", "/changelog", params=query | {"protocol": "grpc"}), 400)
+
+
+# versions that steps name
+
+
+def mirroring(to: str = "v9", text: str = "hello") -> str:
+    return shop(text=text).replace("use: api-key}", "use: api-key}\n  - {use: mirror, with: {to: " + to + "}}")
+
+
+async def test_a_step_that_names_a_version_which_there_is_not_is_refused_with_its_place(node: Bench) -> None:
+    await live(node)
+    told = problem(await node.apply(mirroring(), dry_run="true"), 422)
+    (error,) = told["errors"]
+    assert error["code"] == "unknown_version"
+    assert "names the version v9 of shop, which is not there. There are: v2." in error["message"]
+    assert error["target"] == "documents:13:5 (policies[1])"
+    assert (await node.apply(mirroring("v2"))).status_code == 200
+
+
+async def test_a_version_may_be_named_by_a_step_that_comes_with_it(node: Bench) -> None:
+    assert (await node.apply(mirroring("v2"), shop().replace("version: v1", "version: v2"))).status_code == 200
+
+
+async def test_a_retired_version_cannot_be_named_anew_and_may_be_retired_or_removed_while_it_is_named(
+    node: Bench,
+) -> None:
+    await live(node)
+    assert (await node.apply(mirroring("v2"))).status_code == 200
+    retired = await node.send("PUT", "/versions/shop@v2/lifecycle", "publisher", json={"status": "retired"})
+    assert retired.status_code == 200
+    assert (await node.apply(mirroring("v2", "other"))).status_code == 200, "it named that one before"
+    await node.apply(shop())
+    (error,) = problem(await node.apply(mirroring("v2")), 422)["errors"]
+    assert "is retired" in error["message"]
+    assert (await node.send("POST", V1 + "/rollback")).status_code == 200, "a roll-back is never refused for it"
+    assert (await node.send("DELETE", "/versions/shop@v2", "publisher")).status_code == 200
+
+
+# policies that a roll-back pinned
+
+
+async def test_pins_end_with_the_revision_that_has_them_and_come_back_with_it(node: Bench) -> None:
+    await node.apply(policy(team="blue"))
+    following = shop().replace("use: api-key}", "use: api-key}\n  - team")
+    await node.apply(following)
+    first = served(node).revision
+    await node.apply(policy(team="red"))
+    await node.apply(following.replace("hello", "second"))
+    await node.send("POST", V1 + "/rollback", json={"with_policies": True})
+    assert (served(node).revision, (await shown(node))["pins"], team(node)) == (first, {"team": 1}, "blue")
+    await node.apply(following.replace("hello", "third"), canary="10%")
+    assert (team(node), team(node, "shop@v1~canary")) == ("blue", "red"), "a canary follows, as it will once promoted"
+    await node.send("POST", V1 + "/canary/promote", "publisher")
+    assert ((await shown(node))["pins"], team(node)) == ({}, "red")
+    told = (await node.send("POST", V1 + "/rollback")).json()
+    assert (told["to"], told["pins"], team(node)) == (first, {"team": 1}, "blue"), "as it was"
+    listed = (await node.send("GET", V1 + "/activations")).json()["items"]
+    assert [each.get("pins") for each in listed][-3:] == [{"team": 1}, None, {"team": 1}]
+
+
+def team(node: Bench, name: str = "shop@v1") -> str:
+    for step in served(node, name).endpoints[0].steps:
+        if step.use == "headers":
+            return str(step.config["request"]["set"]["X-Team"])
+    raise AssertionError

@@ -58,6 +58,33 @@ async def test_a_soap_call_is_copied_too() -> None:
     assert world.seen[0] == "seen"
 
 
+async def test_an_odata_request_is_copied_too() -> None:
+    world = World()
+    odata = "odata: {operations: [one]}\n"
+    await world.serve(V1.replace("TO", "v2") + odata, V2 + odata)
+    answer = await world.request("GET", "/shop/v1/odata/one()")
+    assert answer.status == 200, answer.body
+    assert await counted(world) == {"200 200": 1}
+    assert world.seen[0] == "seen"
+
+
+async def test_a_copy_says_so_and_what_a_client_says_of_copies_does_not_go_along() -> None:
+    world = World()
+    when = "when: {header: {X-Mirrored-From: shop@v1}}"
+    marked = V2.replace("use: note, with: {text: seen}", f"use: note, with: {{text: seen}}, {when}")
+    await world.serve(V1.replace("TO", "v2"), marked)
+    assert (await world.request("GET", "/shop/v1/a", X_Mirrored_From="shop@v7")).status == 200
+    assert await counted(world) == {"200 200": 1}
+    assert world.seen[0] == "seen"
+
+
+async def test_the_copies_of_a_version_that_was_retired_are_told_by_their_status() -> None:
+    world = World()
+    await world.serve(V1.replace("TO", "v2"), V2 + "lifecycle: {status: retired}\n")
+    assert (await world.request("GET", "/shop/v1/a")).status == 200
+    assert await counted(world) == {"200 410": 1}
+
+
 async def test_a_version_that_is_not_there_and_a_path_that_it_lacks_are_counted() -> None:
     for to, documents in (("v9", (V2,)), ("v2", (V2.replace("GET /a", "GET /b"),))):
         world = World()

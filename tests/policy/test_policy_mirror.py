@@ -17,7 +17,9 @@ from gateway.core.ids import id_source
 from gateway.core.kinds import Built, Services
 from gateway.core.live import LiveCell
 from gateway.core.memory_wire import Answer, MemoryWire
-from gateway.policy import mirror
+from gateway.core.secrets import KeyHasher, Secret
+from gateway.policy import any_of, headers, jwt, mirror, query
+from gateway.policy.mirroring.mark import Marker
 from gateway.relay.network import Network
 from gateway.relay.outside import Outside
 from gateway.relay.pool import HttpUpstream, open_upstream
@@ -27,24 +29,34 @@ from tests.policy.policy_harness import Gateway, OneChain
 from tests.relay.upstream_harness import until
 from tests.upstreams import OK, Conversation, RecordingUpstream, always, upstream
 
+PLANTED = "planted-in-the-environment"
+BACKEND = {"backend": "shadow"}
 FAILING = b"HTTP/1.1 500 Oh\r\nContent-Length: 3\r\n\r\noh!"
 
 
 class Mirrored:
     """A relay whose requests are copied to `shadow`."""
 
-    def __init__(self, up: RecordingUpstream, shadow: str, pool: HttpUpstream, config: dict[str, Any]) -> None:
+    def __init__(
+        self, up: RecordingUpstream, to: Any, pool: HttpUpstream, config: dict[str, Any], *steps: Built, shadow: Any
+    ) -> None:
         self.gateway = Gateway()
         self.upstream = up
         self.mirrors = Mirrors()
         self.outside = Outside(Network())
         site = self.gateway.site()
-        services = Services(self.outside, self.mirrors, clock=self.gateway.clock)
-        made = mirror.Mirror.model_validate({"to": shadow, "timeout": "20s", **config})
-        self.built: Built = mirror.build(made, replace(site, services=services))
+        services = Services(self.gateway.hasher, self.outside, self.mirrors, clock=self.gateway.clock)
+        how = config.pop("how", (None, ()))
+        made = mirror.Mirror.model_validate({"to": to, "timeout": "20s", **config})
+        self.shadow = open_upstream([shadow])
+        site = replace(site, services=services, secrets=[Secret(PLANTED), Secret("key")], backend=lambda _: self.shadow)
+        self.built: Built = mirror.build(made, site)
         facts = {"component": "shop", "version": "v2", "endpoint": "GET /a", "revision": "1"}
-        chain = self.gateway.chain(self.built, last=pool.relay(None, ()), facts=facts)  # type: ignore[arg-type]
-        self.live = LiveCell(OneChain(replace(chain, request_taps=(self.built.request_tap,))), id_source("id"))  # type: ignore[arg-type]
+        chain = self.gateway.chain(*steps, self.built, last=pool.relay(*how), facts=facts)  # type: ignore[arg-type]
+        credentials = frozenset[bytes]().union(*(each.credentials for each in steps))
+        taps: Any = (self.built.request_tap,)
+        chain = replace(chain, request_taps=taps, credentials=credentials, relayed=how)
+        self.live = LiveCell(OneChain(chain), id_source("id"))  # type: ignore[arg-type]
 
     async def ask(self, method: str = "GET", target: str = "/a?b=c", body: Any = b"", **fields: str) -> Answer:
         named = [(name.replace("_", "-").encode(), value.encode()) for name, value in fields.items()]
@@ -63,13 +75,16 @@ class Mirrored:
 
 
 @contextlib.asynccontextmanager
-async def mirrored(answering: Any = None, shadow: Any = None, to: str = "", **config: Any) -> AsyncIterator[Any]:
-    """`(mirrored, shadow upstream)`; `to` in place of the shadow's URL."""
+async def mirrored(
+    answering: Any = None, shadow: Any = None, to: Any = "", steps: tuple[Built, ...] = (), **config: Any
+) -> AsyncIterator[Any]:
+    """`(mirrored, shadow upstream)`; `to` in place of the shadow's URL; `steps` stand before the mirror."""
     async with upstream(answering or always()) as up, upstream(shadow or always(FAILING)) as other:
         pool = open_upstream([up.url])
-        made = Mirrored(up, to or other.url, pool, config)
+        made = Mirrored(up, to or other.url, pool, config, *steps, shadow=other.url)
         yield made, other
         await pool.close()
+        await made.shadow.close()
         await made.outside.close()
 
 
@@ -79,7 +94,7 @@ async def test_a_copy_is_what_the_backend_got_and_its_answer_reaches_nobody() ->
         (copy,) = await shadow.heard()
         assert (answer.status, answer.body) == (200, b"ok")
         assert (copy.method, copy.target, copy.get(b"x-one")) == (b"GET", b"/a?b=c", b"1")
-        assert copy.get(b"x-mirrored-from") == b"shop@v2"
+        assert copy.get(b"x-mirrored-from").startswith(b"shop@v2; at=")
         await made.counted("200 500")
 
 
@@ -168,10 +183,99 @@ async def test_a_copy_outlives_the_client_of_a_long_answer() -> None:
         await made.counted("200 500")
 
 
-async def test_what_is_a_copy_already_is_not_copied_again() -> None:
-    async with mirrored() as (made, _shadow):
+async def test_a_backend_of_the_version_gets_what_the_relays_own_got() -> None:
+    async with mirrored(to=BACKEND, unsafe=True, how=("/to/{x}", ("x",))) as (made, shadow):
+        made.live.current.find = lambda _head: (made.live.current.chain, (b"7",))
+        await made.ask("POST", "/orders/7?b=c", b"{}", X_One="1", Authorization="Bearer x")
+        (copy,) = await shadow.heard()
+        assert (copy.method, copy.target, copy.body, copy.get(b"x-one")) == (b"POST", b"/to/7?b=c", b"{}", b"1")
+        assert (copy.target, copy.get(b"host")) == (made.upstream.received[0].target, shadow.url[7:].encode())
+        assert copy.get(b"authorization") is None
+        assert copy.get(b"x-mirrored-from").startswith(b"shop@v2; at=")
+        await made.counted("200 500")
+        assert made.mirrors.snapshot()[0]["to"] == "backend shadow"
+
+
+async def test_a_backend_that_cannot_be_asked_is_no_answer_to_compare() -> None:
+    async def closing(conversation: Conversation) -> None:
+        await conversation.request()
+        conversation.close()
+
+    async with mirrored(to=BACKEND, shadow=closing) as (made, _shadow):
+        assert (await made.ask()).status == 200
+        await made.counted("failed")
+        assert set(made.counts) == {"failed"}
+
+
+def steps() -> tuple[Built, ...]:
+    """They put a credential into a field of its own, and secrets into a field and the query."""
+    gateway = Gateway()
+    own = Built(credentials=frozenset((b"x-token",)))
+    fields = {"X-Upstream": f"Key {PLANTED}", "X-Again": "{header.x-token}", "X-Short": "key", "X-Plain": "monkey"}
+    edits = gateway.build(headers.KIND, {"request": {"set": fields}})
+    return own, edits, gateway.build(query.KIND, {"set": {"secret": PLANTED, "plain": "yes"}})
+
+
+async def ask_with_credentials(made: Mirrored) -> None:
+    await made.ask(X_Token="of-the-client", Cookie="a=b", X_Api_Key="k-of-the-client", X_One="1")
+
+
+@pytest.mark.parametrize("to", ["", BACKEND], ids=["URL", "backend"])
+async def test_no_credential_reaches_a_mirror_under_whatever_name(to: Any) -> None:
+    async with mirrored(to=to, steps=steps()) as (made, shadow):
+        await ask_with_credentials(made)
+        (copy,) = await shadow.heard()
+        got = made.upstream.received[0]
+        for name in (b"x-token", b"x-again", b"x-upstream", b"x-short", b"cookie", b"x-api-key"):
+            assert (got.get(name) is None, copy.get(name)) == (False, None), name
+        assert (copy.get(b"x-plain"), copy.get(b"x-one")) == (b"monkey", b"1")
+        assert (got.target.count(b"planted"), copy.target.endswith(b"b=c&plain=yes")) == (1, True), copy.target
+
+
+async def test_where_credentials_go_along_a_url_gets_the_usual_ones_and_a_backend_all() -> None:
+    async with mirrored(steps=steps(), forward_credentials=True) as (made, shadow):
+        await ask_with_credentials(made)
+        (copy,) = await shadow.heard()
+        assert copy.get(b"cookie") == b"a=b"
+        assert [copy.get(name) for name in (b"x-token", b"x-upstream", b"x-api-key")] == [None] * 3
+    async with mirrored(to=BACKEND, steps=steps(), forward_credentials=True) as (made, shadow):
+        await ask_with_credentials(made)
+        (copy,) = await shadow.heard()
+        assert copy.get(b"x-upstream") == f"Key {PLANTED}".encode()
+        assert copy.get(b"x-token") == b"of-the-client"
+
+
+async def test_what_a_client_calls_a_copy_is_copied_and_its_word_reaches_nobody() -> None:
+    async with mirrored() as (made, shadow):
         await made.ask(X_Mirrored_From="shop@v1")
+        (copy,) = await shadow.heard()
+        assert made.upstream.received[0].get(b"x-mirrored-from") is None
+        assert copy.get(b"x-mirrored-from").startswith(b"shop@v2; at=")
+
+
+async def test_a_copy_that_comes_back_is_not_copied_again() -> None:
+    async with mirrored() as (made, _shadow):
+        gateway = made.gateway
+        mark = Marker("shop@v1", gateway.hasher, gateway.clock).value().decode()
+        await made.ask(X_Mirrored_From=mark)
         assert made.counts == {}
+        other = Marker("shop@v1", KeyHasher(Secret("of another cluster")), gateway.clock).value().decode()
+        await made.ask(X_Mirrored_From=other)
+        await made.counted("200 500", 1)
+        gateway.clock.advance(61)
+        await made.ask(X_Mirrored_From=mark)
+        await made.counted("200 500", 2)
+
+
+@pytest.mark.parametrize(
+    "edit", [lambda mark: mark[:-1] + b"g", lambda mark: mark.replace(b"v1", b"v3"), lambda _mark: b""]
+)
+def test_a_mark_that_was_changed_proves_nothing(edit: Any) -> None:
+    gateway = Gateway()
+    marker = Marker("shop@v1", gateway.hasher, gateway.clock)
+    assert marker.holds(marker.line())
+    assert not marker.holds(b"\r\nX-Mirrored-From: " + edit(marker.value()))
+    assert not marker.holds(marker.line() * 2)
 
 
 async def test_what_a_step_behind_it_refuses_is_not_copied() -> None:
@@ -237,3 +341,12 @@ def test_a_place_that_the_egress_list_forbids_is_refused_at_publish() -> None:
         mirror.build(mirror.Mirror(to="http://192.168.1.1"), site)
     with pytest.raises(ValueError, match="itself"):
         mirror.build(mirror.Mirror(to="v2"), site)
+
+
+def test_the_field_of_a_token_is_known_also_where_the_token_goes_on() -> None:
+    gateway = Gateway()
+    token = {**jwt.KIND.example, "header": "X-Token", "forward_token": True}
+    ways = [{"use": "jwt", "with": token}, {"use": "api-key", "with": {"header": "X-Key"}}]
+    built = gateway.build(any_of.KIND, {"steps": ways})
+    assert built.credentials == {b"x-token", b"x-key"}
+    assert b"x-token" not in built.conceals

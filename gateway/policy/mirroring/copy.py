@@ -3,28 +3,18 @@ for. It holds its place among those in flight as long, so that bodies that are h
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from gateway.core import headers
 from gateway.core.clock import Clock
-from gateway.core.discarding import Discarding
-from gateway.core.errors import Problem
 from gateway.core.exchange import Exchange, Watching
-from gateway.relay import hygiene
-from gateway.relay.outside import Outside
+from gateway.policy.mirroring.mark import Marker
+from gateway.policy.mirroring.onward import Onward
 from gateway.telemetry.mirrors import Mirrors
 
 log: Final = logging.getLogger("gateway")
-
-MARK: Final = b"X-Mirrored-From"
-CREDENTIALS: Final = frozenset(
-    (b"authorization", b"cookie", b"proxy-authorization", b"x-api-key", b"dpop", b"signature", b"signature-input")
-)
-_MARKED: Final = frozenset((MARK.lower(),))
 
 Send = Callable[["Copy", Exchange, bytes], None]
 
@@ -34,11 +24,11 @@ class Mirroring:
     """What the copies of one step share."""
 
     to: str
-    source: bytes
+    marker: Marker
+    onward: Onward
     send: Send
     timeout: float
     max_body: int
-    credentials: bool
     clock: Clock
     counts: Mirrors
     in_flight: int = 0
@@ -51,9 +41,6 @@ class Mirroring:
         """Looks at the body of a request that was picked, as it goes to the upstream."""
         copy: Copy | None = exchange.notes.get(self) if exchange.notes is not None else None
         return None if copy is None or exchange.body is not None else copy.watch(exchange)
-
-    def kept_off(self) -> frozenset[bytes]:
-        return _MARKED if self.credentials else CREDENTIALS | _MARKED
 
 
 class Copy:
@@ -144,91 +131,3 @@ class _Body(Watching):
     def __call__(self, data: bytes, last: bool) -> bytes:
         self._copy.take(self._exchange, data, last)
         return data
-
-
-def to_url(outside: Outside, url: str) -> Send:
-    """The request as the backend got it, to another one."""
-    before = url.rstrip("/")
-
-    def send(copy: Copy, exchange: Exchange, body: bytes) -> None:
-        mirroring, edits = copy.mirroring, exchange.edited
-        path = exchange.head.path if edits is None or edits.path is None else edits.path
-        query = exchange.head.query if edits is None or edits.query is None else edits.query
-        target = before + (path + (b"?" + query if query else b"")).decode("latin-1")
-        raw = hygiene.request_head(exchange, b"/", b"", len(body))
-        unwanted = mirroring.kept_off()
-        fields = [each for each in headers.parse(raw[raw.index(b"\r\n") : -4]) if each[0].lower() not in unwanted]
-        fields.append((MARK, mirroring.source))
-        task = asyncio.get_running_loop().create_task(
-            _fetch(copy, outside, exchange.head.method.decode(), target, fields, body)
-        )
-        mirroring.running.add(task)
-        task.add_done_callback(mirroring.running.discard)
-
-    return send
-
-
-async def _fetch(copy: Copy, outside: Outside, method: str, target: str, fields: headers.Fields, body: bytes) -> None:
-    mirroring = copy.mirroring
-    begun = mirroring.clock.monotonic()
-    try:
-        found = await outside.discard(method, target, fields=fields, body=body, timeout=mirroring.timeout)
-    except Problem:
-        copy.dropped("failed")
-    except BaseException:
-        copy.dropped("failed")
-        raise
-    else:
-        copy.compared(found.status, found.at - begun)
-        copy.release()
-
-
-def to_version(name: str) -> Send:
-    """The request as it came, through the chain of another version, or of the canary."""
-
-    def send(copy: Copy, exchange: Exchange, body: bytes) -> None:
-        if exchange.replaced:
-            copy.dropped("changed")  # the other version's chain would change it once more
-            return
-        asyncio.get_running_loop().call_soon(_run, copy, exchange, body, _find(name, exchange))
-
-    return send
-
-
-def _find(name: str, exchange: Exchange) -> Any:
-    router: Any = exchange.router
-    identity = exchange.identity
-    found = router.copy(name, exchange.head, None if identity is None else identity.plan)
-    if found is not None and exchange.router is not None:
-        exchange.router.enter()  # until the copy runs: the original's own end may be the last on this router
-    return found
-
-
-def _run(copy: Copy, exchange: Exchange, body: bytes, found: Any) -> None:
-    mirroring = copy.mirroring
-    if found is None:
-        copy.dropped("not_found")
-        return
-    router = exchange.router
-    try:
-        if found[0].facts.get("revision") == exchange.chain.facts.get("revision"):
-            copy.release()  # the canary's own requests
-            return
-        block = headers.dropper(mirroring.kept_off())(exchange.head.block) + headers.line(MARK, mirroring.source)
-        told: list[int] = []
-        begun = mirroring.clock.monotonic()
-
-        def answered(status: int) -> None:
-            told.append(status)
-            copy.compared(status, mirroring.clock.monotonic() - begun)
-
-        def ended() -> None:
-            mirroring.running.discard(wire)
-            copy.release() if told else copy.dropped("late")
-
-        wire = Discarding(answered, ended)
-        mirroring.running.add(wire)
-        wire.go(exchange, exchange.head.with_block(block, len(body)), body, found, exchange.identity, mirroring.timeout)
-    finally:
-        if router is not None:
-            router.leave()

@@ -63,9 +63,16 @@ class Admission:
         self.challenges = Challenges(site.component, settings.where)
         self.conceal = _concealer(settings)
         self.conceals = _conceals(settings)
+        self.credentials = frozenset(names(filter(None, [settings.header])))
 
     def built(self, step: Step, presented: Presented | None = None) -> Built:
-        return Built(step=step, otherwise=self.conceal, conceals=self.conceals, presented=presented)
+        return Built(
+            step=step,
+            otherwise=self.conceal,
+            conceals=self.conceals,
+            presented=presented,
+            credentials=self.credentials,
+        )
 
     def _holder(self, stays: Holds) -> Holds:
         if not self._subscribed:
