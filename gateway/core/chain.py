@@ -160,16 +160,17 @@ def finish_head(exchange: Exchange, reply: Reply) -> Reply:
 def answer(exchange: Exchange, reply: Reply) -> None:
     """Sends a whole reply, at once unless an after that reads its body waits."""
     if exchange.chain.collect is not None and reading(exchange, reply):
-        Outgoing(exchange, reply, _send).go()
+        Outgoing(exchange, reply, send).go()
     else:
-        _send(exchange, finish_head(exchange, reply))
+        send(exchange, finish_head(exchange, reply))
 
 
-def _send(exchange: Exchange, reply: Reply) -> None:
+def send(exchange: Exchange, reply: Reply) -> None:
+    """Hands a whole reply, with which the afters are done, to the wire."""
     try:
         exchange.wire.send(exchange, reply)
     except Unsendable as error:
-        _send_instead(exchange, error)
+        send_instead(exchange, error)
 
 
 def start(exchange: Exchange, reply: Reply, length: int | None) -> None:
@@ -184,7 +185,7 @@ def start(exchange: Exchange, reply: Reply, length: int | None) -> None:
         else:
             exchange.wire.send(exchange, told)
     except Unsendable as error:
-        _send_instead(exchange, error)
+        send_instead(exchange, error)
 
 
 def upgrade(exchange: Exchange, reply: Reply, tunnel: Tunnel, upstream: End) -> bool:
@@ -199,11 +200,11 @@ def upgrade(exchange: Exchange, reply: Reply, tunnel: Tunnel, upstream: End) -> 
             return True
         exchange.wire.send(exchange, reply)
     except Unsendable as error:
-        _send_instead(exchange, error)
+        send_instead(exchange, error)
     return False
 
 
-def _send_instead(exchange: Exchange, error: Unsendable) -> None:
+def send_instead(exchange: Exchange, error: Unsendable) -> None:
     """A step made a field that would break the message (CASES F22): nothing of that reply leaves."""
     reply = render(exchange, error)
     exchange.status = reply.status

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+from collections.abc import Callable
 from functools import partial
 from hashlib import blake2b, sha256
 from typing import Annotated, Any, Final, Literal
@@ -20,8 +21,8 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.exchange import Exchange, Reply, StepResult, Wait
 from gateway.core.headers import finder, line
 from gateway.core.kinds import Built, Kind, Site, Stage
+from gateway.policy.caching.held_wire import Held, Until
 from gateway.policy.caching.idempotency_record import Is, Record, answer, done, key_of
-from gateway.policy.caching.standing_wires import Copying
 from gateway.store.cells import Cells
 
 LARGEST: Final = 2 * 1024 * 1024
@@ -153,11 +154,11 @@ class Once:
             self._release(running)
         elif reply.body is not None:
             large = len(reply.body) > self._config.max_body
-            self._kept(running, reply, None if large else reply.body, large)
+            exchange.wire = until = Until(exchange.wire)
+            self._kept(running, reply, None if large else reply.body, large, until.go)
         else:
             known = Reply(reply.status, list(reply.headers), None, reply.block)
-            kept = partial(self._kept, running, known)
-            exchange.wire = Copying(exchange.wire, self._config.max_body, kept)
+            exchange.wire = Held(exchange.wire, self._config.max_body, partial(self._kept, running, known))
 
     def _failed(self, exchange: Exchange, running: Running, status: int) -> None:
         """The gateway's own failure: was the request sent, the backend may have done it all the same."""
@@ -168,16 +169,18 @@ class Once:
         else:
             self._doubt(running)
 
-    def _kept(self, running: Running, reply: Reply, body: bytes | None, large: bool) -> None:
+    def _kept(self, running: Running, reply: Reply, body: bytes | None, large: bool, then: Callable[[], None]) -> None:
+        """`then`: the client may have the end of its reply; also where the store did not take it, as it was done."""
         if body is not None:
             record = done(running.print, reply, body)
         elif large:
             record = Record(Is.NOT_KEPT, running.print)
         else:
             self._doubt(running)
+            then()
             return
         self._end(running)
-        self._cells.settle(running.key, running.claim, record.write(), self._ttl, _ignore)
+        self._cells.settle(running.key, running.claim, record.write(), self._ttl, lambda _done: then())
 
     def _release(self, running: Running) -> None:
         self._end(running)

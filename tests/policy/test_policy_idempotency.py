@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,8 +21,13 @@ from gateway.core.memory_wire import Answer, Cut, MemoryWire
 from gateway.live.chains import buffer
 from gateway.policy import idempotency
 from gateway.relay.pool import open_upstream
+from gateway.store.connect import open_cells
 from tests.policy.policy_harness import Gateway, OneChain, json_of
+from tests.relay.upstream_harness import until
+from tests.servers import prefix, valkey
 from tests.upstreams import Conversation, upstream
+
+__all__ = ["prefix", "valkey"]
 
 
 class Shop:
@@ -367,3 +373,101 @@ async def test_a_streamed_reply_that_is_cut_leaves_a_doubt(relayed: tuple[Shop, 
 def test_a_configuration_that_means_nothing_is_refused(config: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         idempotency.Idempotency.model_validate(config)
+
+
+# kept before it leaves
+
+
+class Slow:
+    """Cells that answer a settling once they are let go."""
+
+    def __init__(self, cells: Any) -> None:
+        self.cells = cells
+        self.held: list[Any] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.cells, name)
+
+    def settle(self, *arguments: Any) -> None:
+        *given, deliver = arguments
+        self.cells.settle(*given, lambda done: self.held.append(lambda: deliver(done)))
+
+    def let_go(self) -> None:
+        held, self.held = self.held, []
+        for each in held:
+            each()
+
+
+async def test_a_reply_leaves_once_it_is_kept_and_others_do_not_wait_for_it(gateway: Gateway) -> None:
+    gateway.cells = slow = Slow(gateway.cells)
+    shop = Shop(gateway)
+    first = asyncio.create_task(shop.post())
+    await until(lambda: len(slow.held) == 1)
+    assert (await shop.post(None)).status == 201, "who has no key never waits"
+    assert (await shop.post()).body == b"1", "it is kept already"
+    assert not first.done()
+    slow.let_go()
+    assert (await first).body == b"1"
+
+
+async def test_a_client_that_leaves_while_its_reply_is_kept_finds_it_later(gateway: Gateway) -> None:
+    gateway.cells = slow = Slow(gateway.cells)
+    shop = Shop(gateway)
+    wire = MemoryWire.open(shop.live, "POST", "/orders", _fields("k1", {}))
+    await until(lambda: len(slow.held) == 1)
+    wire.disconnect()
+    slow.let_go()
+    assert ((await shop.post(body=b"")).body, shop.asked) == (b"1", 1)
+
+
+async def test_a_reply_that_breaks_the_message_is_a_500_also_where_it_was_kept_first(gateway: Gateway) -> None:
+    gateway.cells = slow = Slow(gateway.cells)
+
+    def spoil(_exchange: Exchange, reply: Reply) -> None:
+        reply.headers.append((b"X-Bad", b"a\r\nb"))
+
+    shop = Shop(gateway)
+    chain = shop.chain
+    shop.live.current = OneChain(replace(chain, afters=(*chain.afters, (0, spoil))))  # type: ignore[assignment]
+    first = asyncio.create_task(shop.post())
+    await until(lambda: len(slow.held) == 1)
+    slow.let_go()
+    assert (await first).status == 500
+
+
+@pytest.mark.parametrize(
+    "relayed",
+    [(HEAD, b"2\r\nde\r\n0\r\n\r\n"), (b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nabc", b"de")],
+    indirect=True,
+    ids=["in chunks", "of a length"],
+)
+async def test_the_end_of_a_streamed_reply_waits_until_it_is_kept(relayed: tuple[Shop, Streams]) -> None:
+    shop, _ = relayed
+    once: Any = shop.chain.steps[2].__self__  # type: ignore[attr-defined]
+    once._cells = slow = Slow(once._cells)
+    first = asyncio.create_task(shop.post())
+    await until(lambda: len(slow.held) == 1)
+    assert not first.done()
+    assert (await shop.post()).get(b"idempotency-replayed") == b"true"
+    slow.let_go()
+    assert (await first).status == 201
+
+
+async def test_a_retry_at_once_on_another_worker_is_never_told_to_wait(valkey: str, prefix: str) -> None:
+    """Over a real store, which the two workers reach by connections of their own."""
+    shops = []
+    for _ in range(2):
+        gateway = Gateway()
+        gateway.cells = open_cells(valkey, prefix)
+        shops.append(shop := Shop(gateway))
+        while (await shop.post("warm", method="PATCH")).status == 503:  # noqa: ASYNC110 - it connects by itself
+            await asyncio.sleep(0.01)
+    one, other = shops
+    one.asked = other.asked = 0
+    for number in range(200):
+        first = await one.post(f"k{number}")
+        retry = await other.post(f"k{number}")
+        assert (first.status, retry.status, retry.body) == (201, 201, first.body)
+    assert (one.asked, other.asked) == (200, 0)
+    for shop in shops:
+        await shop.gateway.cells.close()

@@ -12,7 +12,7 @@ from gateway.core.tunnel import End, Tunnel
 Kept = Callable[["bytes | None", bool], None]  # the whole body; None: it was cut, or it is too large (True)
 
 
-class _Before:
+class Before:
     """In front of another wire; what is not told here goes on to that one."""
 
     __slots__ = ("_wire",)
@@ -54,7 +54,7 @@ class _Before:
         self._wire.resume_body()
 
 
-class Copying(_Before):
+class Copying(Before):
     """Passes a streamed reply on at once, and keeps up to `limit` bytes of it. One that is cut, on whatever side, is
     nothing that may be kept."""
 
@@ -103,7 +103,7 @@ class Copying(_Before):
             kept(body, large)
 
 
-class Instead(_Before):
+class Instead(Before):
     """Lets a streamed reply run out unheard, and sends what an after put in its place."""
 
     __slots__ = ("_reply",)
