@@ -6,7 +6,7 @@
 All keys of a mapping must hold. A matcher is a scalar (equals), a list (one of), or a mapping of `equals`, `in`,
 `prefix`, `pattern` (of the whole value) and `present`, of which all must hold. A value that is absent equals nothing;
 of a repeated header field, query parameter or a claim that is a list, one value has to match. Methods compare with
-case. `cel` holds an expression for what the others cannot say (`core/expressions.py`).
+case, and HEAD is GET, too. `cel` holds an expression for what the others cannot say (`core/expressions.py`).
 Evaluation may raise a BadRequest (a query that cannot be decoded); what an error means is the chain's to decide.
 """
 
@@ -31,6 +31,7 @@ Test = Callable[[str], bool]
 _WORDS: Final = ("equals", "in", "prefix", "pattern", "present")
 EXPRESSIONS: Final = "gateway.core.expressions"  # loaded where a condition holds an expression
 _LONGEST_PATTERN: Final = 1000  # characters
+_HEAD: Final = ("HEAD", "GET")
 _bad_escape: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
 
 
@@ -124,7 +125,10 @@ def _pair(values: Callable[[str], Values], name: str, spec: Any, path: str) -> C
 
 
 def _method(exchange: Exchange) -> Sequence[str]:
-    return (exchange.head.method.decode("latin-1"),)
+    """HEAD is both: it is GET without the content (RFC 9110 section 9.3.2), routes of GET serve it, and what stands
+    before GET must not be passed by it."""
+    method = exchange.head.method
+    return _HEAD if method == b"HEAD" else (method.decode("latin-1"),)
 
 
 def _path(exchange: Exchange) -> Sequence[str]:

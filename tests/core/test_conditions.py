@@ -52,6 +52,24 @@ def test_a_condition_holds_when_all_of_its_parts_do(spec: dict[str, Any], holds:
     assert compile_condition(spec)(exchange()) is holds
 
 
+@pytest.mark.parametrize(
+    ("spec", "holds"),
+    [
+        ({"method": "GET"}, True),
+        ({"method": ["GET", "POST"]}, True),
+        ({"method": {"pattern": "GET|PUT"}}, True),
+        ({"method": "HEAD"}, True),
+        ({"not": {"method": "GET"}}, False),
+        ({"not": {"method": "HEAD"}}, False),
+        ({"method": "POST"}, False),
+    ],
+)
+def test_head_is_get_too(spec: dict[str, Any], holds: bool) -> None:
+    asked = exchange()
+    asked.head = Head(b"HEAD", b"/erp/orders")
+    assert compile_condition(spec)(asked) is holds
+
+
 @pytest.mark.parametrize("query", [b"a=%zz", b"a=%ff", b"%c3=1"])
 def test_a_query_that_cannot_be_decoded_errs(query: bytes) -> None:
     with pytest.raises(BadRequest):

@@ -267,3 +267,13 @@ async def test_the_tap_of_a_skipped_step_changes_nothing() -> None:
     (made,) = chain.response_taps
     assert made(Skipping(1 << 1)) is None  # type: ignore[arg-type]
     assert made(Skipping(0))(b"x", True) == b"xz"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("path", ["/shop/get", "/shop/erp/x", ODATA])
+async def test_no_step_that_stands_before_get_is_passed_by_head(path: str) -> None:
+    """RFC 9110 section 9.3.2, where the route serves HEAD from GET and where it is relayed as it is."""
+    when = ", when: {method: GET}"
+    world = await served(component(", ".join([OPEN, note("guard", "guard", ", refuses: true", when)])))
+    for method in ("GET", "HEAD"):
+        assert (await world.request(method, path)).status == 403, method
+    assert world.seen == ["guard", "guard"]
