@@ -34,6 +34,7 @@ from gateway.manifest.loading import Loaded
 from gateway.snapshot.diff import diff
 from gateway.snapshot.explain import Application, explain
 from gateway.snapshot.lifecycle import override
+from gateway.snapshot.named_operations import check_named_operations
 from gateway.snapshot.other_versions import check_other_versions
 from gateway.snapshot.spec import CanarySpec, Snapshot
 from gateway.store.cells import Cells
@@ -186,8 +187,10 @@ class Service:
             now, snapshot = await self._compiled(before, changes.writes)
         except DocumentsRefused as error:
             raise refused(error.findings) from None
-        if findings := check_other_versions(now, snapshot, self.kinds):
-            raise refused(findings)
+        wrong = check_other_versions(now, snapshot, self.kinds)
+        wrong += await asyncio.to_thread(check_named_operations, now, snapshot, self.kinds)
+        if wrong:
+            raise refused(wrong)
         if changes.breaking and not force:
             found = refused(changes.breaking)
             raise Breaking(f"{found.detail} Publish another version, or use --force.", details=found.details)

@@ -18,6 +18,7 @@ from gateway.server.environment import node_environment, reflecting
 from gateway.server.kinds import BACKEND_KINDS, node_kinds
 from gateway.snapshot.diff import diff
 from gateway.snapshot.explain import explain
+from gateway.snapshot.named_operations import check_named_operations
 from gateway.snapshot.spec import Snapshot
 
 
@@ -31,7 +32,8 @@ def compiled(paths: Sequence[Path], processes: Sequence[str], environment: Path 
     after = state.candidate(changes.writes)
     snapshot = after.compile(values, kinds, BACKEND_KINDS)
     places = {bundle.name: bundle.places for bundle in after.source().bundles}
-    if findings := dry_build(snapshot, places, kinds, BACKEND_KINDS, here.secrets if environment else None):
+    findings = dry_build(snapshot, places, kinds, BACKEND_KINDS, here.secrets if environment else None)
+    if findings := [*findings, *check_named_operations(None, snapshot, kinds)]:
         raise DocumentsRefused(findings)
     return snapshot
 

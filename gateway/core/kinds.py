@@ -147,7 +147,8 @@ class Kind(Generic[C]):
     `Built.fuses` has as its key. `holds` names the setting that lists steps of other kinds, each with `use` and `with`.
     `answers`: its step may answer in the backend's place, so that a step which decides who may ask must stand before
     it. `copied`: see `runs_for_copies`. `versions` tells which other versions of the component a configuration, as it
-    is written, speaks of: one that there is not is refused when it is published."""
+    is written, speaks of: one that there is not is refused when it is published. `operations` tells the same of the
+    version's operations and entity sets, and then of its endpoints."""
 
     name: str
     config: type[C]
@@ -168,6 +169,7 @@ class Kind(Generic[C]):
     answers: bool = False
     copied: bool | None = None
     versions: Callable[[Mapping[str, Any]], Collection[str]] | None = None
+    operations: Callable[[Mapping[str, Any]], tuple[Collection[str], Collection[str]]] | None = None
 
     @property
     def runs_for_copies(self) -> bool:

@@ -6,8 +6,8 @@ runs, else the one for everything else; a rule takes the place of the wider one 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Final, Literal
+from collections.abc import Callable, Collection, Mapping
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -58,6 +58,11 @@ class Required(BaseModel):
 
     def _rules(self) -> list[Rule]:
         return [*self.operations.values(), *self.endpoints.values()]
+
+
+def named(config: Mapping[str, Any]) -> tuple[Collection[str], Collection[str]]:
+    """The operations and endpoints that a configuration, as it is written, has rules for."""
+    return tuple(config.get("operations") or ()), tuple(config.get("endpoints") or ())
 
 
 def chooser(config: Required) -> Callable[[Exchange], Rule | None]:

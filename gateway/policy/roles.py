@@ -8,7 +8,7 @@ from __future__ import annotations
 from gateway.core.errors import Forbidden
 from gateway.core.exchange import Exchange
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy.required import Required, chooser
+from gateway.policy.required import Required, chooser, named
 
 
 class Roles(Required):
@@ -36,4 +36,5 @@ KIND = Kind(
     family="authorisation",
     example={"any": ["clerk", "admin"], "operations": {"delete_order": ["admin"]}},
     by_operation=True,
+    operations=named,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from gateway.core.errors import InsufficientScope, Unauthorized
 from gateway.core.exchange import Exchange
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy.required import Required, Rule, chooser
+from gateway.policy.required import Required, Rule, chooser, named
 
 
 class Scopes(Required):
@@ -57,4 +57,5 @@ KIND = Kind(
     family="authorisation",
     example={"all": ["orders:read"], "operations": {"get_status": {"any": ["orders:read", "status"]}}},
     by_operation=True,
+    operations=named,
 )
