@@ -22,6 +22,7 @@ from gateway.core.errors import Problem, Unavailable
 from gateway.core.framing_reply import ReplyHead
 from gateway.core.locations import UNIX, Location
 from gateway.relay.certificates import Tls, context, system, with_text
+from gateway.relay.dependencies import Dependencies, Dependency
 from gateway.relay.fetch import Fetching
 from gateway.relay.network import Network
 from gateway.relay.rotation import Rotation
@@ -30,6 +31,7 @@ from gateway.relay.upstream import Fetched
 
 log: Final = logging.getLogger("gateway.outside")
 
+UNTOLD: Final = "What the gateway has to ask for this request could not be told."
 KEPT: Final = 256  # origins with open connections or a followed name
 QUIET: Final = 10.0  # seconds between two lines of the log about one origin
 SETTINGS: Final = Settings(timeout=600.0, idle_timeout=600.0, max_connections=64, queue=4096, queue_timeout=600.0)
@@ -105,6 +107,11 @@ class _Request(Fetching):
         super().__init__(rotation, method, target, fields, body, limit)
         self._repeatable = repeatable
 
+    @property
+    def answered(self) -> bool:
+        """The head of an answer came."""
+        return self._head is not None
+
     def idempotent(self) -> bool:
         return self._repeatable or super().idempotent()
 
@@ -142,6 +149,7 @@ class Outside:
         self._rotations: OrderedDict[tuple[Location, ssl.SSLContext | None], Rotation] = OrderedDict()
         self._warned: dict[str, float] = {}
         self._closing: set[asyncio.Task[None]] = set()
+        self.dependencies = Dependencies(network.clock)
         self._shared: dict[object, Shared] = {}
 
     @property
@@ -173,14 +181,20 @@ class Outside:
         tls: ssl.SSLContext | None = None,
         repeatable: bool = False,
     ) -> Fetched:
-        """The answer, whatever its status; a redirect is one. `timeout` in seconds is for all of it: name, connection,
-        answer; `limit` in bytes for its body. `tls`: see `trusting`; None: whom the machine trusts. `repeatable`: to
-        ask twice does no harm, whatever the method. Raises DependencyFailed, which tells a client no address."""
+        """The answer, whatever its status; a redirect is one. A service that gave none several times in a row is not
+        asked for a while (`relay.dependencies`). `timeout` in seconds is for all of it: name, connection, answer;
+        `limit` in bytes for its body. `tls`: see `trusting`; None: whom the machine trusts. `repeatable`: to ask twice
+        does no harm, whatever the method. Raises DependencyFailed, which tells a client no address."""
         try:
             self.check(url)
             address, verb = parse(url), _verb(method)
-            async with asyncio.timeout(timeout):
-                return await self._send(address, verb, fields, body, limit, tls, repeatable)
+            one = self.dependencies.find(address.origin, timeout)
+            if not self.dependencies.admits(one):
+                raise self._paused(one)
+            request = self._request(address, verb, fields, body, limit, tls, repeatable)
+            return await self._watched(one, request, timeout)
+        except DependencyFailed:
+            raise
         except TimeoutError as error:
             raise self._failed(url, f"no answer within {timeout:g} s") from error
         except Problem as problem:
@@ -211,7 +225,29 @@ class Outside:
         except (ValueError, OSError) as error:
             raise self._failed(url, str(error)) from error
 
-    async def _send(
+    async def _watched(self, one: Dependency, request: _Request, seconds: float) -> Fetched:
+        """The answer; the service's circuit hears what became of the question."""
+        token, failed = one.circuit.enter(), None
+        try:
+            async with asyncio.timeout(seconds):
+                found = await _answer(request)
+            failed = False
+        except TimeoutError:
+            failed = True
+            raise
+        except Problem as problem:
+            if not isinstance(problem, Unavailable):  # then nobody asked it: too many wait for a connection
+                failed = not request.answered
+            raise
+        finally:
+            self.dependencies.ended(one, token, failed)
+        return found
+
+    def _paused(self, one: Dependency) -> DependencyFailed:
+        after = str(self.dependencies.retry_after(one)).encode()
+        return DependencyFailed(UNTOLD, headers=[(b"Retry-After", after)])
+
+    def _request(
         self,
         address: Address,
         method: bytes,
@@ -220,11 +256,10 @@ class Outside:
         limit: int,
         tls: ssl.SSLContext | None,
         repeatable: bool,
-    ) -> Fetched:
+    ) -> _Request:
         rotation = self._rotation(address.origin, tls)
         named = fields if any(name.lower() == b"user-agent" for name, _ in fields) else [*fields, _AGENT]
-        request = _Request(rotation, method, address.target, named, body, limit, repeatable)
-        return await _answer(request)
+        return _Request(rotation, method, address.target, named, body, limit, repeatable)
 
     def _rotation(self, origin: Location, tls: ssl.SSLContext | None) -> Rotation:
         if origin.tls and tls is None:
@@ -254,7 +289,7 @@ class Outside:
                 self._warned.clear()
             self._warned[origin] = now
             log.warning("%s could not be asked: %s", origin, reason)
-        return DependencyFailed("What the gateway has to ask for this request could not be told.", headers=[_LATER])
+        return DependencyFailed(UNTOLD, headers=[_LATER])
 
     async def close(self) -> None:
         for shared in self._shared.values():

@@ -1,11 +1,17 @@
-"""What a worker tells of its upstreams' targets."""
+"""What a worker tells of its upstreams' targets, and of the services that policies ask."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from gateway.live.swap import LiveSnapshot
+from gateway.relay.outside import Outside
 from gateway.relay.pool import HttpUpstream
+
+
+def dependencies(outside: Outside, worker: int) -> list[dict[str, Any]]:
+    """Of the services that policies asked so far."""
+    return [{**state, "worker": worker} for state in outside.dependencies.states()]
 
 
 def states(live: LiveSnapshot | None, worker: int) -> list[dict[str, Any]]:

@@ -262,6 +262,7 @@ class Worker:
 
     def _tell(self, link: Link) -> None:
         taken = self.observer.snapshot() | self.port.told(self.cell.running)
+        taken["dependencies"] = upstreams.dependencies(self.outside, self.given.index)
         taken["upstreams"] = upstreams.states(self.swapper.current, self.given.index)
         link.send({"say": "metrics", "metrics": taken})
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from gateway.core.exchange import Exchange
+from gateway.telemetry.dependencies import dependency_lines
 from gateway.telemetry.load import load_lines, total_load
 from gateway.telemetry.mirrors import mirror_lines, total_mirrors
 from gateway.telemetry.reports import report_lines
@@ -161,6 +162,7 @@ def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
     lines += _revision_lines(summed["endpoints"])
     lines += load_lines(summed["load"])
     lines += upstream_lines(snapshots)
+    lines += dependency_lines(snapshots)
     lines += report_lines(snapshots)
     lines += mirror_lines(snapshots)
     return ("\n".join(lines) + "\n").encode()
