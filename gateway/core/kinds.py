@@ -77,6 +77,9 @@ class Site:
     """A backend of the version by its name: what the kind `http` opened, None where nothing is opened. ValueError says
     what there is."""
 
+    on_close: Callable[[Callable[[], None]], None] | None = None
+    """Takes what is to be called when nothing of the version runs any more. None: nothing is going to run."""
+
     @property
     def counter(self) -> str:
         return f"{self.scope}/{self.step}"

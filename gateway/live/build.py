@@ -51,6 +51,7 @@ class LiveVersion:
     presented: Presented | None = None  # how its requests show whose they are, before that is proved
     trie: Trie | None = None  # of its URLs below its base path
     digest: str = ""  # of the whole spec
+    closers: list[Callable[[], None]] = field(default_factory=list)  # of steps
     holders: int = 0
 
     def slim(self) -> None:
@@ -60,6 +61,9 @@ class LiveVersion:
         self.spec = self.spec.model_copy(update=built | mounted)
 
     async def close(self) -> None:
+        closers, self.closers = self.closers, []
+        for closer in closers:
+            closer()
         for backend in self.backends.values():
             await backend.close()
         for connection in self.connections.values():
@@ -133,7 +137,7 @@ class _ChainBuilder:
         self.settings = settings
         self.openapi = cache(lambda: openapi(live.spec, live.operations, live.types))
         contract = contracts(live.spec, live.operations, live.types)
-        self.shared = Shared(self.openapi, contract, named_backend(live.spec, live.connections))
+        self.shared = Shared(self.openapi, contract, named_backend(live.spec, live.connections), live.closers.append)
         self.frame = Frame()
 
     def build(self) -> None:

@@ -54,11 +54,13 @@ class Shared:
         openapi: Callable[[], Mapping[str, Any]] | None = None,
         contract: Contract | None = None,
         backend: Callable[[str], Any] | None = None,
+        on_close: Callable[[Callable[[], None]], None] | None = None,
     ) -> None:
         self.openapi = openapi
         self.contract = contract
         self.backend = backend
         self.secrets: set[Secret] = set()
+        self.on_close = on_close
         self._slots: dict[tuple[str, str], list[Slot]] = {}
 
     def find(self, step: StepSpec) -> Slot | None:
@@ -114,6 +116,7 @@ def _slot(step: StepSpec, component: str, version: str, endpoint: str, builder: 
         contract=shared.contract,
         secrets=shared.secrets,
         backend=shared.backend,
+        on_close=shared.on_close,
     )
     built = kind.build(config, site)
     object.__setattr__(site, "built", True)

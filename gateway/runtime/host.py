@@ -30,17 +30,22 @@ from gateway.runtime.policy_messages import (
 log: Final = logging.getLogger("gateway.runtime")
 
 
+Key = tuple[str, str]  # of a policy and the digest of its configuration
+
+
 class Unfit(ValueError):
     """A configuration that the policy does not take."""
 
 
 class Host:
-    """The policies of one package. `limit` bounds bodies in bytes. Instances are made once for each configuration."""
+    """The policies of one package. `limit` bounds bodies in bytes. Instances are made once for each configuration,
+    and kept as long as a worker has a step with it."""
 
     def __init__(self, policies: Mapping[str, PythonPolicy], limit: int) -> None:
         self._policies = policies
         self._limit = limit
-        self._instances: dict[tuple[str, str], Any] = {}
+        self._instances: dict[Key, Any] = {}
+        self._holders: dict[Key, set[_Connection]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def listen(self, path: Path) -> asyncio.Server:
@@ -51,11 +56,16 @@ class Host:
         path.chmod(0o600)  # noqa: ASYNC240 - nothing runs yet
         return server
 
-    def make(self, name: str, digest: str, config: Mapping[str, Any]) -> None:
+    @property
+    def configurations(self) -> list[Key]:
+        """Those that are kept."""
+        return sorted(self._instances)
+
+    def made(self, name: str, config: Mapping[str, Any]) -> Any:
         """An instance for a configuration. Unfit says why it cannot be."""
         policy = self._policies[name]
         try:
-            self._instances[name, digest] = policy.make(policy.config.model_validate(config))
+            return policy.make(policy.config.model_validate(config))
         except ValidationError as error:
             told = (f"{'.'.join(map(str, each['loc'])) or 'config'}: {each['msg']}" for each in error.errors())
             raise Unfit("; ".join(told)) from None
@@ -64,20 +74,43 @@ class Host:
 
     def handle(self, connection: _Connection, told: Mapping[str, Any], body: bytes) -> None:
         """One message of a worker; what waits becomes a task."""
-        if told["do"] == "make":
-            self._make(connection, told)
+        do = told["do"]
+        if do in {"make", "check"}:
+            self._make(connection, told, do == "make")
+            return
+        if do == "drop":
+            self._drop(connection, (told["policy"], told["config"]))
             return
         task = asyncio.get_running_loop().create_task(self._run(connection, told, body))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _make(self, connection: _Connection, told: Mapping[str, Any]) -> None:
+    def _make(self, connection: _Connection, told: Mapping[str, Any], keep: bool) -> None:
+        key = told["policy"], told["config"]
         try:
-            self.make(told["policy"], told["config"], told["settings"])
+            if not keep or key not in self._instances:
+                made = self.made(told["policy"], told["settings"])
+                if keep:
+                    self._instances[key] = made
         except (Unfit, KeyError) as error:
             connection.answer({"id": told["id"], "unfit": str(error)})
         else:
+            if keep:
+                self._holders.setdefault(key, set()).add(connection)
             connection.answer({"id": told["id"]})
+
+    def _drop(self, connection: _Connection, key: Key) -> None:
+        """A worker has no step with that configuration any more; what runs still has its instance."""
+        holders = self._holders.get(key, set())
+        holders.discard(connection)
+        if not holders:
+            self._holders.pop(key, None)
+            self._instances.pop(key, None)
+
+    def left(self, connection: _Connection) -> None:
+        """A worker is gone."""
+        for key in [key for key, holders in self._holders.items() if connection in holders]:
+            self._drop(connection, key)
 
     async def _run(self, connection: _Connection, told: Mapping[str, Any], body: bytes) -> None:
         try:
@@ -129,6 +162,9 @@ class _Connection(asyncio.Protocol):
         except (BadFrame, KeyError):
             log.exception("a worker sent what is no message")
             self.close()
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._host.left(self)
 
     def answer(self, message: Mapping[str, Any], body: bytes = b"") -> None:
         if self._transport is not None and not self._transport.is_closing():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
@@ -63,10 +64,24 @@ class HostClient:
         self._pending: dict[int, tuple[Deliver, float]] = {}
         self._waiting: list[tuple[Mapping[str, Any], bytes]] = []  # for a connection
         self._settings: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._steps: Counter[tuple[str, str]] = Counter()  # that are built
 
     def prepare(self, policy: str, digest: str, settings: Mapping[str, Any]) -> None:
         """The configuration that `digest` stands for; each new host is told of it before its first use."""
         self._settings[policy, digest] = settings
+        self._steps[policy, digest] += 1
+
+    def release(self, policy: str, digest: str) -> None:
+        """One step with that configuration is gone; with the last one the host lets go of it."""
+        key = policy, digest
+        self._steps[key] -= 1
+        if self._steps[key] > 0:
+            return
+        del self._steps[key], self._settings[key]
+        link = self._link
+        if link is not None and key in link.known and link.transport is not None:
+            link.known.discard(key)
+            link.transport.write(pack({"id": 0, "do": "drop", "policy": policy, "config": digest}))
 
     def call(self, message: Mapping[str, Any], body: bytes, timeout: float, deliver: Deliver) -> None:
         """`deliver` is called once, on the loop's thread, perhaps at once."""

@@ -64,6 +64,8 @@ def hosted_kind(package: str, described: Mapping[str, Any]) -> Kind[Any]:
         settings = settings_of(config)
         digest = hashlib.sha256(orjson.dumps(settings, option=orjson.OPT_SORT_KEYS)).hexdigest()[:24]
         hosts.prepare(package, mark.name, digest, settings)
+        if site.on_close is not None:
+            site.on_close(partial(hosts.release, package, mark.name, digest))
         asking = _Asking(mark, package, digest, hosts)
         hidden = frozenset(name.encode().lower() for name in mark.conceals)
         return Built(

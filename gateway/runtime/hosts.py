@@ -30,6 +30,10 @@ class Hosts(ABC):
         """A step with these settings, which `digest` stands for, is built. ValueError: it does not take them."""
 
     @abstractmethod
+    def release(self, package: str, policy: str, digest: str) -> None:
+        """Such a step is gone, for which `prepare` was called."""
+
+    @abstractmethod
     def call(self, package: str, message: Mapping[str, Any], body: bytes, timeout: float, deliver: Deliver) -> None:
         """Asks; `deliver` is called once, on the loop's thread, with None when there is no answer within `timeout`
         seconds."""
@@ -43,6 +47,9 @@ class WorkerHosts(Hosts):
 
     def prepare(self, package: str, policy: str, digest: str, settings: Mapping[str, Any]) -> None:
         self._clients[package].prepare(policy, digest, settings)
+
+    def release(self, package: str, policy: str, digest: str) -> None:
+        self._clients[package].release(policy, digest)
 
     def call(self, package: str, message: Mapping[str, Any], body: bytes, timeout: float, deliver: Deliver) -> None:
         self._clients[package].call(message, body, timeout, deliver)
@@ -61,11 +68,14 @@ class CheckingHosts(Hosts):
     def prepare(self, package: str, policy: str, digest: str, settings: Mapping[str, Any]) -> None:
         try:
             with Asking(self._sockets[package], 0) as host:
-                told = host.ask({"do": "make", "policy": policy, "config": digest, "settings": settings})
+                told = host.ask({"do": "check", "policy": policy, "config": digest, "settings": settings})
         except (OSError, BadFrame) as error:
             raise ValueError(f"the runtime of {package} could not be asked about its settings: {error}") from None
         if "unfit" in told:
             raise ValueError(str(told["unfit"]))
+
+    def release(self, package: str, policy: str, digest: str) -> None:
+        """Nothing was kept."""
 
     def call(self, package: str, message: Mapping[str, Any], body: bytes, timeout: float, deliver: Deliver) -> None:
         raise NotImplementedError("nothing runs here")

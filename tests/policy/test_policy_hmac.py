@@ -244,6 +244,19 @@ async def test_a_webhook_without_a_field_is_refused(gateway: Gateway, missing: i
     assert (await hooked(gateway, [*fields, fields[missing]])).status == 400
 
 
+async def test_a_webhook_whose_id_has_a_dot_is_refused_as_its_signature_would_be_that_of_another(
+    gateway: Gateway,
+) -> None:
+    """`id.timestamp.body` of one message is that of another, whose id ends at another dot."""
+    at = int(gateway.clock.time())
+    dotted = hook(gateway, b"{}", f"msg.{at}")
+    answer = await hooked(gateway, dotted)
+    assert answer.status == 400
+    assert b"without a dot" in answer.body
+    moved = [(b"webhook-id", b"msg"), (b"webhook-timestamp", str(at).encode()), dotted[2]]
+    assert (await hooked(gateway, moved, f"{at}.{{}}".encode())).status == 200, "the sender's own doing"
+
+
 # configurations
 
 

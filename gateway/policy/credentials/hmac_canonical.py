@@ -30,7 +30,7 @@ MOST_SIGNATURES: Final = 8
 _PARAMETER: Final = re.compile(
     rb'[ \t]*+(keyid|created|nonce|signature)=(?:"([!#-\[\]-~]{1,512})"|(\d{1,12}))[ \t]*+(?:,|\Z)'
 )
-_ID: Final = re.compile(rb"[!-~]{1,256}")
+_ID: Final = re.compile(rb"[!-\-/-~]{1,256}")  # without a dot, which ends it in what is signed
 _SECONDS: Final = re.compile(rb"\d{1,12}")
 
 
@@ -89,7 +89,7 @@ def webhook(exchange: Exchange) -> Signed | None:
         raise BadRequest("A webhook has one webhook-id, one webhook-timestamp and one webhook-signature.")
     ((id,), (at,), (text,)) = values
     if _ID.fullmatch(id) is None or _SECONDS.fullmatch(at) is None:
-        raise BadRequest("webhook-id is visible ASCII, webhook-timestamp seconds since 1970.")
+        raise BadRequest("webhook-id is visible ASCII without a dot, webhook-timestamp seconds since 1970.")
     offered = [each[3:] for each in text.split(b" ") if each.startswith(b"v1,")]
     if not offered or len(offered) > MOST_SIGNATURES:
         raise BadRequest(f"webhook-signature holds v1,BASE64, at most {MOST_SIGNATURES} of them.")
