@@ -372,7 +372,7 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         refusals=ONE,
     ),
     ("GET", "/revisions"): _listed(
-        "revisions, newest first",
+        "revisions by version, the newest of each first",
         record({"revision": STRING, "name": STRING, "at": NUMBER, "actor": STRING, "active": BOOLEAN}),
         query=(("name", STRING, "Of this version alone."),),
     ),

@@ -80,10 +80,12 @@ def listed(
     return answer(request, shown, last)
 
 
-async def stored(request: Request, store: Store, table: str, show: Show) -> JSONResponse:
-    """A page of a table of the store, by the order of its keys."""
+async def stored(request: Request, store: Store, table: str, show: Show, prefix: str = "") -> JSONResponse:
+    """A page of a table of the store, by the order of its keys; of those alone that begin with `prefix`."""
     page, items, last, seen = Page.of(request), list[dict[str, Any]](), None, 0
-    async for key, record in _records(store, table, page.after, page.limit + 1):
+    async for key, record in _records(store, table, max(page.after, prefix), page.limit + 1):
+        if not key.startswith(prefix):
+            break
         if len(items) == page.limit or seen == SEEN:
             return answer(request, items, last)
         last, seen = key, seen + 1

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from gateway.admin.state import State, expectations
 from gateway.core.clock import Clock
 from gateway.core.errors import PreconditionFailed, Problem, StoreUnavailable, Unavailable
-from gateway.store.store import PROPOSALS, REVISIONS, Store, Value, Write
+from gateway.store.store import PROPOSALS, REVISION_INDEX, REVISIONS, Store, Value, Write
 
 log: Final = logging.getLogger("gateway.control")
 POLL: Final = 0.02  # seconds between looks at the nodes' heartbeats
@@ -104,7 +104,7 @@ class Publisher:
         """Writes that undo these. A new revision stays: nothing points to it then."""
         old = []
         for write in writes:
-            if write.table != REVISIONS:
+            if write.table not in {REVISIONS, REVISION_INDEX}:
                 record = await self.store.get(write.table, write.key)
                 old.append(Write(write.table, write.key, record.value if record else None))
         return old

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Protocol
@@ -14,6 +15,7 @@ from gateway.admin.documents import Breaking, read_documents, refused
 from gateway.admin.guarding import guarded
 from gateway.admin.plan_users import components_on
 from gateway.admin.publishing import Node, Publisher
+from gateway.admin.retention import bounded_policies, complete_index, first_writes, forget_revisions
 from gateway.admin.state import State, expectations, read_bundle
 from gateway.admin.touched import changed_plans, touched
 from gateway.admin.trial import trial, tried
@@ -25,6 +27,7 @@ from gateway.core.errors import (
     NotFound,
     PreconditionFailed,
     Problem,
+    StoreUnavailable,
 )
 from gateway.core.findings import DocumentsRefused, Finding
 from gateway.core.kinds import BackendKinds, Kinds
@@ -42,6 +45,8 @@ from gateway.store.memory_cells import MemoryCells
 from gateway.store.store import ACTIVE, CREDENTIALS, PLANS, POLICIES, REVISIONS, SUBSCRIPTIONS, TOPICS, Store, Write
 from gateway.store.streams import Streams
 from gateway.store.usage import MemoryUsage
+
+log: Final = logging.getLogger("gateway.control")
 
 Audit = dict[str, Any]
 Places = Mapping[str, Mapping[str, str]]  # of bundles, by component@version
@@ -98,6 +103,7 @@ class Service:
     cells: Cells = field(default_factory=MemoryCells)
     signing: tuple[Algorithm, float] | None = None  # of new signing keys: their lead; None: no issuer of its own
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _indexed: bool = False  # every stored revision has its entry in the index
 
     def __post_init__(self) -> None:
         self.store = tried(self.store)
@@ -200,8 +206,10 @@ class Service:
         subject = ", ".join(f"{item.kind} {item.name}" for item in changes.items if item.action != "unchanged")
         audit = {"actor": actor, "action": "apply", "subject": subject, "forced": bool(changes.breaking)}
         gated = any(write.table in {ACTIVE, POLICIES, PLANS, TOPICS} for write in changes.writes)
-        done = await self.publisher.publish(expectations(before, changes.writes), audit, gated=gated)
+        writes = await bounded_policies(self.store, before, await first_writes(self.store, changes.writes))
+        done = await self.publisher.publish(expectations(before, writes), audit, gated=gated)
         await self.node.settled()
+        await self._forget([item.name for item in changes.items if item.kind == "ApiComponent"])
         return self._told(changes, snapshot, reached, done.sequence, done.live)
 
     async def _compiled(self, before: State, writes: Sequence[Write]) -> tuple[Snapshot | None, Snapshot]:
@@ -312,15 +320,14 @@ class Service:
             raise NotFound(f"There is no revision {revision}.")
         return read_bundle(record.value)
 
-    async def revisions(self, name: str | None = None) -> list[dict[str, Any]]:
-        found = []
-        active = {str(record.value["revision"]) for record in self.node.state.rows(ACTIVE).values()}
-        async for key, record in self.store.scan(REVISIONS):
-            value = record.value
-            if name in (None, value["name"]):
-                about = {"name": value["name"], "at": value["at"], "actor": value["actor"]}
-                found.append({"revision": key, **about, "active": key in active})
-        return sorted(found, key=lambda each: -float(each["at"]))
+    def active_revisions(self) -> set[str]:
+        return {str(record.value["revision"]) for record in self.node.state.rows(ACTIVE).values()}
+
+    async def complete_index(self) -> None:
+        """Once in the life of this process."""
+        if not self._indexed:
+            await complete_index(self.store)
+            self._indexed = True
 
     def pointer(self, name: str) -> tuple[Mapping[str, Any], int]:
         """The active pointer of a live version, and the version of its record. NotFound."""
@@ -407,6 +414,14 @@ class Service:
         content = {"bundle": bundle.content(), "at": self.clock.time(), "actor": actor, "name": bundle.name}
         return Write(REVISIONS, revision, stored.value if stored else content)
 
+    async def _forget(self, names: Sequence[str]) -> None:
+        """What is not kept of versions that have a new revision. The change is live; this is tidying up."""
+        try:
+            await self.complete_index()
+            await forget_revisions(self.store, self.node.state, names)
+        except StoreUnavailable as error:
+            log.warning("old revisions stay for now: %s", error.detail)
+
     async def put_back(
         self, table: str, name: str, actor: str, change: Callable[[dict[str, Any]], dict[str, Any]]
     ) -> dict[str, Any]:
@@ -419,8 +434,9 @@ class Service:
             old = before.rows(table)[name].value
             new = change(dict(old))
             numbers = {"from": old["revision"], "to": new["revision"]}
+            writes = await bounded_policies(self.store, before, [Write(table, name, new)])
             audit = {"actor": actor, "action": f"{SINGULAR[table]}.rollback", "subject": name, **numbers}
-            return {"name": name, **numbers, **await self._publish(before, [Write(table, name, new)], audit)}
+            return {"name": name, **numbers, **await self._publish(before, writes, audit)}
 
     async def remove(self, table: str, name: str, actor: str, expect: int | None = None) -> dict[str, Any]:
         """Takes a policy, plan, topic or live version away, when nothing needs it any more."""

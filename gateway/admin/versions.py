@@ -16,6 +16,7 @@ from gateway.admin import pages
 from gateway.admin.access import require, require_kind
 from gateway.admin.bodies import expected, flag, json_body, media_type, raw_body
 from gateway.admin.guarding import read_guard
+from gateway.admin.retention import prefix_of
 from gateway.admin.routing import Entry
 from gateway.admin.service import Service
 from gateway.admin.standing import RULE, canary_rule
@@ -24,7 +25,7 @@ from gateway.core.errors import BadRequest, NotFound
 from gateway.manifest.bundle import Bundle
 from gateway.manifest.changelog import PROTOCOLS, changelog
 from gateway.snapshot.spec import CanarySpec
-from gateway.store.store import ACTIVE
+from gateway.store.store import ACTIVE, REVISION_INDEX, Record
 
 
 def entries(service: Service) -> Iterator[Entry]:
@@ -139,10 +140,20 @@ class _Versions:
         return await self.service.remove(ACTIVE, name, token.name, expect)
 
     async def revisions(self, request: Request, token: Token) -> Any:
-        found = await self.service.revisions(request.query_params.get("name"))
-        seen = [each for each in found if token.may("viewer", component_of(each["name"]))]
-        keyed = ({**each, "key": f"{10**12 - each['at']:020.6f} {each['revision']}"} for each in seen)
-        return pages.listed(request, keyed, "key", hide=True)
+        """By version, the newest of each first."""
+        await self.service.complete_index()
+        name = request.query_params.get("name")
+        active = self.service.active_revisions()
+
+        async def show(_key: str, record: Record) -> dict[str, Any] | None:
+            value = record.value
+            if not token.may("viewer", component_of(value["name"])):
+                return None
+            about = {part: value[part] for part in ("revision", "name", "at", "actor")}
+            return {**about, "active": value["revision"] in active}
+
+        prefix = "" if name is None else prefix_of(name)
+        return await pages.stored(request, self.service.store, REVISION_INDEX, show, prefix)
 
     async def revision(self, request: Request, token: Token) -> Any:
         require(token, "viewer")

@@ -94,6 +94,7 @@ class Store(Protocol):
 
 # Tables of the control plane. Values are JSON objects.
 REVISIONS = "revisions"  # key: revision hash; value: the bundle
+REVISION_INDEX = "revision-index"  # key: component@version, newest first, revision; value: what lists tell of it
 ACTIVE = "active"  # key: component@version; value: {revision, since, …}
 POLICIES = "policies"  # key: name; value: {revision, revisions: {n: steps}}
 PLANS = "plans"
