@@ -28,7 +28,7 @@ from benchmarks.peers import nginx, penstock
 from benchmarks.peers.peer import LOAD, Running, Site
 from benchmarks.rows import PEERS, ROWS, Row
 from benchmarks.servers import NotStarted
-from gateway.cli.client import Failed
+from gateway.cli.failures import Failed
 
 HERE = Path(__file__).resolve().parent
 EXTRAS = {

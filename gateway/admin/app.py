@@ -21,6 +21,7 @@ from gateway.admin import (
     letters,
     looking,
     mirrored,
+    signing_in,
     standing,
     stored,
     versions,
@@ -45,6 +46,7 @@ SIGNED: Final = (
 
 def entries(service: Service) -> Iterator[Entry]:
     """Every operation that takes a token; `describe` goes through them, too."""
+    yield from signing_in.entries()
     yield from versions.entries(service)
     yield from standing.entries(service)
     yield from callers.entries(service.callers if service is not None else None)
@@ -102,7 +104,11 @@ class Admin:
         return app
 
     def _probed(self) -> list[Route]:
-        return [route("/health", {"GET": self._health}), route("/metrics", {"GET": self._metrics})]
+        served = {"/health": self._health, "/metrics": self._metrics, "/sign-in": self._ways}
+        return [route(path, {"GET": answer}) for path, answer in served.items()]
+
+    async def _ways(self, request: Request) -> Response:
+        return await signing_in.ways(request, self.access)
 
     async def _health(self, request: Request) -> Response:
         """For probes without a token: ready or not. Who shows a token is told what the node serves."""

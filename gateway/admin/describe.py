@@ -63,7 +63,7 @@ def operations() -> list[Operation]:
     from gateway.admin.app import entries
 
     served = {(each.method, each.path): each.role for each in entries(None)}  # type: ignore[arg-type]  # never called
-    served |= {("GET", "/health"): None, ("GET", "/metrics"): "viewer"}
+    served |= {("GET", "/health"): None, ("GET", "/metrics"): "viewer", ("GET", "/sign-in"): None}
     if wrong := sorted(served.keys() ^ DESCRIBED.keys()):
         raise LookupError(f"described and served differ: {wrong}")
     return [Operation(path, method, role, DESCRIBED[method, path]) for (method, path), role in served.items()]
@@ -81,6 +81,8 @@ def _operation(each: Operation) -> dict[str, Any]:
     }
     if each.path == "/health":
         found["security"] = [{}, {"token": []}]
+    if each.path == "/sign-in":
+        found["security"] = [{}]
     if parameters := [*_path_parameters(each.path), *map(_query, about.query), *map(_header, about.headers)]:
         found["parameters"] = parameters
     if about.body is not None:

@@ -8,9 +8,10 @@ from typing import Any, Final
 Schema = dict[str, Any]
 
 INTRODUCTION: Final = (
-    "Documents in, state out. Every call shows a bearer token, except a probe of /health. A token that is bound to API "
-    "components sees and changes those alone. Refusals and failures are problem details (RFC 9457); `errors` lists "
-    "everything that is wrong with a document, each with its place. A write is one commit with its audit entry."
+    "Documents in, state out. Every call shows a bearer token, except a probe of /health and the question of /sign-in. "
+    "A token that is bound to API components sees and changes those alone. Refusals and failures are problem details "
+    "(RFC 9457); `errors` lists everything that is wrong with a document, each with its place. A write is one commit "
+    "with its audit entry."
 )
 
 DOCUMENT_MEDIA: Final = ("application/yaml", "application/x-yaml", "text/yaml", "application/json")

@@ -14,6 +14,7 @@ from gateway.admin import (
     described_applications,
     described_credentials,
     described_history,
+    described_signing_in,
     described_signing_keys,
 )
 from gateway.admin.described import FLAGS, IF_MATCH, IF_NONE_MATCH, About, Schema
@@ -31,7 +32,8 @@ def _whole(method: str, path: str, about: About) -> About:
     query, headers, refusals, answers = about.query, about.headers, {*about.refusals}, about.answer_headers
     if path != "/health":
         refusals |= {400}
-    refusals |= {429}
+    if path != "/sign-in":
+        refusals |= {429}
     if about.paged:
         query, answers = (*query, *LIMIT), (*answers, "Link")
     if method != "GET" and (method, path) not in READING and "dry_run" not in {name for name, _, _ in query}:
@@ -47,6 +49,7 @@ _SAID: Final[Mapping[tuple[str, str], About]] = {
     **described_applications.DESCRIBED,
     **described_credentials.DESCRIBED,
     **described_history.DESCRIBED,
+    **described_signing_in.DESCRIBED,
     **described_signing_keys.DESCRIBED,
 }
 DESCRIBED: Final = {(method, path): _whole(method, path, about) for (method, path), about in _SAID.items()}
@@ -55,5 +58,6 @@ SCHEMAS: Final[dict[str, Schema]] = {
     **described_applications.SCHEMAS,
     **described_credentials.SCHEMAS,
     **described_history.SCHEMAS,
+    **described_signing_in.SCHEMAS,
     **described_signing_keys.SCHEMAS,
 }

@@ -1,7 +1,8 @@
 """People on the admin REST: an access token of the organisation's identity provider instead of an admin token.
 
 It is verified as the kind `jwt` verifies them: keys by discovery, kept and asked for again in the background. A claim
-tells the roles, by a mapping; who has none of them gets in nowhere.
+tells the roles, by a mapping; who has none of them gets in nowhere. How people come by such a token is told to whoever
+asks (`SignIn`): it is no secret, and the command line has to know it before it has a credential.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from gateway.policy.tokens.rules import Rules
 
 LEEWAY: Final = 5.0  # seconds
+PERSON: Final = "person:"  # how the ids of people begin
 LONGEST: Final = 16_384  # bytes of a token
 
 
@@ -38,10 +40,29 @@ class Provider:
     components: str | None = None
 
 
-class People:
-    """Of one control process."""
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """How the command line signs people in: a public client of the provider, and what it asks for."""
 
-    def __init__(self, provider: Provider, outside: Outside, clock: Clock) -> None:
+    issuer: str
+    client_id: str
+    scopes: Sequence[str]
+    resource: str | None = None
+
+    def told(self) -> dict[str, Any]:
+        return {
+            "issuer": self.issuer,
+            "client_id": self.client_id,
+            "scopes": list(self.scopes),
+            "resource": self.resource,
+        }
+
+
+class People:
+    """Of one control process. `sign_in`: how the command line does it; None: it does not."""
+
+    def __init__(self, provider: Provider, outside: Outside, clock: Clock, sign_in: SignIn | None = None) -> None:
+        self.sign_in = sign_in
         self._provider = provider
         self._outside = outside
         self._clock = clock
@@ -69,7 +90,7 @@ class People:
             _, until = rules.check(claims, self._clock.time())
         except (InvalidToken, UnicodeEncodeError):
             return None
-        return self._person(claims, until)
+        return self.person(claims, until)
 
     async def _loaded(self) -> tuple[KeySource, Compact, Rules]:
         if self._parts is None:
@@ -85,7 +106,8 @@ class People:
             self._parts = keys, Compact(ASYMMETRIC, (None, "jwt", "at+jwt")), rules
         return self._parts
 
-    def _person(self, claims: Mapping[str, Any], until: float) -> Token | None:
+    def person(self, claims: Mapping[str, Any], until: float) -> Token | None:
+        """Of claims that were verified. None for nobody who can be named; Forbidden for who has no role."""
         sub = claims.get("sub")
         if not isinstance(sub, str) or not sub.isprintable() or not 0 < len(sub) <= 256:
             return None
@@ -94,9 +116,15 @@ class People:
         held = words(self._role_of(claims))
         roles = frozenset(role for value, role in self._provider.roles if value in held)
         if not roles:
-            raise Forbidden(f"{name} has no role on this gateway.")
+            raise Forbidden(f"{name} has no role on this gateway: {self._lacking(held)}")
         bound = None if self._bound_to is None else words(self._bound_to(claims))
-        return Token(f"person:{sub}", name, roles, bound, until)
+        return Token(f"{PERSON}{sub}", name, roles, bound, until)
+
+    def _lacking(self, held: frozenset[str]) -> str:
+        """Why, for whoever mends it: the values of the claim are the person's own."""
+        shown = ", ".join(f"`{value:.60}`" for value in sorted(held)[:10] if value.isprintable())
+        has = f"has {shown}" if shown else "is empty"
+        return f"the claim `{self._provider.claim}` {has}, and the setting admin_oidc_roles maps none of it."
 
 
 def _load() -> None:

@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from gateway.cli.failures import REFUSED, UNREACHABLE, USAGE, Failed
+
 if TYPE_CHECKING:
     import httpx2
 
 PATIENCE: Final = 120.0  # seconds without a byte of an answer: a publish waits for all nodes
 CONTEXT: Final = Path("var/context.json")
-REFUSED: Final = 1  # exit codes: the gateway said no
-USAGE: Final = 2
-UNREACHABLE: Final = 3
 CONDITIONAL: Final = {"PUT", "PATCH", "DELETE"}  # which the admin REST takes with a condition only
 SIGN: Final = "penstock-admin"  # a header of every answer of an admin REST
 
 
-class Failed(Exception):
-    """Ends the command with a text for people, the problem for programs, and an exit code."""
-
-    def __init__(self, text: str, code: int = REFUSED, problem: dict[str, Any] | None = None) -> None:
-        super().__init__(text)
-        self.code = code
-        self.problem = problem or {"title": text}
-
-
 class Admin:
-    """Talks to one gateway. `url` is the admin URL without a path."""
+    """Talks to one gateway. `url` is the admin URL without a path. `renew` gives another token where the first is not
+    taken, or None."""
 
     def __init__(
-        self, url: str, token: str, transport: httpx2.BaseTransport | None = None, seconds: float = PATIENCE
+        self,
+        url: str,
+        token: str,
+        transport: httpx2.BaseTransport | None = None,
+        seconds: float = PATIENCE,
+        renew: Callable[[str], str | None] | None = None,
     ) -> None:
+        self._renew = renew
         if not url.startswith(("http://", "https://")):
             raise Failed(f"{url!r} is no admin URL. Write it as http://127.0.0.1:8081.", USAGE)
         if not (token.isascii() and token.isprintable()):
@@ -53,7 +50,7 @@ class Admin:
     def _open(self) -> httpx2.Client:
         import httpx2  # help and offline commands start without it
 
-        headers = {"Authorization": f"Bearer {self._token}"}
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
         base = self._url.rstrip("/") + "/admin/v1"
         try:
             return httpx2.Client(base_url=base, headers=headers, timeout=self._seconds, transport=self._transport)
@@ -103,10 +100,16 @@ class Admin:
             headers["If-Match"] = "*"
         try:
             with self._open() as client:
-                return client.request(method, path, params=chosen, content=body, headers=headers)
+                answer = client.request(method, path, params=chosen, content=body, headers=headers)
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             text = f"No gateway answers at {self._url}: {error}. Start one with: penstock serve"
             raise Failed(text, UNREACHABLE) from None
+        if answer.status_code == 401 and self._renew is not None:
+            token, self._renew, renew = self._token, None, self._renew
+            if (fresh := renew(token)) is not None:
+                self._token = fresh
+                return self._ask(method, path, query, body, media)
+        return answer
 
     def _read(self, response: httpx2.Response) -> tuple[Any, str | None]:
         """What it tells, and the cursor of the next page."""
@@ -143,7 +146,7 @@ def _refused(status: int, problem: dict[str, Any]) -> Failed:
         lines = [f"{problem.get('title')}: {count} finding{'s' * (count > 1)}"]
         lines += [f"  {each['target']}: {each['message']}" for each in places]
     if status == 401:
-        lines.append("Give a token with --token or PENSTOCK_TOKEN, or run where ./var/context.json is.")
+        lines.append("Give a token with --token or PENSTOCK_TOKEN, run where ./var/context.json is, or: penstock login")
     if problem.get("code") == "breaking_change":
         lines.append("Publish another version, or use --force.")
     if status >= 500 and "id" in problem:
@@ -152,19 +155,32 @@ def _refused(status: int, problem: dict[str, Any]) -> Failed:
 
 
 def connect(url: str | None, token: str | None, seconds: float = PATIENCE) -> Admin:
-    """From the flags, PENSTOCK_URL and PENSTOCK_TOKEN, or the file that `serve` and `demo` write. The file's token goes
-    to the file's URL alone."""
-    context = _context()
-    chosen = url or os.environ.get("PENSTOCK_URL") or context.get("url")
+    """The token is that of the flag, of PENSTOCK_TOKEN, of who signed in there, or of the file that `serve` and `demo`
+    write, which goes to the file's URL alone."""
+    from gateway.cli import logins
+
+    chosen = where(url)
     credential = token or os.environ.get("PENSTOCK_TOKEN")
-    if not chosen:
-        text = f"No gateway is named: give --url or PENSTOCK_URL, or run where ./{CONTEXT} is."
-        raise Failed(text, USAGE)
+    if not credential and logins.find(chosen) is not None:
+        from gateway.cli.provider import fresh, renewed
+
+        return Admin(chosen, fresh(chosen), seconds=seconds, renew=lambda old: renewed(chosen, old))
+    context = _context()
     if not credential and chosen.rstrip("/") == str(context.get("url", "")).rstrip("/"):
         credential = context.get("token")
     if not credential:
-        raise Failed(f"No token for {chosen}: give --token or PENSTOCK_TOKEN.", USAGE)
+        raise Failed(f"No token for {chosen}: give --token or PENSTOCK_TOKEN, or sign in with: penstock login", USAGE)
     return Admin(chosen, credential, seconds=seconds)
+
+
+def where(url: str | None) -> str:
+    """The admin URL: of the flag, of PENSTOCK_URL, of the context file, or the one at which somebody has signed in."""
+    from gateway.cli import logins
+
+    chosen = url or os.environ.get("PENSTOCK_URL") or _context().get("url") or logins.only_url()
+    if not chosen:
+        raise Failed(f"No gateway is named: give --url or PENSTOCK_URL, or run where ./{CONTEXT} is.", USAGE)
+    return str(chosen)
 
 
 def _context() -> dict[str, Any]:

@@ -18,6 +18,7 @@ from gateway.cli import (
     credentials,
     documents,
     importing,
+    login,
     looking,
     mirrored,
     output,
@@ -26,7 +27,7 @@ from gateway.cli import (
     stored,
     versions,
 )
-from gateway.cli.client import Failed
+from gateway.cli.failures import Failed
 from gateway.core.errors import Problem
 from gateway.core.findings import DocumentsRefused
 
@@ -55,6 +56,7 @@ def root(
 
 serving.add(app)
 documents.add(app)
+login.add(app)
 looking.add(app)
 versions.add(app)
 mirrored.add(app)

@@ -86,6 +86,16 @@ def bad(text: str) -> None:
     err.print(shown(text, style="red"))
 
 
+def note(text: str) -> None:
+    """To whoever sits there, beside what the command answers."""
+    err.print(shown(text, style="dim"))
+
+
+def aside(text: str) -> None:
+    """The same, to be copied: whole and on a line of its own."""
+    err.print(shown(text))
+
+
 COLOURS: Final = {"create": "green", "update": "yellow", "delete": "red", "unchanged": "dim"}
 SIGNS: Final = {"create": "+", "update": "~", "delete": "-", "unchanged": " "}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.cli import output
-from gateway.cli.client import USAGE, Failed
+from gateway.cli.failures import USAGE, Failed
 from gateway.cli.options import Json
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand
 
 from gateway.cli import output, setting_words
-from gateway.cli.client import USAGE, Failed
+from gateway.cli.failures import USAGE, Failed
 
 if TYPE_CHECKING:
     from gateway.core.settings import Settings

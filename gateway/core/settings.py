@@ -97,6 +97,17 @@ class Settings(BaseModel):
     admin_oidc_components: str | None = Field(
         None, min_length=1, description="the claim that lists the API components a person is bound to"
     )
+    admin_oidc_client_id: str | None = Field(
+        None, min_length=1, description="this gateway at the provider, with which people sign in at the console"
+    )
+    admin_oidc_client_secret: Secret | None = Field(None, description="its secret, where the provider gave it one")
+    admin_oidc_cli_client_id: str | None = Field(
+        None, min_length=1, description="the public client with which people sign in by penstock login"
+    )
+    admin_oidc_scopes: tuple[str, ...] = Field(("openid", "profile", "email"), description="what both ask for")
+    admin_oidc_resource: str | None = Field(
+        None, description="URL of the resource that both ask a token for (RFC 8707), where the provider wants one"
+    )
     grace: float = Field(30.0, gt=0, description="seconds that SIGTERM waits for exchanges in flight")
     drain_delay: float = Field(
         1.0, ge=0, description="seconds of that in which it still accepts, while <path>/ready is 503"
@@ -132,6 +143,12 @@ class Settings(BaseModel):
             value, _, role = each.rpartition("=")
             if not value or role not in _ROLES:
                 raise ValueError(f"admin_oidc_roles: {each!r} is not VALUE=ROLE with one of {', '.join(_ROLES)}")
+        if (self.admin_oidc_client_id or self.admin_oidc_cli_client_id) and self.admin_oidc_issuer is None:
+            raise ValueError("admin_oidc_client_id and …_cli_client_id are of a provider: give admin_oidc_issuer")
+        if self.admin_oidc_client_secret is not None and self.admin_oidc_client_id is None:
+            raise ValueError("admin_oidc_client_secret is of a client: give admin_oidc_client_id")
+        if "openid" not in self.admin_oidc_scopes:
+            raise ValueError("admin_oidc_scopes has to hold openid (OpenID Connect Core 1.0 section 3.1.2.1)")
         return self
 
     @field_validator("issuer", "admin_oidc_issuer")

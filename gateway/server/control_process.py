@@ -308,10 +308,11 @@ async def serve(given: launch.Launch) -> None:
         loop.add_signal_handler(number, stop.set)
     beat = asyncio.create_task(launch.beat(given.beat_fd))
     people = issuing.people(given.settings, process.outside, process.clock)
+    ways = issuing.ways(given.settings, people, process.outside, process.clock)
     access = Access(process.store, process.hasher, process.clock, people)
     admin = Admin(process.service, access, process.crew.metrics, process.control.expiry.lines)
     config = uvicorn.Config(
-        console_beside(admin, given.settings.admin_origins),
+        console_beside(admin, given.settings.admin_origins, ways),
         http="httptools",
         ws="none",
         lifespan="off",

@@ -7,8 +7,12 @@ import asyncio
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-from gateway.admin.people import People, Provider
+from gateway.admin.console.by_provider import NAME, ByProvider, Client
+from gateway.admin.console.gate import Gate
+from gateway.admin.console.signing_in import Way
+from gateway.admin.people import People, Provider, SignIn
 from gateway.consumers.current import CurrentDirectory
 from gateway.consumers.directory import Directory
 from gateway.core.clock import Clock
@@ -39,7 +43,26 @@ def people(settings: Settings, outside: Outside, clock: Clock) -> People | None:
     pairs = (each.rpartition("=") for each in settings.admin_oidc_roles)
     roles = [(value, role) for value, _, role in pairs]
     about = (settings.admin_oidc_audience, settings.admin_oidc_claim, roles, settings.admin_oidc_components)
-    return People(Provider(settings.admin_oidc_issuer, *about), outside, clock)
+    sign_in = None
+    if settings.admin_oidc_cli_client_id is not None:
+        asked = (settings.admin_oidc_scopes, settings.admin_oidc_resource)
+        sign_in = SignIn(settings.admin_oidc_issuer, settings.admin_oidc_cli_client_id, *asked)
+    return People(Provider(settings.admin_oidc_issuer, *about), outside, clock, sign_in)
+
+
+def ways(settings: Settings, people: People | None, outside: Outside, clock: Clock) -> tuple[Way, ...]:
+    """To sign in at the console, besides an admin token."""
+    if people is None or settings.admin_oidc_issuer is None or settings.admin_oidc_client_id is None:
+        return ()
+    client = Client(
+        settings.admin_oidc_issuer,
+        settings.admin_oidc_client_id,
+        settings.admin_oidc_client_secret,
+        settings.admin_oidc_scopes,
+        settings.admin_oidc_resource,
+    )
+    host = urlsplit(client.issuer).netloc
+    return (Way(host, NAME, ByProvider(client, people, Gate(settings.admin_origins), outside, clock).answer),)
 
 
 def token_endpoint(

@@ -25,6 +25,7 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "openapi" / "admin.yaml"
 ROLES = ("viewer", "publisher", "policy-editor", "operator")
 ROUTES: dict[str, tuple[str, Tenant]] = {
     "GET /metrics": ("viewer", "refused"),
+    "GET /whoami": ("viewer", "shared"),
     "POST /apply": ("publisher", "refused"),
     "GET /components": ("viewer", "filtered"),
     "GET /components/{name}": ("viewer", "refused"),
@@ -103,7 +104,7 @@ ROUTES: dict[str, tuple[str, Tenant]] = {
     "POST /signing-keys/rotate": ("admin", "refused"),
     "POST /signing-keys/{kid}/retire": ("admin", "refused"),
 }
-OPEN = {"GET /health"}  # which a probe without a token may ask; what it tells then: test_admin_access
+OPEN = {"GET /health", "GET /sign-in"}  # which anybody may ask; what is told then: test_admin_access, …_signing_in
 NAMES = {
     "applications": "partner",
     "components": "shop",

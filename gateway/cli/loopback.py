@@ -1,0 +1,80 @@
+"""Where a browser of this machine comes back to: a port of the loopback interface that listens for one sign-in
+(RFC 8252 section 7.3)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import TracebackType
+from typing import Any, Final, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from gateway.cli.failures import Failed
+
+PATIENCE: Final = 300.0  # seconds for a person to sign in
+_STYLE: Final = "font: 1.1rem/1.5 system-ui, sans-serif; max-width: 32rem; margin: 20vh auto; padding: 0 1rem"
+_PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="color-scheme" content="light dark">
+<title>{title}</title><body style="{style}"><h1 style="font-size: 1.4rem">{title}</h1><p>{text}</p></body></html>"""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Any
+    timeout = 10
+
+    def do_GET(self) -> None:
+        given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True, max_num_fields=50))
+        ours = urlsplit(self.path).path == "/" and self.server.accepts(given)
+        if ours:
+            self.server.given = given
+        status, title, text = _said(ours, given)
+        page = _PAGE.format(title=title, text=text, style=_STYLE).encode()
+        self.send_response(status)
+        for name, value in (
+            ("Content-Type", "text/html; charset=utf-8"),
+            ("Content-Length", str(len(page))),
+            ("Cache-Control", "no-store"),
+            ("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'"),
+            ("Referrer-Policy", "no-referrer"),
+        ):
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(page)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing: a code stands in the address."""
+
+
+def _said(ours: bool, given: dict[str, str]) -> tuple[int, str, str]:
+    if not ours:
+        return 400, "Not this sign-in", "This address was not asked for here. Go back to the terminal."
+    if "code" not in given:
+        return 200, "Not signed in", "The terminal tells why. You can close this page."
+    return 200, "Almost done", "The terminal goes on, and tells whether you are signed in. You can close this page."
+
+
+class Loopback:
+    """Listens while it is entered. `url` is the redirect URI."""
+
+    def __init__(self) -> None:
+        self._server: Any = HTTPServer(("127.0.0.1", 0), _Handler)
+        self._server.given = None
+        self._server.timeout = 0.5
+        self.url = f"http://127.0.0.1:{self._server.server_port}/"
+
+    def wait(self, accepts: Callable[[dict[str, str]], bool]) -> dict[str, str]:
+        """The parameters of the first visit that is ours; others are told so and change nothing."""
+        self._server.accepts = accepts
+        until = time.monotonic() + PATIENCE
+        while self._server.given is None:
+            if time.monotonic() > until:
+                raise Failed("Nobody signed in within five minutes. Begin again with: penstock login")
+            self._server.handle_request()
+        given: dict[str, str] = self._server.given
+        return given
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._server.server_close()
