@@ -104,11 +104,10 @@ class Admin:
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             text = f"No gateway answers at {self._url}: {error}. Start one with: penstock serve"
             raise Failed(text, UNREACHABLE) from None
-        if answer.status_code == 401 and self._renew is not None:
-            token, self._renew, renew = self._token, None, self._renew
-            if (fresh := renew(token)) is not None:
-                self._token = fresh
-                return self._ask(method, path, query, body, media)
+        renew, self._renew = self._renew, None
+        if answer.status_code == 401 and renew is not None and (fresh := renew(self._token)) is not None:
+            self._token = fresh
+            return self._ask(method, path, query, body, media)
         return answer
 
     def _read(self, response: httpx2.Response) -> tuple[Any, str | None]:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from gateway.cli import completing, output
-from gateway.cli.client import USAGE, Failed, connect
+from gateway.cli.client import connect
+from gateway.cli.failures import USAGE, Failed
 from gateway.cli.options import Json, Token, Url
 
 apps = typer.Typer(help="Applications: who calls.", no_args_is_help=True)

@@ -11,7 +11,8 @@ import orjson
 import typer
 
 from gateway.cli import completing, output
-from gateway.cli.client import USAGE, Failed, connect
+from gateway.cli.client import connect
+from gateway.cli.failures import USAGE, Failed
 from gateway.cli.options import Json, Token, Url
 
 credentials = typer.Typer(

@@ -18,8 +18,18 @@ _PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><meta nam
 <title>{title}</title><body style="{style}"><h1 style="font-size: 1.4rem">{title}</h1><p>{text}</p></body></html>"""
 
 
+class _Server(HTTPServer):
+    """`given`: what the visit brought that was ours."""
+
+    timeout = 0.5
+    given: dict[str, str] | None = None
+
+    def accepts(self, _given: dict[str, str]) -> bool:
+        return False
+
+
 class _Handler(BaseHTTPRequestHandler):
-    server: Any
+    server: _Server
     timeout = 10
 
     def do_GET(self) -> None:
@@ -57,21 +67,18 @@ class Loopback:
     """Listens while it is entered. `url` is the redirect URI."""
 
     def __init__(self) -> None:
-        self._server: Any = HTTPServer(("127.0.0.1", 0), _Handler)
-        self._server.given = None
-        self._server.timeout = 0.5
+        self._server = _Server(("127.0.0.1", 0), _Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
 
     def wait(self, accepts: Callable[[dict[str, str]], bool]) -> dict[str, str]:
         """The parameters of the first visit that is ours; others are told so and change nothing."""
-        self._server.accepts = accepts
+        self._server.accepts = accepts  # type: ignore[assignment,method-assign]
         until = time.monotonic() + PATIENCE
         while self._server.given is None:
             if time.monotonic() > until:
                 raise Failed("Nobody signed in within five minutes. Begin again with: penstock login")
             self._server.handle_request()
-        given: dict[str, str] = self._server.given
-        return given
+        return self._server.given
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from gateway.cli import completing, output
-from gateway.cli.client import USAGE, Failed, connect
+from gateway.cli.client import connect
+from gateway.cli.failures import USAGE, Failed
 from gateway.cli.options import Json, Token, Url
 
 Version = Annotated[str, typer.Argument(help="NAME@VERSION", autocompletion=completing.versions)]

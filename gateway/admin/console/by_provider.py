@@ -32,9 +32,9 @@ from gateway.admin.console.visit import BASE, local
 from gateway.admin.people import PERSON, People
 from gateway.consumers.tokens import Token
 from gateway.core.clock import Clock
-from gateway.core.errors import DependencyFailed, Problem
+from gateway.core.errors import Problem
 from gateway.core.secrets import Secret
-from gateway.relay.outside import Outside
+from gateway.relay.outside import DependencyFailed, Outside
 
 if TYPE_CHECKING:
     from gateway.policy.tokens.sessions import Issuer
