@@ -22,6 +22,7 @@ from gateway.core.settings import Settings
 from gateway.runtime.hosts import Hosted
 from gateway.server.tls_files import Material
 
+_SECRET: Final = ("admin_token", "admin_oidc_client_secret")  # settings that only the pipe of a child gets
 BEAT: Final = 0.5  # seconds between signs of life
 
 
@@ -64,12 +65,11 @@ class Launch(BaseModel):
 
 
 def _revealed(launch: Launch) -> bytes:
-    settings = launch.settings.model_dump(mode="json", exclude={"key_secret", "admin_token"})
-    token = launch.settings.admin_token
+    settings = launch.settings.model_dump(mode="json", exclude={"key_secret", *_SECRET})
     extra: dict[str, Any] = {
         "settings": settings,
         "key_secret": launch.key_secret.reveal(),
-        "admin_token": token.reveal() if token else None,
+        **{name: secret and secret.reveal() for name in _SECRET for secret in [getattr(launch.settings, name)]},
         "tls": [material and material.reveal() for material in launch.tls],
     }
     return orjson.dumps(extra) + b"\n"
@@ -96,8 +96,8 @@ def read() -> Launch:
         sys.exit("This process is started by a supervisor: penstock serve.")
     plain = orjson.loads(first)
     extra = orjson.loads(sys.stdin.buffer.readline())
-    token = extra["admin_token"]
-    settings = Settings.model_validate({**extra["settings"], "admin_token": token and Secret(token)})
+    secrets = {name: extra[name] and Secret(extra[name]) for name in _SECRET}
+    settings = Settings.model_validate({**extra["settings"], **secrets})
     tls = tuple(material and Material.load(material) for material in extra["tls"])
     return Launch.model_validate({**plain, "settings": settings, "key_secret": Secret(extra["key_secret"]), "tls": tls})
 

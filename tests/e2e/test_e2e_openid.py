@@ -3,14 +3,9 @@ installed by `.ci/run` (or `npm ci` in tests/e2e/openid)."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import socket
-import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urljoin, urlsplit
 
@@ -18,17 +13,11 @@ import httpx2
 import pytest
 
 from tests.e2e.gateway_client import Node
+from tests.e2e.openid_provider import INSTALLED, PAGE, SECRET, Provider, browse, started
 
-FOLDER = Path(__file__).parent / "openid"
-NODE = FOLDER / "node_modules" / ".bin" / "node"  # of its own: distributions have older ones than the provider takes
-MISSING = "" if NODE.exists() else "run `npm ci` in tests/e2e/openid"
-if MISSING and os.environ.get("PENSTOCK_REQUIRE_OPENID"):
-    raise RuntimeError(f"the OpenID provider has to be there: {MISSING}")
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"the OpenID provider is not installed: {MISSING}")
+pytestmark = INSTALLED
 
 NAME = f"people-{os.getpid()}"  # of its own: test processes share the node, each has a provider
-SECRET = "planted-secret-of-the-gateway-0123456789"
-PAGE = {"Accept": "text/html", "Sec-Fetch-Mode": "navigate"}
 DOCUMENTS = """kind: ApiComponent
 name: NAME
 version: v1
@@ -60,47 +49,12 @@ rest:
 """
 
 
-@dataclass
-class Provider:
-    issuer: str
-    resource: str
-
-    def token(self, **more: str) -> str:
-        form = {"grant_type": "client_credentials", "scope": "read"} | more
-        answer = httpx2.post(f"{self.issuer}/token", data=form, auth=("machine", SECRET))
-        assert answer.status_code == 200, answer.text
-        return str(answer.json()["access_token"])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture(scope="module")
 def provider(node: Node) -> Iterator[Provider]:
     machine = {"client_id": "machine", "grant_types": ["client_credentials"], "redirect_uris": [], "response_types": []}
     gateway = {"client_id": "gateway", "redirect_uris": [f"{node.url}/{NAME}/signed-in"]}
-    clients = [each | {"client_secret": SECRET} for each in (machine, gateway)]
-    told = json.dumps({"port": free_port(), "clients": clients})
-    process = subprocess.Popen(
-        [str(NODE), "provider.js"],
-        cwd=FOLDER,
-        env={**os.environ, "PROVIDER": told},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    said = process.stdout.readline().split()
-    assert said[:1] == ["ready"], said
-    yield Provider(said[1], said[2])
-    process.stdin.close()
-    process.stdout.close()
-    process.wait(10)
+    with started([each | {"client_secret": SECRET} for each in (machine, gateway)]) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -146,24 +100,9 @@ def test_an_opaque_token_of_the_provider_holds_until_it_is_revoked(people: Node,
     assert people.call("GET", f"/{NAME}/opaque/x", headers=bearer("made-up")).status_code == 401
 
 
-def sign_in(browser: httpx2.Client, url: str, name: str) -> httpx2.Response:
-    """Follows every redirect and fills in every form, as a person would."""
-    answer = browser.get(url, headers=PAGE)
-    for _ in range(20):
-        if answer.is_redirect:
-            url = urljoin(url, answer.headers["Location"])
-            answer = browser.get(url, headers=PAGE)
-        elif found := re.search(r'name="prompt" value="(\w+)"', answer.text):
-            form = {"prompt": found[1], "login": name, "password": "any"}
-            answer = browser.post(url, data=form, headers=PAGE)
-        else:
-            return answer
-    raise AssertionError(f"it goes round in circles: {url}")
-
-
 def test_a_person_signs_in_at_the_provider_and_out_again(people: Node, provider: Provider) -> None:
     with httpx2.Client(timeout=20) as browser:
-        page = sign_in(browser, f"{people.url}/{NAME}/page?x=1", "ann")
+        page = browse(browser, f"{people.url}/{NAME}/page?x=1", "ann")
         told = fields(page)
         assert page.json()["path"].endswith("/page?x=1")
         assert told["x-user"] == "ann"
@@ -178,7 +117,7 @@ def test_two_people_have_their_own_sessions(people: Node) -> None:
     """CASES C43"""
     with httpx2.Client(timeout=20) as one, httpx2.Client(timeout=20) as two:
         for browser, name in ((one, "ann"), (two, "bob")):
-            assert fields(sign_in(browser, f"{people.url}/{NAME}/page", name))["x-user"] == name
+            assert fields(browse(browser, f"{people.url}/{NAME}/page", name))["x-user"] == name
         for browser, name in ((one, "ann"), (two, "bob"), (one, "ann")):
             assert fields(browser.get(f"{people.url}/{NAME}/page", headers=PAGE))["x-user"] == name
 

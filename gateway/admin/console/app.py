@@ -144,7 +144,7 @@ class Console:
 
         return endpoint
 
-    def begin(self, request: Request, prove: Prove, target: str = BASE) -> Response:
+    def begin(self, request: Request, prove: Prove, target: str = BASE, leave: str = "") -> Response:
         """Signs somebody in who was just proved, and leads on. The page leads on by itself and is no redirect: a cookie
         that is SameSite=Strict would not go along with a redirect that another site began."""
         origin = self.gate.origin(request)
@@ -152,7 +152,7 @@ class Console:
         if sent:
             self.sessions.end(sent)
         answer = page("signed_in.html", target=local(target))
-        answer.headers["Set-Cookie"] = self.gate.cookie(origin, name, self.sessions.begin(prove))
+        answer.headers["Set-Cookie"] = self.gate.cookie(origin, name, self.sessions.begin(prove, leave))
         return answer
 
     def _by(self, way: Way) -> Plain:
@@ -196,7 +196,8 @@ class Console:
     async def _sign_out(self, visit: Visit) -> Response:
         name, sent = self._cookie(visit.request)
         self.sessions.end(sent)
-        answer = RedirectResponse(to("sign-in"), 303)
+        leave = visit.session.leave  # a page, as browsers follow no form to another site (CSP form-action)
+        answer = page("signed_out.html", leave=leave) if leave else RedirectResponse(to("sign-in"), 303)
         answer.headers["Set-Cookie"] = self.gate.cookie(self.gate.origin(visit.request), name, "")
         return answer
 

@@ -149,7 +149,7 @@ class ByProvider:
         except SignInFailed as error:
             log.info("signing in at the console failed: %s", error)
             raise NotSignedIn(f"It failed, as {error}. Begin again at {BASE}/sign-in.") from None
-        answer = begin(request, self._prover(signed), attempt.target)
+        answer = begin(request, self._prover(signed), attempt.target, await self._leave())
         answer.headers.append("Set-Cookie", self._cookie(request, ""))
         log.info("%s signed in at the console", signed.token.name)
         return answer
@@ -175,6 +175,13 @@ class ByProvider:
         told = await issuer.redeem(form)
         claims = await issuer.identify(told.get("id_token"), attempt.nonce)
         return attempt, await self._person(claims, told, None)
+
+    async def _leave(self) -> str:
+        """OpenID Connect RP-Initiated Logout 1.0 section 2."""
+        url = (await (await self._loaded()).metadata.current()).end_session_endpoint
+        if url is None:
+            return ""
+        return url + ("&" if "?" in url else "?") + urlencode({"client_id": self._client.id})
 
     def _attempt(self, request: Request, state: str) -> _Attempt:
         """Used once, whatever becomes of it."""

@@ -25,13 +25,15 @@ Prove = Callable[[], Awaitable[Token | None]]
 
 @dataclass(slots=True)
 class Session:
-    """`forms` stands in every form (CSRF); `told` is said once, on the next page."""
+    """`forms` stands in every form (CSRF); `told` is said once, on the next page. `leave`: where one signs out of what
+    proved it, too."""
 
     prove: Prove
     begun: float
     used: float
     forms: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
     told: str = ""
+    leave: str = ""
 
 
 @dataclass
@@ -39,10 +41,10 @@ class Sessions:
     clock: Clock
     _open: OrderedDict[bytes, Session] = field(default_factory=OrderedDict, repr=False)
 
-    def begin(self, prove: Prove) -> str:
+    def begin(self, prove: Prove, leave: str = "") -> str:
         """The name of a new session, of 256 random bits; only its hash is kept."""
         name, now = secrets.token_urlsafe(32), self.clock.monotonic()
-        self._open[_hash(name)] = Session(prove, now, now)
+        self._open[_hash(name)] = Session(prove, now, now, leave=leave)
         if len(self._open) > MOST:
             self._open.popitem(last=False)
         return name

@@ -16,8 +16,9 @@ from gateway.consumers.tokens import Token, current_token, find_token
 
 
 class Begin(Protocol):
-    def __call__(self, request: Request, prove: Prove, target: str = ...) -> Response:
-        """Signs in who was proved, and leads on to a page of the console."""
+    def __call__(self, request: Request, prove: Prove, target: str = ..., leave: str = ...) -> Response:
+        """Signs in who was proved, and leads on to a page of the console. `leave`: the URL at which one signs out of
+        what proved it."""
         ...
 
 

@@ -11,17 +11,26 @@ const provider = new Provider(issuer, {
   cookies: { keys: ["only for tests"] },
   claims: { openid: ["sub"], profile: ["name"] },
   findAccount: async (_context, id) => ({ accountId: id, claims: async () => ({ sub: id, name: `Person ${id}` }) }),
+  // Of an access token: who is named after a team is in it.
+  extraTokenClaims: async (_context, token) =>
+    token.accountId ? { roles: [token.accountId.split("-")[0]], email: `${token.accountId}@example.com` } : undefined,
+  issueRefreshToken: async (_context, client) => client.grantTypeAllowed("refresh_token"),
   features: {
     devInteractions: { enabled: true },
     clientCredentials: { enabled: true },
     introspection: { enabled: true },
     revocation: { enabled: true },
     rpInitiatedLogout: { enabled: true },
+    deviceFlow: { enabled: true },
     resourceIndicators: {
       enabled: true,
       defaultResource: () => undefined,
       useGrantedResource: () => false,
-      getResourceServerInfo: () => ({ scope: "read write", audience: "shop", accessTokenFormat: "jwt" }),
+      getResourceServerInfo: (_context, asked) => ({
+        scope: "read write openid",
+        audience: asked === resource ? "shop" : "penstock",
+        accessTokenFormat: "jwt",
+      }),
     },
   },
   scopes: ["openid", "profile", "read", "write", "offline_access"],
