@@ -16,7 +16,7 @@ from gateway.consumers.tokens import Token
 
 
 def entries() -> Iterator[Entry]:
-    yield Entry("/whoami", "GET", _who, None)
+    yield Entry("/whoami", "GET", _who, "viewer")
 
 
 async def _who(_request: Request, token: Token) -> Any:

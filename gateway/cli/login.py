@@ -33,7 +33,7 @@ def login(
 ) -> None:
     """Signs you in by your organisation's identity provider, for this and later commands.
 
-    Example: penstock login --url https://admin.example
+    Example: penstock login
     """
     chosen = where(url)
     provider = Provider(_client(chosen))

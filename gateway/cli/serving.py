@@ -38,7 +38,10 @@ def _meaning(field: Any) -> str:
     text = field.description or ""
     if field.default is None or field.default == ():
         return text
-    default = f"{field.default:g}" if isinstance(field.default, float) else field.default
+    default = field.default
+    default = (
+        f"{default:g}" if isinstance(default, float) else ",".join(default) if isinstance(default, tuple) else default
+    )
     return f"{text}; default {default}" if text else f"default {default}"
 
 

@@ -26,7 +26,7 @@ HealthPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)+$")
 class Settings(BaseModel):
     """Sizes are bytes, times are seconds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     manifests: Path | None = Field(None, description="folder of documents published at start")
     policies: Path | None = Field(None, description="folder of policies and plans applied at start")

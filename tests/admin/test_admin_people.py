@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from gateway.admin.access import Access
-from gateway.admin.people import People, Provider
+from gateway.admin.people import People, Provider, SignIn
 from gateway.core.settings import Settings
 from gateway.relay.network import Network
 from gateway.relay.outside import Outside
@@ -85,3 +85,36 @@ async def test_while_the_keys_cannot_be_had_nothing_is_decided_and_admin_tokens_
 def test_settings_that_would_let_in_anybody_or_nobody_are_refused(given: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         Settings.model_validate(given)
+
+
+async def test_anybody_is_told_how_people_sign_in_and_nothing_secret(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as (node, service):
+        assert (await node.send("GET", "/sign-in", None)).json() == {"openid": None}
+        people = node.admin.access.people
+        assert people is not None
+        people.sign_in = SignIn(service.url, "terminal", ("openid",))
+        told = (await node.send("GET", "/sign-in", None)).json()
+        about = {"issuer": service.url, "client_id": "terminal", "scopes": ["openid"], "resource": None}
+        assert told == {"openid": about}
+
+
+async def test_who_asks_is_told_who_it_is(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as (node, service):
+        who = (await node.send("GET", "/whoami", person(service, "ops"))).json()
+        assert (who["name"], who["by"], who["components"]) == ("ann@example.com", "provider", ["shop"])
+        assert who["roles"] == ["operator", "policy-editor"]
+        assert (await node.send("GET", "/whoami", "viewer")).json()["by"] == "token"
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"admin_oidc_client_id": "console"},
+        {"admin_oidc_client_secret": "hidden"},
+        {"admin_oidc_scopes": ("profile",)},
+    ],
+)
+def test_a_client_without_its_provider_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate(given)
+    assert "hidden" not in str(caught.value)

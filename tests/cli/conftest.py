@@ -16,6 +16,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing of this machine's own settings; an empty folder to work in."""
     for name in ("PENSTOCK_URL", "PENSTOCK_TOKEN", "PENSTOCK_CONTEXT", "FORCE_COLOR", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PENSTOCK_LOGINS", str(tmp_path / "logins.json"))
     folder = tmp_path / "shell"
     folder.mkdir()
     monkeypatch.chdir(folder)

@@ -73,6 +73,7 @@ def _identified(group: str) -> str:
 
 
 REFUSED = {  # what the example needs is not there: it is understood, and refused for that reason alone
+    ("login",): "signs nobody in",
     ("import", "openapi"): "petstore.yaml: it cannot be read",
     ("import", "wsdl"): "stock.wsdl: it cannot be read",
     ("import", "csdl"): "metadata.xml: it cannot be read",

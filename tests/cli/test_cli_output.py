@@ -55,7 +55,7 @@ def test_every_command_that_asks_a_gateway_speaks_json_and_takes_url_and_token(n
     assert "--json" in text
     if names[0] not in {"check", "import"} and names != ("policies", "test"):
         assert "--url" in text
-        assert "--token" in text
+        assert "--token" in text or names in {("login",), ("logout",)}, "who signs in has no token yet"
 
 
 def test_the_version_is_told() -> None:
@@ -65,7 +65,7 @@ def test_the_version_is_told() -> None:
 def test_the_help_of_serve_lists_every_setting_with_its_variable() -> None:
     text = penstock("serve", "--help").out
     for name in Settings.model_fields:
-        assert f"PENSTOCK_{name.upper()} " in text, name
+        assert f"PENSTOCK_{name.upper()}" in text.split(), name
 
 
 def _table(width: int, rows: list[dict[str, Any]], columns: list[str], monkeypatch: pytest.MonkeyPatch) -> list[str]:
