@@ -14,7 +14,16 @@ import orjson
 
 from gateway.consumers.credentials import Credential, Credentials
 from gateway.consumers.prefixes import LENGTH, Prefixes
-from gateway.consumers.records import Application, Key, NamedKey, Subscription, id_prefix, key_id
+from gateway.consumers.records import (
+    SUSPENDED,
+    Application,
+    Key,
+    NamedKey,
+    Subscription,
+    id_prefix,
+    key_id,
+    understood,
+)
 from gateway.consumers.signing import RevokedTokens, SigningKeys
 from gateway.core.clock import Clock
 from gateway.store.store import (
@@ -107,6 +116,8 @@ class Directory:
 
     def put(self, table: str, key: str, value: Mapping[str, Any] | None) -> None:
         """One record of a table; None removes it."""
+        if value is not None and not understood(value):
+            value = _closed(table, value)
         if table == KEYS:
             self._put_key(key, value)
         elif table == SUBSCRIPTIONS:
@@ -226,6 +237,13 @@ _HEADS: Final = {
     1: {"sequence", "as_of", APPLICATIONS, SUBSCRIPTIONS, KEYS},
     _FORM: {"sequence", "as_of", "slices"},
 }
+
+
+def _closed(table: str, value: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A record of a newer release that this one does not understand, as one that opens nothing."""
+    if table in (KEYS, CREDENTIALS):
+        return {**value, "revoked": 0.0}
+    return {**value, "status": SUSPENDED} if table == APPLICATIONS else None
 
 
 def _unknown() -> ValueError:

@@ -34,6 +34,12 @@ def id_prefix(id: str) -> bytes | None:
     return prefix if len(prefix) == LENGTH else None
 
 
+def understood(value: Mapping[str, Any]) -> bool:
+    """Whether this release knows every field that `critical` names: a newer release lists there what narrows whom a
+    record lets in. One with a field that is not known opens nothing here; fields that are not critical are ignored."""
+    return not value.get("critical")
+
+
 def packed(value: Any) -> bytes:
     """As JSON, copied: what orjson gives keeps the 4 kB in which it was written."""
     return bytes(memoryview(orjson.dumps(value)))

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.consumers.records import understood
 from gateway.core.clock import Clock
 from gateway.core.errors import Conflict, InvalidInput, NotFound
 from gateway.core.secrets import TOKEN_PREFIX, KeyHasher, new_credential
@@ -100,7 +101,11 @@ async def current_token(store: Store, clock: Clock, id: str) -> Token | None:
 
 
 def _valid(id: str, value: Value, clock: Clock) -> Token | None:
-    if value["revoked"] is not None or (value["ends"] is not None and clock.time() >= value["ends"]):
+    if (
+        not understood(value)
+        or value["revoked"] is not None
+        or (value["ends"] is not None and clock.time() >= value["ends"])
+    ):
         return None
     bound = value["components"]
     roles = frozenset(value["roles"])

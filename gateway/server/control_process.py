@@ -50,7 +50,8 @@ from gateway.server.place import PROBE_SOCKET
 from gateway.server.probe import door, probe
 from gateway.snapshot.spec import VersionSpec
 from gateway.store.connect import open_cells, open_store, open_streams, open_usage
-from gateway.store.store import TOKENS
+from gateway.store.schema import CURRENT, StoreUnfit
+from gateway.store.store import TOKENS, Store
 from gateway.telemetry.counters import by_revision, total
 from gateway.telemetry.mirrors import total_mirrors
 
@@ -96,6 +97,7 @@ class ControlProcess:
             backend_kinds=BACKEND_KINDS,
             probe=self._probe,
             facts={"url": self.url, "urls": self.urls, "version": __version__, "pid": os.getpid()}
+            | {"schema": CURRENT.form}
             | {"environment": names_of(environment)},
             expiry=ExpiryWatch(settings.expiry_warning, self.clock),
         )
@@ -283,6 +285,7 @@ async def _come_up(process: ControlProcess) -> None:
         await process.crew.until(1, CREW)
     except TimeoutError:
         raise NodeFailed(f"No worker came up within {CREW:g} s; the log above says why.") from None
+    await _fitting(process.store)
     await process.control.start()
     process.counting = [
         asyncio.create_task(process.callers.flush_forever()),
@@ -298,6 +301,16 @@ async def _come_up(process: ControlProcess) -> None:
         process.write_context(chosen.reveal() if chosen else None)
         process.later = asyncio.create_task(process.settle_later())
     _tell("ready", url=process.url, urls=process.urls, admin=process.admin_url, token=token, node=process.given.node)
+
+
+async def _fitting(store: Store) -> None:
+    """NodeFailed for a store that this release cannot use; one that is away may be well."""
+    try:
+        await store.sequence()
+    except StoreUnfit as error:
+        raise NodeFailed(error.detail) from None
+    except StoreUnavailable:
+        return
 
 
 async def serve(given: launch.Launch) -> None:

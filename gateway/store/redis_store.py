@@ -4,7 +4,7 @@ Everything is under one hash tag, so that a commit is one script on one primary:
 `{penstock}:t:TABLE` hash of records, each `VERSION:JSON` · `{penstock}:i:TABLE` its keys in order, for pages ·
 `{penstock}:seq` the newest sequence ·
 `{penstock}:log` and `{penstock}:audit` streams whose entries have the sequence as id (`SEQUENCE-0`) ·
-`{penstock}:nodes` and `{penstock}:node:NAME` heartbeats · `{penstock}:schema` the form of all this.
+`{penstock}:nodes` and `{penstock}:node:NAME` heartbeats · `{penstock}:schema` the form of all this (`store.schema`).
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from typing import Any, Final
 import orjson
 
 from gateway.core.clock import Clock, SystemClock
-from gateway.core.errors import StoreUnavailable
 from gateway.store.client import TIMEOUT, Client, Script
 from gateway.store.memory import conflict
+from gateway.store.migrating import Migrating, migrate
+from gateway.store.schema import CURRENT, Schema, fits
 from gateway.store.store import Change, Gap, Record, Value, Write
 
-SCHEMA: Final = 1
 _AUDIT_LENGTH: Final = 1_000_000
 _INLINE: Final = 8192  # bytes; a larger value is left out of the change log and read from its table
 
-# KEYS: seq, log, audit, schema, then the writes' tables, each with the order of its keys behind it.
-# ARGV: schema, log length, audit length, audit JSON or '', time, channel, then for each write: index of its table in
-# KEYS, key, expected version or '', 'p' or 'd', JSON, JSON for the log
+# KEYS: seq, log, audit, schema, oldest schema, then the writes' tables, each with the order of its keys behind it.
+# ARGV: form, oldest form that goes beside it, log length, audit length, audit JSON or '', time, channel, then for each
+# write: index of its table in KEYS, key, expected version or '', 'p' or 'd', JSON, JSON for the log
 _COMMIT: Final = Script("""
-local schema = redis.call('GET', KEYS[4])
-if schema and tonumber(schema) > tonumber(ARGV[1]) then return {'schema', schema} end
-for i = 7, #ARGV, 6 do
+local schema, oldest = redis.call('GET', KEYS[4]), redis.call('GET', KEYS[5])
+if schema and tonumber(oldest or schema) > tonumber(ARGV[1]) then return {'schema', schema, oldest or schema} end
+for i = 8, #ARGV, 6 do
   if ARGV[i + 2] ~= '' then
     local found = redis.call('HGET', KEYS[tonumber(ARGV[i])], ARGV[i + 1])
     local version = found and string.match(found, '^(%d+):') or '0'
-    if version ~= ARGV[i + 2] then return {'conflict', tostring((i - 7) / 6), version} end
+    if version ~= ARGV[i + 2] then return {'conflict', tostring((i - 8) / 6), version} end
   end
 end
-if not schema then redis.call('SET', KEYS[4], ARGV[1]) end
+if not schema then redis.call('MSET', KEYS[4], ARGV[1], KEYS[5], ARGV[2]) end
 local seq = string.format('%.0f', redis.call('INCR', KEYS[1]))
 local entry = {}
-for i = 7, #ARGV, 6 do
+for i = 8, #ARGV, 6 do
   local hash = KEYS[tonumber(ARGV[i])]
   local order = KEYS[tonumber(ARGV[i]) + 1]
   if ARGV[i + 3] == 'p' then
@@ -52,16 +52,19 @@ for i = 7, #ARGV, 6 do
   end
   entry[#entry + 1] = ARGV[i + 5]
 end
-redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[2], seq .. '-0', 'c', '[' .. table.concat(entry, ',') .. ']')
-if ARGV[4] ~= '' then
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[3], seq .. '-0', 'a', ARGV[4], 't', ARGV[5])
+redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], seq .. '-0', 'c', '[' .. table.concat(entry, ',') .. ']')
+if ARGV[5] ~= '' then
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], seq .. '-0', 'a', ARGV[5], 't', ARGV[6])
 end
-redis.call('PUBLISH', ARGV[6], seq)
+redis.call('PUBLISH', ARGV[7], seq)
 return {'ok', seq}
 """)
 
-# KEYS: seq, log. ARGV: after. The newest sequence and the entries behind `after`, as of one moment.
+# KEYS: seq, log, schema, oldest schema. ARGV: after, form. The newest sequence and the entries behind `after`, as of
+# one moment.
 _CHANGES: Final = Script("""
+local schema, oldest = redis.call('GET', KEYS[3]), redis.call('GET', KEYS[4])
+if schema and tonumber(oldest or schema) > tonumber(ARGV[2]) then return {'schema', schema, oldest or schema} end
 local found = redis.call('XRANGE', KEYS[2], '(' .. ARGV[1] .. '-0', '+')
 local entries = {}
 for _, entry in ipairs(found) do
@@ -110,12 +113,6 @@ return alive
 """)
 
 
-class StoreTooNew(StoreUnavailable):
-    """A newer release wrote this store in a form that this one does not know."""
-
-    title, code = "The store is of a newer release", "store_too_new"
-
-
 class RedisStore:
     """`prefix` names one gateway's keyspace; nothing is connected before the first command. Never retried: a commit
     that raised StoreUnavailable may have been applied, so read before you write again."""
@@ -127,29 +124,30 @@ class RedisStore:
         clock: Clock | None = None,
         log_length: int = 10_000,
         timeout: float = TIMEOUT,
+        schema: Schema = CURRENT,
     ) -> None:
         self._client = Client(url, timeout)
         self._prefix = f"{{{prefix}}}:"
         self._clock = clock or SystemClock()
         self._log_length = log_length
+        self._schema = schema
         self._checked = False
 
     def _key(self, name: str) -> str:
         return self._prefix + name
 
     async def connect(self) -> None:
-        """Checks that the store answers and that its form is known. Every command does so before its first use."""
+        """Checks that the store answers, and brings it to this release's form (`store.migrating`). Every command does
+        so before its first use. StoreUnfit for a store that this release cannot use."""
         if not self._checked:
-            found = await self._client.execute("GET", self._key("schema"))
-            self._check(int(found or SCHEMA))
+            await migrate(Migrating(self._client, self._key, self._alive), self._schema)
             self._checked = True
 
-    def _check(self, found: int) -> None:
-        if found > SCHEMA:
-            raise StoreTooNew(
-                f"The store is in form {found}, this release knows up to {SCHEMA}. "
-                "Upgrade this node, or point --store at another store."
-            )
+    def _of_another(self, answer: Sequence[bytes]) -> None:
+        """A script's refusal: a newer release has been here since the connection was checked."""
+        if answer[0] == b"schema":
+            self._checked = False
+            fits(self._schema, int(answer[1]), int(answer[2]))
 
     async def get(self, table: str, key: str) -> Record | None:
         await self.connect()
@@ -175,12 +173,13 @@ class RedisStore:
         return [(key.decode(), _record(text)) for key, text in zip(found[::2], found[1::2], strict=True) if text]
 
     async def commit(self, writes: Sequence[Write], audit: Value | None = None) -> int:
+        await self.connect()
         tables = list(dict.fromkeys(write.table for write in writes))
-        keys = [self._key(name) for name in ("seq", "log", "audit", "schema")]
-        arguments: list[str | bytes | int] = [SCHEMA, self._log_length, _AUDIT_LENGTH]
+        keys = [self._key(name) for name in ("seq", "log", "audit", "schema", "schema:oldest")]
+        arguments: list[str | bytes | int] = [self._schema.form, self._schema.oldest, self._log_length, _AUDIT_LENGTH]
         arguments += [b"" if audit is None else orjson.dumps(audit), repr(self._clock.time()), self._key("notice")]
         for write in writes:
-            arguments += _arguments(write, 5 + 2 * tables.index(write.table))
+            arguments += _arguments(write, 6 + 2 * tables.index(write.table))
         keys += [self._key(f"{what}:{table}") for table in tables for what in ("t", "i")]
         answer = await self._client.run(_COMMIT, keys, arguments)
         return self._committed(answer, writes)
@@ -188,8 +187,7 @@ class RedisStore:
     def _committed(self, answer: list[bytes], writes: Sequence[Write]) -> int:
         if answer[0] == b"conflict":
             raise conflict(writes[int(float(answer[1]))], int(answer[2]))
-        if answer[0] == b"schema":
-            self._check(int(answer[1]))
+        self._of_another(answer)
         return int(answer[1])
 
     async def sequence(self) -> int:
@@ -198,7 +196,10 @@ class RedisStore:
 
     async def changes(self, after: int) -> list[Change]:
         await self.connect()
-        newest, entries = await self._client.run(_CHANGES, [self._key("seq"), self._key("log")], [after])
+        keys = [self._key(name) for name in ("seq", "log", "schema", "schema:oldest")]
+        answer = await self._client.run(_CHANGES, keys, [after, self._schema.form])
+        self._of_another(answer)
+        newest, entries = answer
         sequences = [int(id.partition(b"-")[0]) for id in entries[::2]]
         if sequences != list(range(after + 1, int(newest) + 1)) or after > int(newest):
             raise Gap(f"the change log does not reach back to {after}")
@@ -237,6 +238,9 @@ class RedisStore:
 
     async def nodes(self) -> dict[str, Value]:
         await self.connect()
+        return await self._alive()
+
+    async def _alive(self) -> dict[str, Value]:
         alive = await self._client.run(_NODES, [self._key("nodes")], [self._key("node:")])
         return {name.decode(): orjson.loads(state) for name, state in zip(alive[::2], alive[1::2], strict=True)}
 

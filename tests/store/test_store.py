@@ -14,7 +14,8 @@ from gateway.core.errors import InvalidInput, PreconditionFailed, StoreUnavailab
 from gateway.store.connect import open_store
 from gateway.store.embedded import EmbeddedStore
 from gateway.store.memory import MemoryStore
-from gateway.store.redis_store import RedisStore, StoreTooNew
+from gateway.store.redis_store import RedisStore
+from gateway.store.schema import StoreTooNew
 from gateway.store.store import Change, Gap, Record, Store, Write
 from tests.servers import Server, cluster, embedded, forget_scripts, kill_and_restart, listens, prefix, until, valkey
 
@@ -186,7 +187,7 @@ async def test_a_store_of_a_newer_form_is_refused_for_reading_and_writing(valkey
     async with redis.asyncio.Redis.from_url(valkey) as client:
         await client.set(f"{{{prefix}}}:schema", "2")
     store = RedisStore(valkey, prefix)
-    with pytest.raises(StoreTooNew, match="Upgrade this node"):
+    with pytest.raises(StoreTooNew, match="Start the newer release"):
         await store.get("plans", "gold")
     with pytest.raises(StoreTooNew):
         await store.commit([Write("plans", "gold", {})])
