@@ -13,6 +13,7 @@ from starlette.routing import Mount, Route, Router
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.admin import (
+    backups,
     cached,
     callers,
     consumers,
@@ -58,6 +59,7 @@ def entries(service: Service) -> Iterator[Entry]:
     yield from letters.entries(service)
     yield from history.entries(service)
     yield from environments.entries(service)
+    yield from backups.entries(service)
 
 
 def _signed(app: ASGIApp) -> ASGIApp:

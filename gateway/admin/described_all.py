@@ -12,6 +12,7 @@ from typing import Final
 from gateway.admin import (
     described,
     described_applications,
+    described_backups,
     described_credentials,
     described_history,
     described_signing_in,
@@ -47,6 +48,7 @@ def _whole(method: str, path: str, about: About) -> About:
 _SAID: Final[Mapping[tuple[str, str], About]] = {
     **described.DESCRIBED,
     **described_applications.DESCRIBED,
+    **described_backups.DESCRIBED,
     **described_credentials.DESCRIBED,
     **described_history.DESCRIBED,
     **described_signing_in.DESCRIBED,
@@ -56,6 +58,7 @@ DESCRIBED: Final = {(method, path): _whole(method, path, about) for (method, pat
 SCHEMAS: Final[dict[str, Schema]] = {
     **described.SCHEMAS,
     **described_applications.SCHEMAS,
+    **described_backups.SCHEMAS,
     **described_credentials.SCHEMAS,
     **described_history.SCHEMAS,
     **described_signing_in.SCHEMAS,

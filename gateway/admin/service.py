@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 from gateway.admin.application_documents import consumers_of
@@ -43,6 +44,7 @@ from gateway.snapshot.spec import CanarySpec, Snapshot
 from gateway.store.cells import Cells
 from gateway.store.memory_cells import MemoryCells
 from gateway.store.store import ACTIVE, CREDENTIALS, PLANS, POLICIES, REVISIONS, SUBSCRIPTIONS, TOPICS, Store, Write
+from gateway.store.stream_copies import StreamCopies
 from gateway.store.streams import Streams
 from gateway.store.usage import MemoryUsage
 
@@ -102,6 +104,8 @@ class Service:
     callers: Callers = field(default_factory=lambda: Callers(MemoryUsage(), SystemClock()))
     cells: Cells = field(default_factory=MemoryCells)
     signing: tuple[Algorithm, float] | None = None  # of new signing keys: their lead; None: no issuer of its own
+    copies: StreamCopies | None = None  # of messages, for a backup; None: they are in memory
+    scratch: Path | None = None  # where a backup is kept while it is read; None: the system's folder for that
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock)
     _indexed: bool = False  # every stored revision has its entry in the index
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -19,6 +20,9 @@ PATIENCE: Final = 120.0  # seconds without a byte of an answer: a publish waits 
 CONTEXT: Final = Path("var/context.json")
 CONDITIONAL: Final = {"PUT", "PATCH", "DELETE"}  # which the admin REST takes with a condition only
 SIGN: Final = "penstock-admin"  # a header of every answer of an admin REST
+
+
+Body = bytes | Iterable[bytes]
 
 
 class Admin:
@@ -81,16 +85,34 @@ class Admin:
 
         return self._send("POST", "/apply", query, pack(gather(paths)), MEDIA_TYPE)
 
+    @contextmanager
+    def stream(self, path: str, **query: Any) -> Iterator[Iterator[bytes]]:
+        """What it answers, piece by piece. Failed when it is cut off, or refused."""
+        import httpx2
+
+        chosen = {name: _text(value) for name, value in query.items() if value is not None and value is not False}
+        try:
+            with self._open() as client, client.stream("GET", path, params=chosen) as response:
+                if response.status_code >= 400 or SIGN not in response.headers:
+                    response.read()
+                    self._read(response)
+                yield response.iter_bytes()
+        except (httpx2.TransportError, httpx2.DecodingError) as error:
+            raise Failed(f"{self._url} did not answer to the end: {error}. Its log says why.", UNREACHABLE) from None
+
+    def upload(self, path: str, pieces: Iterable[bytes], media: str, **query: Any) -> Any:
+        return self._send("POST", path, query, pieces, media)
+
     def delete(self, path: str) -> Any:
         return self._send("DELETE", path, {})
 
     def _send(
-        self, method: str, path: str, query: dict[str, Any], body: bytes = b"", media: str = "application/json"
+        self, method: str, path: str, query: dict[str, Any], body: Body = b"", media: str = "application/json"
     ) -> Any:
         return self._read(self._ask(method, path, query, body, media))[0]
 
     def _ask(
-        self, method: str, path: str, query: dict[str, Any], body: bytes = b"", media: str = "application/json"
+        self, method: str, path: str, query: dict[str, Any], body: Body = b"", media: str = "application/json"
     ) -> httpx2.Response:
         import httpx2
 
@@ -104,10 +126,12 @@ class Admin:
         except (httpx2.TransportError, httpx2.DecodingError) as error:
             text = f"No gateway answers at {self._url}: {error}. Start one with: penstock serve"
             raise Failed(text, UNREACHABLE) from None
-        renew, self._renew = self._renew, None
-        if answer.status_code == 401 and renew is not None and (fresh := renew(self._token)) is not None:
-            self._token = fresh
-            return self._ask(method, path, query, body, media)
+        renew = self._renew
+        if answer.status_code == 401 and renew is not None and isinstance(body, bytes):
+            self._renew = None
+            if (fresh := renew(self._token)) is not None:
+                self._token = fresh
+                return self._ask(method, path, query, body, media)
         return answer
 
     def _read(self, response: httpx2.Response) -> tuple[Any, str | None]:

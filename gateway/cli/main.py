@@ -13,6 +13,7 @@ import typer
 
 from gateway import __version__
 from gateway.cli import (
+    backup,
     cached,
     consumers,
     credentials,
@@ -60,6 +61,7 @@ login.add(app)
 looking.add(app)
 versions.add(app)
 mirrored.add(app)
+backup.add(app)
 for name, group in (*stored.groups(), *consumers.groups(), *credentials.groups()):
     app.add_typer(group, name=name)
 app.add_typer(cached.group, name="cache")

@@ -49,7 +49,7 @@ from gateway.server.logs import configure
 from gateway.server.place import PROBE_SOCKET
 from gateway.server.probe import door, probe
 from gateway.snapshot.spec import VersionSpec
-from gateway.store.connect import open_cells, open_store, open_streams, open_usage
+from gateway.store.connect import open_cells, open_store, open_stream_copies, open_streams, open_usage
 from gateway.store.schema import CURRENT, StoreUnfit
 from gateway.store.store import TOKENS, Store
 from gateway.telemetry.counters import by_revision, total
@@ -77,6 +77,7 @@ class ControlProcess:
         self.store = open_store(given.store_url)
         self.streams = open_streams(given.store_url)
         self.cells = open_cells(given.store_url)
+        self.copies = open_stream_copies(given.store_url)
         registry = Registry.load(settings.processes)
         kinds = self.kinds = node_kinds(settings.processes, given.hosted)
         hosts = CheckingHosts(given.hosted)
@@ -117,6 +118,8 @@ class ControlProcess:
             clock=self.clock,
             callers=self.callers,
             cells=self.cells,
+            copies=self.copies,
+            scratch=given.data / "run",
             signing=(settings.signing_algorithm, settings.signing_key_lead) if settings.issuer else None,
             rehearse=lambda snapshot, places: dry_build(
                 snapshot, places, kinds, BACKEND_KINDS, environment.secrets, egress, hosts, own
@@ -248,6 +251,8 @@ class ControlProcess:
         await self.outside.close()
         await self.network.close()
         await self.streams.close()
+        if self.copies is not None:
+            await self.copies.close()
         await self.cells.close()
         await self.store.close()
 

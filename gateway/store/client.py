@@ -118,6 +118,38 @@ class Client:
                 answer = await cluster.execute_command("CLUSTER SLOTS", target_nodes=RedisCluster.RANDOM)
         return [(first, last, tuple(found["primary"][:2])) for (first, last), found in answer.items()]
 
+    async def keys(self, pattern: str, like: str | None = None) -> AsyncIterator[str]:
+        """The names of keys that match a glob; in no particular order. `like` is a key whose slot has all of them: only
+        its primary is asked then. Goes through every key of the server, so not for what is asked often."""
+        for node in await self._primaries(like):
+            cursor, seen = 0, set[bytes]()
+            while True:
+                found = await self._scanned(node, cursor, pattern)
+                cursor = found[0]
+                for name in found[1]:
+                    if name not in seen:
+                        seen.add(name)
+                        yield name.decode()
+                if cursor == 0:
+                    break
+
+    async def _primaries(self, like: str | None) -> list[Any]:
+        if not is_cluster(self.url):
+            return [None]
+        await self.slots()  # the client has read the map then
+        client = self._connected()
+        return [client.get_node_from_key(like)] if like is not None else list(client.get_primaries())
+
+    async def _scanned(self, node: Any, cursor: int, pattern: str) -> tuple[int, list[bytes]]:
+        where = {} if node is None else {"target_nodes": node}
+        with border(self.url):
+            async with asyncio.timeout(self._timeout * 2), self._turns:
+                told = ("SCAN", cursor, "MATCH", pattern, "COUNT", 2000)
+                after, found = await self._connected().execute_command(*told, **where)
+        if isinstance(after, dict):  # a cluster's, by node
+            (after,) = after.values()
+        return int(after), list(found)
+
     async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[Argument] = ()) -> Any:
         """A script's raw reply. A script that ends in an error raises StoreUnavailable, as its text cannot help."""
         with border(self.url):

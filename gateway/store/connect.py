@@ -20,6 +20,7 @@ from gateway.store.redis_store import RedisStore
 from gateway.store.redis_streams import RedisStreams
 from gateway.store.redis_usage import RedisUsage
 from gateway.store.store import Store
+from gateway.store.stream_copies import RedisStreamCopies, StreamCopies
 from gateway.store.streams import Streams
 from gateway.store.usage import MemoryUsage, Usage
 
@@ -33,15 +34,21 @@ class OwnedCounters(Counters, Protocol):
     async def close(self) -> None: ...
 
 
-def open_store(url: str, prefix: str = "penstock") -> Store:
+def open_store(url: str, prefix: str = "penstock", *, migrates: bool = True) -> Store:
     """redis://, rediss://, unix://, redis+cluster://, rediss+cluster:// or memory:// (a store of its own each time).
-    Connects with the first command. InvalidInput for another scheme."""
-    return MemoryStore() if url == MEMORY else RedisStore(url, prefix)
+    Connects with the first command, and brings the store to this release's form if it `migrates`. InvalidInput for
+    another scheme."""
+    return MemoryStore() if url == MEMORY else RedisStore(url, prefix, migrates=migrates)
 
 
 def open_streams(url: str, prefix: str = "penstock") -> Streams:
     """As `open_store`; on a cluster each topic lives on one primary."""
     return MemoryStreams() if url == MEMORY else RedisStreams(url, prefix)
+
+
+def open_stream_copies(url: str, prefix: str = "penstock") -> StreamCopies | None:
+    """As `open_store`; None for messages in memory, which end with their process."""
+    return None if url == MEMORY else RedisStreamCopies(url, prefix)
 
 
 def open_usage(url: str, prefix: str = "penstock") -> Usage:

@@ -10,7 +10,11 @@ import orjson
 
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import PreconditionFailed
+from gateway.store.schema import CURRENT
+from gateway.store.staging import MemoryStaging
 from gateway.store.store import Change, Gap, Record, Value, Write
+
+Tables = dict[str, dict[str, tuple[bytes, int]]]
 
 
 def conflict(write: Write, found: int) -> PreconditionFailed:
@@ -30,7 +34,8 @@ class MemoryStore:
     def __init__(self, clock: Clock | None = None, log_length: int = 10_000) -> None:
         self._clock = clock or SystemClock()
         self._log_length = log_length
-        self._tables: dict[str, dict[str, tuple[bytes, int]]] = {}
+        self._tables: Tables = {}
+        self.staging_now: MemoryStaging | None = None
         self._log: deque[tuple[int, list[tuple[str, str, bytes | None]]]] = deque(maxlen=log_length)
         self._audit: list[tuple[int, float, bytes]] = []
         self._nodes: dict[str, tuple[bytes, float]] = {}
@@ -99,6 +104,28 @@ class MemoryStore:
     async def audit(self, limit: int = 100, before: int | None = None) -> list[Value]:
         chosen = [entry for entry in reversed(self._audit) if before is None or entry[0] < before]
         return [{**orjson.loads(text), "sequence": sequence, "at": at} for sequence, at, text in chosen[:limit]]
+
+    async def audited(self, after: int, limit: int = 100) -> list[tuple[int, float, Value]]:
+        found = [(sequence, at, orjson.loads(text)) for sequence, at, text in self._audit if sequence > after]
+        return found[:limit]
+
+    async def sizes(self) -> dict[str, int]:
+        return {table: len(records) for table, records in self._tables.items() if records}
+
+    async def many(self, table: str, keys: Sequence[str]) -> list[Record | None]:
+        return [await self.get(table, key) for key in keys]
+
+    async def form(self) -> int:
+        return CURRENT.form
+
+    def staging(self) -> MemoryStaging:
+        return MemoryStaging(self)
+
+    def replace(self, tables: Tables, audit: list[tuple[int, float, bytes]], sequence: int) -> MemoryStore:
+        """All of it, as of a sequence; nothing before that stands in the change log."""
+        self._tables, self._audit, self._sequence = tables, audit, sequence
+        self._log.clear()
+        return self
 
     async def beat(self, node: str, state: Value, ttl: float) -> None:
         self._nodes[node] = (orjson.dumps(state), self._clock.monotonic() + ttl)

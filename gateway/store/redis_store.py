@@ -17,7 +17,8 @@ import orjson
 from gateway.core.clock import Clock, SystemClock
 from gateway.store.client import TIMEOUT, Client, Script
 from gateway.store.memory import conflict
-from gateway.store.migrating import Migrating, migrate
+from gateway.store.migrating import Migrating, forms, migrate
+from gateway.store.redis_staging import RedisStaging
 from gateway.store.schema import CURRENT, Schema, fits
 from gateway.store.store import Change, Gap, Record, Value, Write
 
@@ -115,7 +116,8 @@ return alive
 
 class RedisStore:
     """`prefix` names one gateway's keyspace; nothing is connected before the first command. Never retried: a commit
-    that raised StoreUnavailable may have been applied, so read before you write again."""
+    that raised StoreUnavailable may have been applied, so read before you write again. `migrates`: False for who
+    leaves the store in the form that it is in."""
 
     def __init__(
         self,
@@ -125,12 +127,14 @@ class RedisStore:
         log_length: int = 10_000,
         timeout: float = TIMEOUT,
         schema: Schema = CURRENT,
+        migrates: bool = True,
     ) -> None:
         self._client = Client(url, timeout)
         self._prefix = f"{{{prefix}}}:"
         self._clock = clock or SystemClock()
         self._log_length = log_length
         self._schema = schema
+        self._migrates = migrates
         self._checked = False
 
     def _key(self, name: str) -> str:
@@ -140,7 +144,11 @@ class RedisStore:
         """Checks that the store answers, and brings it to this release's form (`store.migrating`). Every command does
         so before its first use. StoreUnfit for a store that this release cannot use."""
         if not self._checked:
-            await migrate(Migrating(self._client, self._key, self._alive), self._schema)
+            work = Migrating(self._client, self._key, self._alive)
+            if self._migrates:
+                await migrate(work, self._schema)
+            elif (found := await forms(work)) is not None:
+                fits(self._schema, *found)
             self._checked = True
 
     def _of_another(self, answer: Sequence[bytes]) -> None:
@@ -202,6 +210,7 @@ class RedisStore:
         newest, entries = answer
         sequences = [int(id.partition(b"-")[0]) for id in entries[::2]]
         if sequences != list(range(after + 1, int(newest) + 1)) or after > int(newest):
+            self._checked = False  # all may be replaced by a backup, perhaps of another form
             raise Gap(f"the change log does not reach back to {after}")
         found: list[Change] = []
         for sequence, text in zip(sequences, entries[1::2], strict=True):
@@ -229,6 +238,31 @@ class RedisStore:
         return [
             {**orjson.loads(text), "sequence": int(id.partition(b"-")[0]), "at": float(at)} for id, text, at in entries
         ]
+
+    async def audited(self, after: int, limit: int = 100) -> list[tuple[int, float, Value]]:
+        await self.connect()
+        entries = await self._client.execute("XRANGE", self._key("audit"), f"({after}-0", "+", "COUNT", limit)
+        return [(int(id.partition(b"-")[0]), float(fields[b"t"]), orjson.loads(fields[b"a"])) for id, fields in entries]
+
+    async def sizes(self) -> dict[str, int]:
+        return {name: await self._client.execute("HLEN", self._key(f"t:{name}")) for name in await self._tables()}
+
+    async def _tables(self) -> list[str]:
+        await self.connect()
+        before = self._key("t:")
+        return [key.removeprefix(before) async for key in self._client.keys(f"{before}*", before)]
+
+    async def many(self, table: str, keys: Sequence[str]) -> list[Record | None]:
+        await self.connect()
+        found = await self._client.execute("HMGET", self._key(f"t:{table}"), *keys) if keys else []
+        return [None if text is None else _record(text) for text in found]
+
+    async def form(self) -> int:
+        await self.connect()
+        return int(await self._client.execute("GET", self._key("schema")) or self._schema.form)
+
+    def staging(self) -> RedisStaging:
+        return RedisStaging(self._client, self._key, self._tables, self._schema, self._clock)
 
     async def beat(self, node: str, state: Value, ttl: float) -> None:
         await self.connect()

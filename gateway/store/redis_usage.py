@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from gateway.store.client import TIMEOUT, Client, Script
@@ -22,6 +22,12 @@ for i = 6, #ARGV, 2 do
 end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
+""")
+# KEYS: counts. ARGV: seconds to keep, then for each caller: name, count
+_SET: Final = Script("""
+redis.call('DEL', KEYS[1])
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return redis.call('EXPIRE', KEYS[1], ARGV[1])
 """)
 _SLICE: Final = 500  # callers in one script
 
@@ -48,6 +54,16 @@ class RedisUsage:
             if counts:
                 found[day] = {name.decode(): int(count) for name, count in counts.items()}
         return found
+
+    async def whole(self) -> AsyncIterator[tuple[str, str, dict[str, int]]]:
+        async for key in self._client.keys(f"{self._prefix}*:*", self._prefix):
+            day, _, what = key.removeprefix(self._prefix).partition(":")
+            counts = await self._client.execute("HGETALL", key)
+            yield day, what, {name.decode(): int(count) for name, count in counts.items()}
+
+    async def put(self, day: str, what: str, counts: Mapping[str, int]) -> None:
+        named = [part for pair in sorted(counts.items()) for part in pair]
+        await self._client.run(_SET, [f"{self._prefix}{day}:{what}"], [KEPT_DAYS * 86_400, *named])
 
     async def close(self) -> None:
         await self._client.close()

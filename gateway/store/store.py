@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from gateway.store.staging import Staging
 
 Value = Mapping[str, Any]  # what JSON has
 
@@ -79,6 +82,26 @@ class Store(Protocol):
 
     async def audit(self, limit: int = 100, before: int | None = None) -> list[Value]:
         """Audit entries, newest first, each with its `sequence` and `at` (seconds since 1970)."""
+        ...
+
+    async def audited(self, after: int, limit: int = 100) -> list[tuple[int, float, Value]]:
+        """Audit entries behind a sequence, the oldest first: sequence, seconds since 1970, entry."""
+        ...
+
+    async def sizes(self) -> dict[str, int]:
+        """How many records each table has; none without any."""
+        ...
+
+    async def many(self, table: str, keys: Sequence[str]) -> list[Record | None]:
+        """As `get`, of several."""
+        ...
+
+    async def form(self) -> int:
+        """The form that the store is in (`store.schema`); that of this release for an empty one."""
+        ...
+
+    def staging(self) -> Staging:
+        """For replacing all of it (`store.staging`)."""
         ...
 
     async def beat(self, node: str, state: Value, ttl: float) -> None:

@@ -5,7 +5,7 @@ Implementations: `redis_usage.RedisUsage`, `MemoryUsage`; one parametrised suite
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final, Protocol
 
 KEPT_DAYS: Final = 400
@@ -23,6 +23,14 @@ class Usage(Protocol):
 
     async def read(self, what: str, days: Sequence[str]) -> dict[str, dict[str, int]]:
         """By day, then caller; days without a count are left out."""
+        ...
+
+    def whole(self) -> AsyncIterator[tuple[str, str, dict[str, int]]]:
+        """All that is kept: day, what, counts by caller; in no particular order."""
+        ...
+
+    async def put(self, day: str, what: str, counts: Mapping[str, int]) -> None:
+        """These counts in the place of those that are there."""
         ...
 
     async def close(self) -> None: ...
@@ -46,5 +54,12 @@ class MemoryUsage:
 
     async def read(self, what: str, days: Sequence[str]) -> dict[str, dict[str, int]]:
         return {day: dict(self._counts[day, what]) for day in days if (day, what) in self._counts}
+
+    async def whole(self) -> AsyncIterator[tuple[str, str, dict[str, int]]]:
+        for (day, what), counts in list(self._counts.items()):
+            yield day, what, dict(counts)
+
+    async def put(self, day: str, what: str, counts: Mapping[str, int]) -> None:
+        self._counts[day, what] = dict(counts)
 
     async def close(self) -> None: ...

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from schemathesis.checks import CHECKS, load_all_checks
 
 from gateway.admin import describe
+from gateway.admin.backup_file import MEDIA_TYPE as BACKUP
 from tests.admin.admin_harness import PLAN, TOPIC, policy, shop
 from tests.admin.admin_server import Served, serving
 
@@ -21,6 +22,18 @@ TOKEN = {"name": "ci", "roles": ["viewer"]}
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCHEMA = schemathesis.openapi.from_dict(describe.document())
 load_all_checks()
+
+
+@schemathesis.serializer(BACKUP)
+def _backup(_context: Any, value: Any) -> bytes:
+    return value if isinstance(value, bytes) else str(value).encode(errors="replace")
+
+
+@schemathesis.deserializer(BACKUP)
+def _text(_context: Any, response: Any) -> str:
+    return str(response.content.decode())
+
+
 CHECKED = [
     CHECKS.get_one(name)
     for name in (

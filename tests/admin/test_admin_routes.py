@@ -55,6 +55,8 @@ ROUTES: dict[str, tuple[str, Tenant]] = {
     "GET /environments": ("viewer", "filtered"),
     "GET /environments/{node}": ("viewer", "filtered"),
     "GET /audit": ("viewer", "filtered"),
+    "GET /backup": ("admin", "refused"),
+    "POST /restore": ("admin", "refused"),
     "GET /policies": ("viewer", "shared"),
     "GET /policies/{name}": ("viewer", "shared"),
     "PUT /policies/{name}": ("policy-editor", "refused"),

@@ -46,6 +46,7 @@ def _seed(names: tuple[str, ...]) -> str:
     if names in {("rollback",), ("canary",)}:
         _another_revision(names)
     penstock("apps", "delete", "partner")
+    assert names != ("restore",) or penstock("backup", "penstock.backup").code == 0
     return "" if names in {("apps", "create"), ("plans", "delete")} else _identified(names[0])
 
 

@@ -1,0 +1,98 @@
+"""Messages go into a backup with their subscriptions' positions, retries and dead letters, and come back so."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from gateway.core.errors import InvalidInput
+from gateway.store.redis_streams import RedisStreams
+from gateway.store.stream_copies import RedisStreamCopies, Row
+from gateway.store.streams import Streams
+from tests.servers import cluster, prefix, valkey
+
+__all__ = ["cluster", "prefix", "valkey"]
+
+
+@asynccontextmanager
+async def opened(url: str, prefix: str) -> AsyncIterator[tuple[RedisStreams, RedisStreamCopies]]:
+    streams, copies = RedisStreams(url, prefix), RedisStreamCopies(url, prefix)
+    try:
+        yield streams, copies
+    finally:
+        await streams.close()
+        await copies.close()
+
+
+async def filled(streams: Streams) -> list[str]:
+    """`orders`: ids 0 finished, 1 failed, 2 dead, 3 redriven and 4 leased by `bill`; 5 new. `mail` saw none."""
+    await streams.create_group("orders", "bill")
+    ids = [await streams.append("orders", b"\x00order %d" % n, {"n": str(n)}) for n in range(5)]
+    found = await streams.read("orders", "bill", "c1", 5, lease_seconds=0.001)
+    await streams.ack("orders", "bill", ids[0])
+    await streams.retry("orders", "bill", ids[1], 3600, reason="timeout")
+    await streams.dead_letter("orders", "bill", found[2], "poison", "it is bad")
+    letter = await streams.dead_letter("orders", "bill", found[3], "poison", "it is bad")
+    ids[3] = await streams.redrive("orders", "bill", letter)
+    await streams.create_group("orders", "mail", "end")
+    ids.append(await streams.append("orders", b"order 5"))
+    return ids
+
+
+async def put(copies: RedisStreamCopies, rows: list[tuple[str, Row]]) -> None:
+    for topic in {topic for topic, _ in rows}:
+        await copies.begin(topic)
+        await copies.put(topic, [row for name, row in rows if name == topic])
+        await copies.activate(topic)
+
+
+@pytest.mark.parametrize("kind", ["valkey", "cluster"])
+async def test_a_topic_comes_back_as_it_was(kind: str, request: pytest.FixtureRequest, prefix: str) -> None:
+    url = request.getfixturevalue(kind)
+    async with opened(url, prefix) as (streams, copies), opened(url, prefix + "-other") as (others, back):
+        ids = await filled(streams)
+        await put(back, [each async for each in copies.rows()])
+        assert await others.browse("orders") == await streams.browse("orders")
+        assert (await others.info("orders")).last == (await streams.info("orders")).last
+        assert await others.failures("orders", "bill") == await streams.failures("orders", "bill")
+        assert await others.dead_letters("orders", "bill") == await streams.dead_letters("orders", "bill")
+        for id in ids:
+            assert await others.status("orders", id) == await streams.status("orders", id)
+        again = await others.read("orders", "bill", "c2", 9)
+        assert [(each.id, each.attempt) for each in again] == [(ids[4], 2), (ids[3], 1), (ids[5], 1)]
+        assert [each.payload for each in await others.read("orders", "mail", "c2", 9)] == [b"order 5"]
+        assert await others.append("orders", b"next") > ids[5]
+
+
+async def test_it_takes_the_place_of_what_the_topic_has(valkey: str, prefix: str) -> None:
+    async with opened(valkey, prefix) as (streams, copies):
+        await filled(streams)
+        rows = [each async for each in copies.rows()]
+        await streams.append("orders", b"later")
+        await streams.create_group("orders", "later")
+        before = len(await streams.browse("orders"))
+        await put(copies, rows)
+        assert len(await streams.browse("orders")) == before - 1
+        assert set((await streams.info("orders")).groups) == {"bill", "mail"}
+
+
+async def test_a_topic_that_was_emptied_gives_no_id_twice(valkey: str, prefix: str) -> None:
+    async with opened(valkey, prefix) as (streams, copies), opened(valkey, prefix + "-other") as (others, back):
+        await streams.create_group("orders", "bill")
+        first = await streams.append("orders", b"1", max_length=1)
+        await streams.read("orders", "bill", "c1")
+        await streams.ack("orders", "bill", first)
+        await streams.append("orders", b"2", max_length=1)
+        await put(back, [each async for each in copies.rows()])
+        with pytest.raises(Exception, match="was trimmed"):
+            await others.status("orders", first)
+
+
+@pytest.mark.parametrize("row", [[], ["entry", "1-0"], ["other", "1", "2"]])
+async def test_what_is_no_row_is_refused(valkey: str, prefix: str, row: Row) -> None:
+    async with opened(valkey, prefix) as (_, copies):
+        await copies.begin("orders")
+        with pytest.raises(InvalidInput, match="no row of a message"):
+            await copies.put("orders", [row])
