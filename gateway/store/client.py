@@ -143,7 +143,7 @@ class Client:
     async def _scanned(self, node: Any, cursor: int, pattern: str) -> tuple[int, list[bytes]]:
         where = {} if node is None else {"target_nodes": node}
         with border(self.url):
-            async with asyncio.timeout(self._timeout * 2), self._turns:
+            async with self._turn():
                 told = ("SCAN", cursor, "MATCH", pattern, "COUNT", 2000)
                 after, found = await self._connected().execute_command(*told, **where)
         if isinstance(after, dict):  # a cluster's, by node
