@@ -86,6 +86,7 @@ class Control:
         self.directory = Directory()
         self.served = Served()
         self.store_up = False
+        self._reason = ""  # why the store is not up, as it was logged
         self._loaded = False
         self._memo = Memo()
         self._frozen = 0  # how many versions had been compiled when the collector was told to pass over them
@@ -209,9 +210,9 @@ class Control:
                 await asyncio.sleep(RETRY)
 
     def _lost(self, error: StoreUnavailable) -> None:
-        if self.store_up:
+        if self.store_up or str(error) != self._reason:
             log.warning("%s What is cached goes on.", error)
-        self.store_up = False
+        self.store_up, self._reason = False, str(error)
 
     async def follow(self) -> None:
         """Reads the change log now, and serves what it says. StoreUnavailable; what was read is served later then."""
