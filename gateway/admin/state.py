@@ -6,13 +6,15 @@ refused change leaves no trace.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
+from gateway.core.errors import Problem
 from gateway.core.kinds import BackendKinds, Kinds
 from gateway.manifest.bundle import Bundle
 from gateway.manifest.documents import Plan, Steps, Topic
@@ -30,13 +32,28 @@ Values = Mapping[str, str | int | float | bool]
 T = TypeVar("T")
 
 
+class NotReadable(Problem):
+    """Something active was written by a newer release."""
+
+    status, title, code = 409, "A newer release is needed", "newer_release_needed"
+
+
+def _unknown(error: ValidationError) -> str:
+    """The first thing that this release does not know."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"this release does not know {place} ({first['msg']}). Upgrade this node, or publish without it"
+
+
 @dataclass
 class State:
-    """Tables by name, then key. `revisions` holds the bundles that active pointers name, and those of candidates."""
+    """Tables by name, then key. `revisions` holds the bundles that active pointers name, and those of candidates;
+    `unread` why others cannot be read: a newer release wrote them, and nobody else must wait for that."""
 
     sequence: int = 0
     tables: dict[str, dict[str, Record]] = field(default_factory=lambda: {name: {} for name in FOLLOWED})
     revisions: dict[str, Bundle] = field(default_factory=dict)
+    unread: dict[str, str] = field(default_factory=dict)
     _read: dict[tuple[str, str], tuple[Record, Any]] = field(default_factory=dict, compare=False)
 
     def rows(self, table: str) -> dict[str, Record]:
@@ -45,7 +62,7 @@ class State:
     def candidate(self, writes: Iterable[Write]) -> State:
         """The state after these writes; this one stays as it is."""
         tables = {name: dict(rows) for name, rows in self.tables.items()}
-        other = State(self.sequence, tables, dict(self.revisions), self._read)
+        other = State(self.sequence, tables, dict(self.revisions), dict(self.unread), self._read)
         for write in writes:
             other.put(write.table, write.key, write.value, 0)
         return other
@@ -53,12 +70,18 @@ class State:
     def put(self, table: str, key: str, value: Mapping[str, Any] | None, version: int) -> None:
         if table == REVISIONS:
             if value is not None:
-                self.revisions[key] = self._bundle(key, value)
+                self.take(key, value)
         elif table in self.tables:
             if value is None:
                 self.tables[table].pop(key, None)
             else:
                 self.tables[table][key] = Record(copy.deepcopy(dict(value)), version)
+
+    def take(self, revision: str, value: Mapping[str, Any]) -> None:
+        try:
+            self.revisions[revision] = self._bundle(revision, value)
+        except ValidationError as error:
+            self.unread[revision] = _unknown(error)
 
     def _bundle(self, revision: str, value: Mapping[str, Any]) -> Bundle:
         """Read once, though a proposal, its commit and a candidate each bring it."""
@@ -72,7 +95,8 @@ class State:
         """Reads what `apply` would take long to read. May run in a thread."""
         for change in changes:
             if change.table == REVISIONS and change.value is not None:
-                self._bundle(change.key, change.value)
+                with contextlib.suppress(ValidationError):
+                    self._bundle(change.key, change.value)
 
     def apply(self, change: Change) -> None:
         self.put(change.table, change.key, change.value, change.sequence)
@@ -80,7 +104,7 @@ class State:
 
     def missing_revisions(self) -> list[str]:
         """Revisions that an active pointer names and that are not here yet."""
-        return sorted(self._named() - self.revisions.keys())
+        return sorted(self._named() - self.revisions.keys() - self.unread.keys())
 
     def _named(self) -> set[str]:
         pointers = [record.value for record in self.rows(ACTIVE).values()]
@@ -90,12 +114,15 @@ class State:
         """What no active pointer names is read again when somebody asks for it."""
         wanted = self._named()
         self.revisions = {key: bundle for key, bundle in self.revisions.items() if key in wanted}
+        self.unread = {key: reason for key, reason in self.unread.items() if key in wanted}
         for table, key in list(self._read):
             if table == REVISIONS and key not in wanted:
                 self._read.pop((table, key), None)
 
     def source(self) -> Source:
         active = self.rows(ACTIVE)
+        if newer := sorted(self._named() & self.unread.keys()):
+            raise NotReadable("; ".join(f"revision {each}: {self.unread[each]}" for each in newer))
         return Source(
             bundles=[self.revisions[str(record.value["revision"])] for record in active.values()],
             policies=self._parsed(POLICIES, read_policy),
@@ -145,7 +172,7 @@ async def fetch_revisions(store: Store, state: State) -> None:
     for revision in state.missing_revisions():
         record = await store.get(REVISIONS, revision)
         if record is not None:
-            state.revisions[revision] = read_bundle(record.value)
+            state.take(revision, record.value)
 
 
 def read_bundle(value: Mapping[str, Any]) -> Bundle:

@@ -86,6 +86,7 @@ class Control:
         self.directory = Directory()
         self.served = Served()
         self.store_up = False
+        self._store_id: str | None = None
         self._reason = ""  # why the store is not up, as it was logged
         self._loaded = False
         self._memo = Memo()
@@ -139,6 +140,13 @@ class Control:
                 "The store answers, but it is empty: it has lost its data. Restore it; a restart of this node takes "
                 "the empty store as it is."
             )
+        id = await self.store.id()
+        if self._store_id not in (None, id) and state.sequence <= self.state.sequence:
+            raise StoreUnavailable(
+                "The store answers, but it is another one, which knows less: it has lost its data. Restore it; a "
+                "restart of this node takes it as it is."
+            )
+        self._store_id = id
         directory = await load_directory(self.store, self.clock)
         proposals = {key: record.value async for key, record in self.store.scan(PROPOSALS)}
         for id in set(self._proposals) - set(proposals):

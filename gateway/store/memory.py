@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 
@@ -40,6 +41,7 @@ class MemoryStore:
         self._audit: list[tuple[int, float, bytes]] = []
         self._nodes: dict[str, tuple[bytes, float]] = {}
         self._sequence = 0
+        self._id = uuid.uuid4().hex
         self._moved = asyncio.Event()
 
     async def get(self, table: str, key: str) -> Record | None:
@@ -81,6 +83,9 @@ class MemoryStore:
 
     async def sequence(self) -> int:
         return self._sequence
+
+    async def id(self) -> str | None:
+        return self._id if self._sequence else None
 
     async def changes(self, after: int) -> list[Change]:
         if after > self._sequence or self._sequence - after > len(self._log):

@@ -40,8 +40,9 @@ for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, ARGV[2]) end
 return 1
 """)
 
-# KEYS: who, seq, log, audit, staged audit, schema, oldest schema, then of each table: table, order, staged table,
-# staged order. ARGV: me, expected sequence or '', least sequence, leap, audit JSON, time, channel, form, oldest form
+# KEYS: who, seq, log, audit, staged audit, schema, oldest schema, id, then of each table: table, order, staged table,
+# staged order. ARGV: me, expected sequence or '', least sequence, leap, audit JSON, time, channel, form, oldest form,
+# an id for a store without one
 _ACTIVATE: Final = Script("""
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {'taken'} end
 local now = redis.call('GET', KEYS[2]) or '0'
@@ -53,7 +54,7 @@ local function into(staged, place)
     redis.call('RENAME', staged, place)
   else redis.call('UNLINK', place) end
 end
-for i = 8, #KEYS, 4 do
+for i = 9, #KEYS, 4 do
   into(KEYS[i + 2], KEYS[i])
   into(KEYS[i + 3], KEYS[i + 1])
 end
@@ -62,6 +63,7 @@ local seq = string.format('%.0f', math.max(tonumber(now), tonumber(ARGV[3])) + t
 redis.call('UNLINK', KEYS[3])
 redis.call('SET', KEYS[2], seq)
 redis.call('MSET', KEYS[6], ARGV[8], KEYS[7], ARGV[9])
+redis.call('SETNX', KEYS[8], ARGV[10])
 redis.call('XADD', KEYS[3], seq .. '-0', 'c', '[]')
 redis.call('XADD', KEYS[4], seq .. '-0', 'a', ARGV[5], 't', ARGV[6])
 redis.call('DEL', KEYS[1])
@@ -125,12 +127,19 @@ class RedisStaging:
             raise taken_over()
 
     async def activate(self, sequence: int, form: int, audit: Value, expect: int | None) -> int:
-        names = ("r", "seq", "log", "audit", "r:audit", "schema", "schema:oldest")
+        names = ("r", "seq", "log", "audit", "r:audit", "schema", "schema:oldest", "id")
         keys = [self._key(name) for name in names]
         for table in sorted({*await self._tables(), *self._staged}):
             keys += [self._key(f"{what}:{table}") for what in ("t", "i", "r:t", "r:i")]
         oldest = self._schema.oldest if form == self._schema.form else form
-        told: list[Argument] = [orjson.dumps(audit), repr(self._clock.time()), self._key("notice"), form, oldest]
+        told: list[Argument] = [
+            orjson.dumps(audit),
+            repr(self._clock.time()),
+            self._key("notice"),
+            form,
+            oldest,
+            self._me,
+        ]
         wanted = "" if expect is None else expect
         answer = await self._client.run(_ACTIVATE, keys, [self._me, wanted, sequence, LEAP, *told])
         if answer[0] == b"taken":

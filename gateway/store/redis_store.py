@@ -4,18 +4,21 @@ Everything is under one hash tag, so that a commit is one script on one primary:
 `{penstock}:t:TABLE` hash of records, each `VERSION:JSON` · `{penstock}:i:TABLE` its keys in order, for pages ·
 `{penstock}:seq` the newest sequence ·
 `{penstock}:log` and `{penstock}:audit` streams whose entries have the sequence as id (`SEQUENCE-0`) ·
-`{penstock}:nodes` and `{penstock}:node:NAME` heartbeats · `{penstock}:schema` the form of all this (`store.schema`).
+`{penstock}:nodes` and `{penstock}:node:NAME` heartbeats · `{penstock}:schema` the form of all this (`store.schema`) ·
+`{penstock}:id` tells it from one that took its place.
 """
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 import orjson
 
 from gateway.core.clock import Clock, SystemClock
-from gateway.store.client import TIMEOUT, Client, Script
+from gateway.store import store_scripts as scripts
+from gateway.store.client import TIMEOUT, Client
 from gateway.store.memory import conflict
 from gateway.store.migrating import Migrating, forms, migrate
 from gateway.store.redis_staging import RedisStaging
@@ -24,94 +27,6 @@ from gateway.store.store import Change, Gap, Record, Value, Write
 
 _AUDIT_LENGTH: Final = 1_000_000
 _INLINE: Final = 8192  # bytes; a larger value is left out of the change log and read from its table
-
-# KEYS: seq, log, audit, schema, oldest schema, then the writes' tables, each with the order of its keys behind it.
-# ARGV: form, oldest form that goes beside it, log length, audit length, audit JSON or '', time, channel, then for each
-# write: index of its table in KEYS, key, expected version or '', 'p' or 'd', JSON, JSON for the log
-_COMMIT: Final = Script("""
-local schema, oldest = redis.call('GET', KEYS[4]), redis.call('GET', KEYS[5])
-if schema and tonumber(oldest or schema) > tonumber(ARGV[1]) then return {'schema', schema, oldest or schema} end
-for i = 8, #ARGV, 6 do
-  if ARGV[i + 2] ~= '' then
-    local found = redis.call('HGET', KEYS[tonumber(ARGV[i])], ARGV[i + 1])
-    local version = found and string.match(found, '^(%d+):') or '0'
-    if version ~= ARGV[i + 2] then return {'conflict', tostring((i - 8) / 6), version} end
-  end
-end
-if not schema then redis.call('MSET', KEYS[4], ARGV[1], KEYS[5], ARGV[2]) end
-local seq = string.format('%.0f', redis.call('INCR', KEYS[1]))
-local entry = {}
-for i = 8, #ARGV, 6 do
-  local hash = KEYS[tonumber(ARGV[i])]
-  local order = KEYS[tonumber(ARGV[i]) + 1]
-  if ARGV[i + 3] == 'p' then
-    redis.call('HSET', hash, ARGV[i + 1], seq .. ':' .. ARGV[i + 4])
-    redis.call('ZADD', order, 0, ARGV[i + 1])
-  else
-    redis.call('HDEL', hash, ARGV[i + 1])
-    redis.call('ZREM', order, ARGV[i + 1])
-  end
-  entry[#entry + 1] = ARGV[i + 5]
-end
-redis.call('XADD', KEYS[2], 'MAXLEN', ARGV[3], seq .. '-0', 'c', '[' .. table.concat(entry, ',') .. ']')
-if ARGV[5] ~= '' then
-  redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[4], seq .. '-0', 'a', ARGV[5], 't', ARGV[6])
-end
-redis.call('PUBLISH', ARGV[7], seq)
-return {'ok', seq}
-""")
-
-# KEYS: seq, log, schema, oldest schema. ARGV: after, form. The newest sequence and the entries behind `after`, as of
-# one moment.
-_CHANGES: Final = Script("""
-local schema, oldest = redis.call('GET', KEYS[3]), redis.call('GET', KEYS[4])
-if schema and tonumber(oldest or schema) > tonumber(ARGV[2]) then return {'schema', schema, oldest or schema} end
-local found = redis.call('XRANGE', KEYS[2], '(' .. ARGV[1] .. '-0', '+')
-local entries = {}
-for _, entry in ipairs(found) do
-  entries[#entries + 1] = entry[1]
-  entries[#entries + 1] = entry[2][2]
-end
-return {redis.call('GET', KEYS[1]) or '0', entries}
-""")
-
-# KEYS: table, order of its keys. ARGV: after or '', limit. An order that does not fit is that of a store that an older
-# release wrote to: it is made anew.
-_PAGE: Final = Script("""
-if redis.call('HLEN', KEYS[1]) ~= redis.call('ZCARD', KEYS[2]) then
-  redis.call('DEL', KEYS[2])
-  for _, key in ipairs(redis.call('HKEYS', KEYS[1])) do redis.call('ZADD', KEYS[2], 0, key) end
-end
-local first = ARGV[1] == '' and '-' or '(' .. ARGV[1]
-local found = {}
-for _, key in ipairs(redis.call('ZRANGEBYLEX', KEYS[2], first, '+', 'LIMIT', 0, ARGV[2])) do
-  found[#found + 1] = key
-  found[#found + 1] = redis.call('HGET', KEYS[1], key) or ''
-end
-return found
-""")
-
-_AUDIT: Final = Script("""
-local before = ARGV[1] == '' and '+' or '(' .. ARGV[1] .. '-0'
-local entries = {}
-for _, entry in ipairs(redis.call('XREVRANGE', KEYS[1], before, '-', 'COUNT', ARGV[2])) do
-  entries[#entries + 1] = {entry[1], entry[2][2], entry[2][4]}
-end
-return entries
-""")
-
-# KEYS: nodes. ARGV: prefix of a node's key. Forgets the members whose heartbeat expired.
-_NODES: Final = Script("""
-local alive = {}
-for _, name in ipairs(redis.call('SMEMBERS', KEYS[1])) do
-  local state = redis.call('GET', ARGV[1] .. name)
-  if state then
-    alive[#alive + 1] = name
-    alive[#alive + 1] = state
-  else redis.call('SREM', KEYS[1], name) end
-end
-return alive
-""")
 
 
 class RedisStore:
@@ -177,19 +92,20 @@ class RedisStore:
     async def page(self, table: str, after: str = "", limit: int = 100) -> list[tuple[str, Record]]:
         await self.connect()
         keys = [self._key(f"t:{table}"), self._key(f"i:{table}")]
-        found = await self._client.run(_PAGE, keys, [after, limit])
+        found = await self._client.run(scripts.PAGE, keys, [after, limit])
         return [(key.decode(), _record(text)) for key, text in zip(found[::2], found[1::2], strict=True) if text]
 
     async def commit(self, writes: Sequence[Write], audit: Value | None = None) -> int:
         await self.connect()
         tables = list(dict.fromkeys(write.table for write in writes))
-        keys = [self._key(name) for name in ("seq", "log", "audit", "schema", "schema:oldest")]
+        keys = [self._key(name) for name in ("seq", "log", "audit", "schema", "schema:oldest", "id")]
         arguments: list[str | bytes | int] = [self._schema.form, self._schema.oldest, self._log_length, _AUDIT_LENGTH]
         arguments += [b"" if audit is None else orjson.dumps(audit), repr(self._clock.time()), self._key("notice")]
+        arguments.append(uuid.uuid4().hex)
         for write in writes:
-            arguments += _arguments(write, 6 + 2 * tables.index(write.table))
+            arguments += _arguments(write, 7 + 2 * tables.index(write.table))
         keys += [self._key(f"{what}:{table}") for table in tables for what in ("t", "i")]
-        answer = await self._client.run(_COMMIT, keys, arguments)
+        answer = await self._client.run(scripts.COMMIT, keys, arguments)
         return self._committed(answer, writes)
 
     def _committed(self, answer: list[bytes], writes: Sequence[Write]) -> int:
@@ -202,10 +118,15 @@ class RedisStore:
         await self.connect()
         return int(await self._client.execute("GET", self._key("seq")) or 0)
 
+    async def id(self) -> str | None:
+        await self.connect()
+        found = await self._client.execute("GET", self._key("id"))
+        return None if found is None else str(found.decode())
+
     async def changes(self, after: int) -> list[Change]:
         await self.connect()
         keys = [self._key(name) for name in ("seq", "log", "schema", "schema:oldest")]
-        answer = await self._client.run(_CHANGES, keys, [after, self._schema.form])
+        answer = await self._client.run(scripts.CHANGES, keys, [after, self._schema.form])
         self._of_another(answer)
         newest, entries = answer
         sequences = [int(id.partition(b"-")[0]) for id in entries[::2]]
@@ -234,7 +155,7 @@ class RedisStore:
 
     async def audit(self, limit: int = 100, before: int | None = None) -> list[Value]:
         await self.connect()
-        entries = await self._client.run(_AUDIT, [self._key("audit")], ["" if before is None else before, limit])
+        entries = await self._client.run(scripts.AUDIT, [self._key("audit")], ["" if before is None else before, limit])
         return [
             {**orjson.loads(text), "sequence": int(id.partition(b"-")[0]), "at": float(at)} for id, text, at in entries
         ]
@@ -275,7 +196,7 @@ class RedisStore:
         return await self._alive()
 
     async def _alive(self) -> dict[str, Value]:
-        alive = await self._client.run(_NODES, [self._key("nodes")], [self._key("node:")])
+        alive = await self._client.run(scripts.NODES, [self._key("nodes")], [self._key("node:")])
         return {name.decode(): orjson.loads(state) for name, state in zip(alive[::2], alive[1::2], strict=True)}
 
     async def close(self) -> None:

@@ -72,6 +72,10 @@ class Store(Protocol):
         """The newest commit's sequence; 0 for an empty store."""
         ...
 
+    async def id(self) -> str | None:
+        """Tells this store from one that took its place without its data; None before the first commit."""
+        ...
+
     async def changes(self, after: int) -> list[Change]:
         """What was committed after a sequence, in order; Gap when the log was trimmed."""
         ...

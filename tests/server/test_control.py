@@ -22,7 +22,7 @@ from gateway.server.link import Link, connect
 from gateway.server.probe import NotReachable
 from gateway.snapshot.spec import VersionSpec
 from gateway.store.memory import MemoryStore
-from gateway.store.store import APPLICATIONS, PLANS, PROPOSALS, Write
+from gateway.store.store import ACTIVE, APPLICATIONS, PLANS, PROPOSALS, REVISIONS, Record, Write
 
 RUN = "this-run"
 
@@ -309,6 +309,48 @@ async def test_an_emptied_store_is_not_believed(bench: Bench) -> None:
             await control.follow()
         assert control.served.hash == before
         assert control.directory.application("partner") is not None
+
+
+async def test_a_store_that_took_the_place_of_a_lost_one_is_not_believed_until_it_is_restored(bench: Bench) -> None:
+    """Another node was restarted, and wrote its first token into the empty store."""
+    await bench.store.commit([plan("gold"), Write(APPLICATIONS, "partner", {"title": ""})])
+    await bench.store.commit([plan("silver")])
+    async with bench.control() as (control, _):
+        before = control.served.hash
+        control.store = another = MemoryStore()
+        await another.commit([Write("tokens", "t", {})])
+        with pytest.raises(StoreUnavailable, match="it is another one, which knows less"):
+            await control.follow()
+        assert control.served.hash == before
+        assert control.directory.application("partner") is not None
+        staging = another.staging()
+        await staging.begin()
+        await staging.put(APPLICATIONS, [("other", Record({"title": ""}, 1))])
+        await staging.activate(2, 1, {}, None)
+        await control.follow()
+        assert control.directory.application("other") is not None
+        assert control.directory.application("partner") is None
+
+
+async def test_what_a_newer_release_wrote_keeps_nobody_from_following_the_rest(bench: Bench) -> None:
+    await bench.store.commit([plan("gold")])
+    async with bench.control() as (control, _):
+        before = control.served.hash
+        newer = {"bundle": {"later": 1}, "at": 1.0, "actor": "x", "name": "shop@v9"}
+        await bench.store.commit([Write(REVISIONS, "later", newer)])
+        await bench.store.commit([Write(APPLICATIONS, "partner", {"title": ""})])
+        await control.follow()
+        assert control.directory.application("partner") is not None
+        assert control.served.error == ""
+        await bench.store.commit([Write(ACTIVE, "shop@v9", {"revision": "later", "pins": {}})])
+        await bench.store.commit([Write(APPLICATIONS, "partner", None)])
+        await control.follow()
+        assert control.directory.application("partner") is None
+        assert control.served.hash == before
+        assert "revision later: this release does not know" in control.served.error
+    async with bench.control() as (control, _):
+        assert control.served.hash == before
+        assert "Upgrade this node" in control.served.error
 
 
 async def test_the_last_known_good_survives_and_is_bounded(bench: Bench) -> None:

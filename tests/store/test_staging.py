@@ -109,5 +109,5 @@ async def test_what_becomes_live_lasts_and_nothing_else_is_left(
     async with client.from_url(url.replace("+cluster", "")) as raw:  # type: ignore[attr-defined]
         names = {key async for key in raw.scan_iter(f"{{{prefix}}}*")}
         lasting = {name.decode().partition(":")[2] for name in names}
-        assert lasting == {"t:plans", "i:plans", "seq", "log", "audit", "schema", "schema:oldest"}
+        assert lasting == {"t:plans", "i:plans", "seq", "log", "audit", "schema", "schema:oldest", "id"}
         assert {await raw.pttl(name) for name in names} == {-1}
