@@ -13,6 +13,7 @@ RECORD: Final = Path(__file__).resolve().parent.parent / "benchmarks" / "soak.md
 _TOP: Final = """# Promises that take time, as measured
 
 Written by `make soak`: each row is the last run of its test. The tests are marked `soak`; their names are the promises.
+`load` is how many processes wanted a core of the machine when the test began: what else ran there.
 
 | test | what | figure | date | machine |
 |---|---|---|---|---|
@@ -63,11 +64,12 @@ def machine() -> str:
 
 
 def recorder(test: str, path: Path = RECORD, today: date | None = None) -> Record:
-    """Notes figures of one test."""
+    """Notes figures of one test, which begins now."""
+    where = f"{machine()}, load {os.getloadavg()[0]:.1f}"
     day = (today or datetime.now(UTC).date()).isoformat()
 
     def record(what: str, figure: str) -> None:
-        cells = (test, what, figure, day, machine())
+        cells = (test, what, figure, day, where)
         write(path, Row(*(cell.replace("|", "/").replace("\n", " ") for cell in cells)))
 
     return record
