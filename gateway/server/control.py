@@ -86,6 +86,7 @@ class Control:
         self.directory = Directory()
         self.served = Served()
         self.store_up = False
+        self._disk = ""  # why the last known good cannot be written
         self._store_id: str | None = None
         self._reason = ""  # why the store is not up, as it was logged
         self._loaded = False
@@ -387,7 +388,7 @@ class Control:
     async def _beat_forever(self) -> None:
         while True:
             try:
-                await self._keep()
+                await self._kept()
                 await self._beat()
                 await self._sweep()
             except StoreUnavailable:
@@ -395,6 +396,18 @@ class Control:
             except Exception:
                 log.exception("this node's heartbeat failed; trying again")
             await asyncio.sleep(BEAT)
+
+    async def _kept(self) -> None:
+        """A full disk keeps no node from telling that it lives, and what is wrong with it."""
+        try:
+            await self._keep()
+        except OSError as error:
+            text = f"The last known good cannot be written: {error.strerror}. Make room where the data folder is."
+            if text != self._disk:
+                log.error("%s", text)
+            self._disk = text
+        else:
+            self._disk = ""
 
     async def _keep(self, *, now: bool = False) -> None:
         """The last known good: the directory when it changed, and now and then how fresh all of it is."""
@@ -428,7 +441,7 @@ class Control:
             "serving": self.served.sequence,
             "snapshot": self.served.hash,
             "error": self.served.error,
-            "problems": self.crew.problems(),
+            "problems": [*self.crew.problems(), *([self._disk] if self._disk else [])],
             "prepared": self.served.prepared,
             "workers": self.crew.size,
             "steps": self.crew.steps(),

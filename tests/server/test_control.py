@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -367,6 +368,29 @@ async def test_the_last_known_good_survives_and_is_bounded(bench: Bench) -> None
     assert kept.directory is not None
     assert kept.directory.application("partner") == {"title": "Partner"}
     assert len(list((bench.folder / "snapshot").glob("*.json"))) <= KEPT + 2
+
+
+async def test_a_full_disk_is_told_by_the_heartbeat_which_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_data: bytes) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async with bench.control() as (control, _):
+        put = control.shelf.put_directory
+        monkeypatch.setattr(control.shelf, "put_directory", full)
+        await bench.store.commit([Write(APPLICATIONS, "partner", {"title": ""})])
+        await control.follow()
+        await control._kept()
+        (problem,) = control.heartbeat()["problems"]
+        assert "No space left on device. Make room" in problem
+        monkeypatch.setattr(control.shelf, "put_directory", put)
+        await control._kept()
+        assert control.heartbeat()["problems"] == []
+        kept = control.shelf.read()
+        assert kept is not None
+        assert kept.directory is not None
+        assert kept.directory.application("partner") is not None
 
 
 async def test_a_damaged_last_known_good_is_none(bench: Bench) -> None:
