@@ -17,7 +17,8 @@ import redis
 
 from gateway.cli import encrypted
 from gateway.cli.client import Failed
-from gateway.store.connect import open_store
+from gateway.core.errors import NotFound
+from gateway.store.connect import open_store, open_streams
 from gateway.store.store import Write
 from tests.admin.admin_harness import PLAN, TOPIC, policy, shop
 from tests.admin.admin_server import Served, serving
@@ -152,6 +153,33 @@ def test_the_store_itself_is_backed_up_and_restored_without_a_gateway(valkey: st
         assert told.code == 0, told.err
         assert held(other) == held(valkey)
         assert penstock("restore", "there.backup", "--store", other).code == 1
+
+
+def test_messages_are_in_a_backup_when_they_are_asked_for(valkey: str) -> None:
+    async def order(url: str) -> None:
+        streams = open_streams(url)
+        await streams.create_group("orders", "bill")
+        await streams.append("orders", b"one")
+        await streams.read("orders", "bill", "c")
+        await streams.append("orders", b"two")
+        await streams.close()
+
+    async def left(url: str) -> list[tuple[bytes, int]]:
+        streams = open_streams(url)
+        try:
+            found = await streams.read("orders", "bill", "d", 5, 3.0, lease_seconds=0.01)
+            return sorted((each.payload, each.attempt) for each in found)
+        except NotFound:
+            return []
+        finally:
+            await streams.close()
+
+    asyncio.run(order(valkey))
+    for options, wanted in (([], []), (["--messages"], [b"two"])):
+        assert penstock("backup", "there.backup", "--store", valkey, *options).code == 0
+        with running_valkey() as other:
+            assert penstock("restore", "there.backup", "--store", other).code == 0
+            assert [payload for payload, _ in asyncio.run(left(other))] == wanted
 
 
 def test_a_store_that_takes_no_writes_is_backed_up_all_the_same(valkey: str) -> None:
