@@ -43,7 +43,8 @@ class StreamCopies(Protocol):
         ...
 
     async def activate(self, topic: str) -> None:
-        """What was put takes the place of what the topic has."""
+        """What was put takes the place of what the topic has; what the topic got since stays behind it: no message that
+        was acknowledged to its sender is lost."""
         ...
 
     async def close(self) -> None: ...

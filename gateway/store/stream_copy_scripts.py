@@ -97,11 +97,28 @@ return 1
 """
 )
 
+# What the topic got since the backup stays behind it: messages, dead letters, and subscriptions, which begin anew.
 RENAME: Final = Script(
     _PRELUDE
     + """
-local newest = redis.call('HGET', stage .. 'newest', 'id')
-if newest then redis.call('XSETID', stage .. 'log', newest) end
+local newest, to = redis.call('HGET', stage .. 'newest', 'id'), stage .. 'log'
+if newest then redis.call('XSETID', to, newest) end
+for _, one in ipairs(redis.call('XRANGE', log, '(' .. (newest or '0-0'), '+')) do
+  redis.call('XADD', to, one[1], unpack(one[2]))
+end
+local groups = redis.call('HGETALL', base .. 'groups')
+for i = 1, #groups, 2 do
+  local group = groups[i]
+  if redis.call('HSETNX', stage .. 'groups', group, groups[i + 1]) == 1 then
+    redis.call('XGROUP', 'CREATE', to, group, groups[i + 1], 'MKSTREAM')
+  end
+  local dead = stage .. 'dead:' .. group
+  local last = redis.call('XREVRANGE', dead, '+', '-', 'COUNT', 1)[1]
+  for _, one in ipairs(redis.call('XRANGE', base .. 'dead:' .. group, '(' .. (last and last[1] or '0-0'), '+')) do
+    redis.call('XADD', dead, one[1], unpack(one[2]))
+    redis.call('HSET', stage .. 'buried:' .. group, map(one[2])['o'], one[1])
+  end
+end
 redis.call('UNLINK', stage .. 'newest', unpack(all(base)))
 for _, name in ipairs(all(stage)) do
   if redis.call('EXISTS', name) == 1 then

@@ -175,6 +175,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drill]:
 
 
 def test_a_backup_is_taken_and_tried(shared: Drill) -> None:
+    """Before an upgrade, too."""
+    (upgrading,) = re.findall(r"^```sh\n(.*?)^```", (PAGE.parent / "upgrade.md").read_text(), re.M | re.S)
+    assert "gw-2" in shared.shell(upgrading.splitlines())
     told = shared.follow("Before")
     assert "Nothing was written." in told
     assert (shared.folder / "shop.backup").read_bytes().startswith(b"penstock-encrypted")

@@ -66,16 +66,33 @@ async def test_a_topic_comes_back_as_it_was(kind: str, request: pytest.FixtureRe
         assert await others.append("orders", b"next") > ids[5]
 
 
-async def test_it_takes_the_place_of_what_the_topic_has(valkey: str, prefix: str) -> None:
+async def test_what_a_topic_got_since_stays_behind_what_comes_back(valkey: str, prefix: str) -> None:
     async with opened(valkey, prefix) as (streams, copies):
         await filled(streams)
         rows = [each async for each in copies.rows()]
         await streams.append("orders", b"later")
+        (first, *_) = await streams.read("orders", "mail", "c", 9)
+        await streams.dead_letter("orders", "mail", first, "poison")
         await streams.create_group("orders", "later")
-        before = len(await streams.browse("orders"))
+        before = await streams.browse("orders")
         await put(copies, rows)
-        assert len(await streams.browse("orders")) == before - 1
-        assert set((await streams.info("orders")).groups) == {"bill", "mail"}
+        assert await streams.browse("orders") == before
+        assert [each.payload for each in await streams.dead_letters("orders", "mail")] == [b"order 5"]
+        assert [each.payload for each in await streams.read("orders", "mail", "d", 9)] == [b"order 5", b"later"]
+        found = {each.payload for each in await streams.read("orders", "later", "d", 9)}
+        assert found >= {b"order 5", b"later"}
+        assert set((await streams.info("orders")).groups) == {"bill", "mail", "later"}
+
+
+async def test_a_store_that_lost_all_and_got_new_messages_has_both(valkey: str, prefix: str) -> None:
+    async with opened(valkey, prefix) as (streams, copies), opened(valkey, prefix + "-other") as (others, back):
+        await streams.create_group("orders", "bill")
+        await streams.append("orders", b"old")
+        rows = [each async for each in copies.rows()]
+        await others.append("orders", b"new")
+        await put(back, rows)
+        found = await others.read("orders", "bill", "c", 9)
+        assert [each.payload for each in found] == [b"old", b"new"]
 
 
 async def test_a_topic_that_was_emptied_gives_no_id_twice(valkey: str, prefix: str) -> None:
