@@ -1,6 +1,6 @@
 # A node of Penstock: docs/guide/image.md. Debian's own python3, so that tests/image can run these very steps in a
 # root made by debootstrap. Only instructions that tests/image/dockerfile.py understands stand here.
-ARG BASE=debian:bookworm-slim
+ARG BASE=debian:trixie-slim
 
 FROM ${BASE} AS build
 ARG SOURCE_DATE_EPOCH=1767225600
@@ -21,6 +21,8 @@ FROM ${BASE}
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 ca-certificates \
  && rm -rf /var/lib/apt/lists /var/cache/apt /var/cache/debconf /var/cache/ldconfig /var/log/* /tmp/* /var/tmp/* \
+ && find /usr/share/doc -type f ! -name copyright -delete && find /usr/share/doc -type d -empty -delete \
+ && rm -rf /usr/share/man /usr/share/info /usr/share/locale \
  && groupadd --gid 10001 penstock \
  && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin penstock \
  && install -d -m 0700 -o 10001 -g 10001 /data \
@@ -33,7 +35,7 @@ LABEL org.opencontainers.image.title="Penstock"
 LABEL org.opencontainers.image.description="An API management gateway"
 LABEL org.opencontainers.image.licenses="Apache-2.0"
 LABEL org.opencontainers.image.version="0.1.0"
-LABEL org.opencontainers.image.base.name="docker.io/library/debian:bookworm-slim"
+LABEL org.opencontainers.image.base.name="docker.io/library/debian:trixie-slim"
 WORKDIR /data
 VOLUME ["/data"]
 USER 10001:10001

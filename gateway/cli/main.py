@@ -6,6 +6,7 @@ Exit codes: 0 done · 1 refused · 2 wrong usage, or `plan` with changes · 3 no
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from typing import Annotated
 
@@ -71,6 +72,8 @@ app.add_typer(signing_keys.group, name="signing-keys")
 
 def main() -> None:
     """The console script."""
+    if os.getpid() == 1:  # the kernel drops signals that process 1 has no handler for
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app(prog_name="penstock")
     except Failed as failed:

@@ -163,7 +163,8 @@ def announce(event: dict[str, Any]) -> None:
 
 
 def demo(
-    data: Annotated[Path, typer.Option(help="Folder of the demo's files.")] = Path("var"),
+    data: Annotated[Path, typer.Option(help="Folder of the demo's files.", envvar="PENSTOCK_DATA")] = Path("var"),
+    host: Annotated[str, typer.Option(help="Where the gateway listens.", envvar="PENSTOCK_HOST")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="The gateway's port.")] = 8080,
     admin_port: Annotated[int, typer.Option(help="The admin's port.")] = 8081,
     workers: Annotated[int, typer.Option(help="Worker processes.", min=1)] = 2,
@@ -174,6 +175,6 @@ def demo(
     """
     from gateway.demo.tour import Tour
 
-    tour = Tour(data, port, admin_port, workers)
+    tour = Tour(data, host, port, admin_port, workers)
     with tour:
         run(tour.settings, tour.announce)

@@ -32,7 +32,7 @@ def shipped(name: str) -> Path:
 class Tour:
     """Use as a context: it owns the upstream."""
 
-    def __init__(self, data: Path, port: int, admin_port: int, workers: int) -> None:
+    def __init__(self, data: Path, host: str, port: int, admin_port: int, workers: int) -> None:
         folder = data.absolute() / "demo"
         database = folder / "shop.db"
         make(database)
@@ -46,6 +46,7 @@ class Tour:
             processes=("gateway.demo",),
             environment=self._environment,
             data=data,
+            host=host,
             port=port,
             admin_port=admin_port,
             workers=workers,
@@ -69,12 +70,13 @@ class Tour:
             sys.stderr.write(f"{event.get('text', event)}\n")
             return
         token = self._token(event)
+        url = event["url"].replace("//0.0.0.0:", "//127.0.0.1:")  # where a call can be pasted
         key, trial = self._keys(event["admin"], token)
         sys.stdout.write(
-            f"\nPenstock's sample shop is open: {event['url']} (admin {event['admin']}). Ctrl-C closes it.\n"
+            f"\nPenstock's sample shop is open: {url} (admin {event['admin']}). Ctrl-C closes it.\n"
             "Paste any of these calls; the status to expect stands behind each.\n"
         )
-        for line in calls(event["url"], event["admin"], key, trial, token):
+        for line in calls(url, event["admin"], key, trial, token):
             sys.stdout.write(f"{line}\n")
         sys.stdout.write("\n")
         sys.stdout.flush()

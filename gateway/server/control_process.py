@@ -32,6 +32,7 @@ from gateway.core.clock import SystemClock
 from gateway.core.egress import Egress
 from gateway.core.errors import Conflict, Problem, StoreUnavailable
 from gateway.core.findings import DocumentsRefused
+from gateway.core.listening import joined
 from gateway.core.secrets import KeyHasher
 from gateway.live.dry import dry_build
 from gateway.manifest.transfer import gather
@@ -47,7 +48,7 @@ from gateway.server.kinds import BACKEND_KINDS, node_kinds
 from gateway.server.last_known_good import Shelf, write
 from gateway.server.logs import configure
 from gateway.server.place import PROBE_SOCKET
-from gateway.server.probe import door, probe
+from gateway.server.probe import door, local, probe
 from gateway.snapshot.spec import VersionSpec
 from gateway.store.connect import open_cells, open_store, open_stream_copies, open_streams, open_usage
 from gateway.store.schema import CURRENT, StoreUnfit
@@ -152,7 +153,8 @@ class ControlProcess:
 
     @property
     def admin_url(self) -> str:
-        return f"http://{self.given.settings.admin_host}:{self.given.admin_port}"
+        """As the command line on this machine reaches it."""
+        return f"http://{joined(local(self.given.settings.admin_host), self.given.admin_port)}"
 
     async def _directory(self) -> Path | None:
         return await self.control.current_directory()

@@ -45,7 +45,7 @@ class Door:
             reader, writer = await asyncio.open_unix_connection(self.place[len(UNIX) :])
         else:
             host, port = split(self.place)
-            reader, writer = await asyncio.open_connection(_ANY.get(host, host), port)
+            reader, writer = await asyncio.open_connection(local(host), port)
         if self.proxied:
             writer.write(_LOCAL)
         if self.tls:
@@ -53,12 +53,17 @@ class Door:
         return reader, writer
 
 
+def local(host: str) -> str:
+    """Where this machine reaches what listens on `host`."""
+    return _ANY.get(host, host)
+
+
 def askable(listener: Listener, trusted: Sequence[str] = ()) -> bool:
     """Whether a node can ask itself there: no client certificate is required, and it may speak the PROXY protocol."""
     if listener.tls is not None and listener.tls.asks_clients == "required":
         return False
     proxies = listener.proxies(trusted)
-    return proxies is None or _ANY.get(listener.host, listener.host) in Trust(proxies)
+    return proxies is None or local(listener.host) in Trust(proxies)
 
 
 def door(listeners: Sequence[Listener], places: Sequence[str], trusted: Sequence[str], private: Path) -> Door:

@@ -27,6 +27,7 @@ from gateway.server.launch import Launch
 from gateway.server.logs import configure
 from gateway.server.open_files import raise_open_files
 from gateway.server.opening import CannotListen, Opened, open_listener
+from gateway.server.orphans import Orphans, is_first
 from gateway.server.place import PROBE_SOCKET, PlaceUnusable, hold, private_folder, socket_path
 from gateway.server.policy_hosts import HostsFailed, PolicyHosts
 from gateway.server.probe import askable
@@ -208,6 +209,7 @@ class Supervisor:
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
         looked = loop.time()
+        orphans = Orphans() if is_first() else None
         while True:
             await asyncio.sleep(LOOK)
             now = loop.time()
@@ -216,6 +218,8 @@ class Supervisor:
                     child.pardon(now)
                 child.replace_if_stuck(now)
             refresh(self._keepers)
+            if orphans is not None:
+                orphans.look()
             looked = now
 
     async def _keep_store(self) -> None:

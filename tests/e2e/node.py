@@ -114,7 +114,7 @@ def main(folder: Path, parent: int) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Bytes)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    tour = Tour(folder / "var", 0, 0, 2)
+    tour = Tour(folder / "var", "127.0.0.1", 0, 0, 2)
     with tour:
         environment = folder / "var" / "demo" / "environment.yaml"
         with environment.open("a") as more:

@@ -1,0 +1,93 @@
+"""The image as its Dockerfile makes it: what stands in it, and that the same source makes the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.image.building import Build, Image, shell
+
+PREFIX = "opt/penstock"
+
+
+def _site(image: Image) -> Path:
+    return next((image.root / PREFIX / "lib").glob("python3.*/site-packages"))
+
+
+def _files(root: Path) -> Iterator[Path]:
+    return (path for path in root.rglob("*") if not path.is_symlink() and path.is_file())
+
+
+def _hashes(root: Path) -> dict[str, tuple[str, int, float]]:
+    """Of all below: content (or where a link leads), mode and time."""
+    told = {}
+    for path in sorted(root.rglob("*")):
+        found = path.lstat()
+        content = os.readlink(path).encode() if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        told[str(path.relative_to(root))] = (hashlib.sha256(content).hexdigest(), found.st_mode, found.st_mtime)
+    return told
+
+
+def test_the_same_source_installs_the_same_bytes_again(built: Build, image: Image) -> None:
+    stage = built.images["build"]
+    wheel = next((stage.root / "build/wheels").glob("penstock-*.whl"))
+    first = wheel.read_bytes()
+    shell(stage, f"mv /{PREFIX} /{PREFIX}.first && image/install.sh /build /{PREFIX}")
+    assert wheel.read_bytes() == first
+    assert _hashes(stage.root / PREFIX) == _hashes(stage.root / f"{PREFIX}.first") == _hashes(image.root / PREFIX)
+
+
+def test_no_packager_compiler_or_test_is_in_it(image: Image) -> None:
+    names = {each.name.partition("-")[0].lower() for each in _site(image).iterdir()}
+    assert not names & {"pip", "setuptools", "wheel", "hatchling", "pytest", "cyclonedx_bom", "cyclonedx_py"}
+    assert not [each for each in _site(image).rglob("*") if each.is_dir() and each.name == "tests"]
+    for tool in ("pip", "pip3", "gcc", "cc", "make", "curl", "wget"):
+        assert not list(image.root.glob(f"usr/bin/{tool}")), tool
+
+
+def test_every_module_has_its_bytecode_and_python_trusts_it_unseen(image: Image) -> None:
+    """PEP 552: flags 1 are a hash that is not checked."""
+    sources = [path for path in _files(_site(image)) if path.suffix == ".py"]
+    compiled = [path for path in _files(_site(image)) if path.suffix == ".pyc"]
+    assert len(compiled) == len(sources) > 1000
+    assert {path.read_bytes()[4:8] for path in compiled} == {b"\x01\x00\x00\x00"}
+
+
+def test_nothing_in_it_belongs_to_the_user_but_the_data_folder(image: Image) -> None:
+    user = int(image.user.partition(":")[0])
+    own = [path for path in image.root.rglob("*") if path.lstat().st_uid == user]
+    assert own == [image.root / "data"]
+    assert stat.S_IMODE(own[0].stat().st_mode) == 0o700
+
+
+def test_the_users_number_is_fixed_and_has_a_name(image: Image) -> None:
+    assert image.user == "10001:10001"
+    assert "penstock:x:10001:10001:" in (image.root / "etc/passwd").read_text()
+
+
+def test_it_tells_an_engine_what_it_needs(image: Image) -> None:
+    assert (image.entrypoint, image.command) == (["penstock"], ["serve"])
+    assert (image.ports, image.volumes, image.stopsignal) == ([8080, 8081], ["/data"], "SIGTERM")
+    assert image.healthcheck == ["penstock", "health"]
+    assert image.labels["org.opencontainers.image.version"] in (image.root / PREFIX / "sbom.cdx.json").read_text()
+
+
+def test_the_bill_of_materials_lists_exactly_what_is_installed(image: Image) -> None:
+    bill = json.loads((image.root / PREFIX / "sbom.cdx.json").read_text())
+    installed = {
+        tuple(each.name.removesuffix(".dist-info").lower().replace("_", "-").replace(".", "-", 1).rsplit("-", 1))
+        for each in _site(image).glob("*.dist-info")
+    }
+    assert len(bill["components"]) == len(installed) - 1  # Penstock itself is what the bill is of
+    assert bill["metadata"]["component"]["name"] == "penstock"
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+
+
+def test_it_stays_small(image: Image) -> None:
+    """A library that doubles it shall be noticed; the figures by part stand in docs/guide/image.md."""
+    size = sum(path.lstat().st_size for path in image.root.rglob("*") if not path.is_dir())
+    assert size < 350_000_000
