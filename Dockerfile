@@ -5,7 +5,7 @@ ARG BASE=debian:trixie-slim
 FROM ${BASE} AS build
 ARG SOURCE_DATE_EPOCH=1767225600
 RUN apt-get update -qq \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv ca-certificates
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv ca-certificates binutils
 WORKDIR /source
 COPY image image
 COPY requirements.lock requirements-build.lock ./

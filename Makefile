@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.penstock-installed
 
-.PHONY: run test check format schemas bench profile soak clean
+.PHONY: run test check format schemas lock image bench profile soak clean
 
 run: $(STAMP)            ## start the demo and print calls that work
 	@exec $(BIN)/penstock demo
@@ -27,6 +27,23 @@ format: $(STAMP)
 schemas: $(STAMP)        ## rewrite openapi/ from the models and the admin's routes
 	$(BIN)/python -m gateway.manifest.json_schemas --write openapi
 	$(BIN)/python -m gateway.admin.describe --write openapi
+
+# Versions stay as they are where they still fit; make lock UPGRADE=--upgrade takes the newest.
+LOCK = $(BIN)/uv --no-config --quiet pip compile --universal --python-version 3.11.5 --generate-hashes \
+  --no-header --no-annotate --default-index https://pypi.org/simple $(UPGRADE)
+lock: $(STAMP)           ## rewrite requirements.lock and requirements-build.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group lock
+	env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL $(LOCK) --output-file requirements.lock pyproject.toml
+	env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL $(LOCK) --output-file requirements-build.lock --group image-build
+
+ENGINE ?= $(shell command -v docker || command -v podman)
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+IMAGE ?= penstock:$(VERSION)
+image:                   ## build the image by docker or podman, and its bill of materials into dist/
+	@test -n "$(ENGINE)" || { echo "make image needs docker or podman; tests/image runs the same steps without."; exit 1; }
+	$(ENGINE) build --tag $(IMAGE) .
+	mkdir -p dist
+	$(ENGINE) run --rm --entrypoint cat $(IMAGE) /opt/penstock/sbom.cdx.json > dist/penstock-$(VERSION).cdx.json
 
 # For less than everything: make bench ROWS=relay PEERS=penstock,nginx-lua SECONDS=1 ROUNDS=1
 bench: $(STAMP)          ## side by side with other gateways; see benchmarks/README.md

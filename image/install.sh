@@ -15,10 +15,11 @@ rm -f "$work"/wheels/penstock-*.whl
 python3 -m venv --without-pip "$target"
 "$tools" -m pip --quiet --python "$target/bin/python" install --no-index --find-links "$work/wheels" --no-compile penstock
 
-# What nothing imports: tests, the sources of what is compiled, scripts of libraries.
+# What nothing loads: tests, the sources of what is compiled and its symbols, scripts of libraries.
 site=$(echo "$target"/lib/python3.*/site-packages)
 find "$site" -type d \( -name tests -o -path "$site/spyne/test" -o -path "$site/lxml/includes" \) -prune -exec rm -rf {} +
 find "$site" -type f \( -name '*.pyx' -o -name '*.pxd' -o -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.hpp' \) -delete
+find "$site" -type f -name '*.so*' -exec strip --strip-unneeded {} +
 find "$target/bin" -mindepth 1 ! -name 'python*' ! -name penstock -delete
 rm -rf "$target/include" "$target/share"
 

@@ -1,5 +1,5 @@
-"""Executes the steps of our Dockerfile in roots made from one base root, as a builder of images would: a stage is a copy
-of the base, a RUN is a shell in it with its own mounts and processes. Needs root.
+"""Executes the steps of our Dockerfile in roots made from one base root, as a builder of images would: a stage is a
+copy of the base, a RUN is a shell in it with its own mounts and processes. Needs root.
 
 Not like a builder: the base is what debootstrap makes instead of the `-slim` image of the same release, layers are not
 kept apart, and nothing is packed."""
@@ -7,7 +7,6 @@ kept apart, and nothing is packed."""
 from __future__ import annotations
 
 import fnmatch
-import json
 import os
 import shutil
 import subprocess
@@ -141,7 +140,11 @@ class Context:
         for rule in self.rules:
             pattern = rule.removeprefix("!").removeprefix("**/")
             parts = name.split("/")
-            heads = parts if rule.removeprefix("!").startswith("**/") else ["/".join(parts[: n + 1]) for n in range(len(parts))]
+            heads = (
+                parts
+                if rule.removeprefix("!").startswith("**/")
+                else ["/".join(parts[: n + 1]) for n in range(len(parts))]
+            )
             if any(fnmatch.fnmatchcase(each, pattern) for each in heads):
                 passes = rule.startswith("!")
         return passes
@@ -167,7 +170,10 @@ def shell(image: Image, script: str, extra: Mapping[str, str] | None = None) -> 
     variables = [f"{name}={value}" for name, value in environment.items()]
     command = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", ROOM, "room"]
     done = subprocess.run(
-        [*command, str(image.root), str(run), *variables, "sh", "-c", inner], capture_output=True, text=True, check=False
+        [*command, str(image.root), str(run), *variables, "sh", "-c", inner],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert not done.returncode, f"{script}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
@@ -180,8 +186,3 @@ def _registries(run: Path) -> dict[str, str]:
         shutil.copy(authorities, run / Path(AUTHORITIES).name)
         given |= {"PIP_CERT": AUTHORITIES}
     return given
-
-
-def described(image: Image) -> str:
-    """For a person: what a container of it would start as."""
-    return json.dumps({name: str(value) for name, value in vars(image).items()}, indent=1)

@@ -57,7 +57,7 @@ def image(built: Build) -> Image:
 
 @pytest.fixture
 def start(image: Image, tmp_path: Path) -> Iterator[Callable[..., Container]]:
-    """Starts a container: command and environment as of `docker run`, `at` its volume. It is gone when the test is over."""
+    """Starts a container: command and environment as of `docker run`, `at` its volume. The end is the test's."""
     started: list[Container] = []
 
     def begin(*command: str, at: Path | None = None, **environment: str) -> Container:

@@ -1,5 +1,5 @@
-"""Starts a built image as an engine for containers would: process 1 of its own process, mount and network namespaces, not
-root, without capabilities, with a read-only root in which only the volume and /tmp can be written. Needs root to make."""
+"""Starts a built image as an engine for containers would: process 1 of its own process, mount and network namespaces,
+not root, without capabilities, with a read-only root in which only the volume and /tmp can be written. Needs root."""
 
 from __future__ import annotations
 
@@ -31,14 +31,16 @@ mount -t tmpfs -o mode=755,size=64k dev "$root/dev"
 for each in null zero random urandom; do touch "$root/dev/$each"; mount --bind "/dev/$each" "$root/dev/$each"; done
 mount -o remount,bind,ro "$root"
 cd /
-exec setpriv --no-new-privs --bounding-set=-all,+sys_chroot,+setuid,+setgid chroot --userspec="$owner" --groups= "$root" env -i "$@"
+exec setpriv --no-new-privs --bounding-set=-all,+sys_chroot,+setuid,+setgid \\
+  chroot --userspec="$owner" --groups= "$root" env -i "$@"
 """
 # Asks from within the network namespace, with this interpreter: the image has no curl.
 ASK = """
 import json, sys, urllib.request, urllib.error
 url, headers = json.loads(sys.argv[1])
 try:
-    told = urllib.request.build_opener(urllib.request.ProxyHandler({})).open(urllib.request.Request(url, headers=headers), timeout=20)
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    told = opener.open(urllib.request.Request(url, headers=headers), timeout=20)
 except urllib.error.HTTPError as error:
     told = error
 print(json.dumps([told.status, told.read().decode()]))
@@ -46,7 +48,7 @@ print(json.dumps([told.status, told.read().decode()]))
 
 
 class Container:
-    """`data` is the volume's folder; `log` gets what it prints. Use as a context: at its end SIGKILL ends what is left."""
+    """`data` is the volume's folder; `log` gets what it prints. A context, at whose end SIGKILL ends what is left."""
 
     def __init__(
         self, image: Image, data: Path, command: Sequence[str] | None = None, environment: dict[str, str] | None = None
@@ -73,7 +75,8 @@ class Container:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        assert self._process is not None and self._output is not None
+        assert self._process is not None
+        assert self._output is not None
         with contextlib.suppress(OSError, IndexError):
             os.kill(self.first, signal.SIGKILL)  # and with it all of its namespace
         self._process.kill()
@@ -85,7 +88,7 @@ class Container:
 
     @property
     def first(self) -> int:
-        """Process 1, by the id that this machine knows it by."""
+        """Process 1, by the id that this machine knows it by; IndexError while there is none."""
         assert self._process is not None
         pid = self._process.pid
         return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
@@ -112,9 +115,15 @@ class Container:
         return status.partition("PPid:")[2].split()[0] if status else None
 
     def handles_term(self) -> bool:
-        """Whether process 1 has a handler of SIGTERM."""
-        caught = Path(f"/proc/{self.first}/status").read_text().partition("SigCgt:")[2].split()[0]
-        return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
+        """Whether process 1 is the product already, and has a handler of SIGTERM."""
+        try:
+            process = Path(f"/proc/{self.first}")
+        except IndexError:
+            return False
+        caught = (process / "status").read_text().partition("SigCgt:")[2].split()[0]
+        return b"penstock" in (process / "cmdline").read_bytes()[:60] and bool(
+            int(caught, 16) >> (signal.SIGTERM - 1) & 1
+        )
 
     def execute(self, *command: str, user: bool = True) -> subprocess.CompletedProcess[str]:
         """As `docker exec`: in all its namespaces, with its environment."""

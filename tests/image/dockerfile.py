@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-KNOWN = (
-    "FROM ARG ENV RUN COPY WORKDIR USER LABEL EXPOSE VOLUME STOPSIGNAL HEALTHCHECK ENTRYPOINT CMD"  # in no order
-).split()
+KNOWN = frozenset(
+    ("FROM", "ARG", "ENV", "RUN", "COPY", "WORKDIR", "USER", "LABEL", "EXPOSE", "VOLUME", "STOPSIGNAL", "HEALTHCHECK")
+    + ("ENTRYPOINT", "CMD")
+)
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)")
 
 

@@ -9,6 +9,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from tests.image import licences
 from tests.image.building import Build, Image, shell
 
 PREFIX = "opt/penstock"
@@ -87,7 +88,29 @@ def test_the_bill_of_materials_lists_exactly_what_is_installed(image: Image) -> 
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
 
 
+def test_the_bill_of_materials_names_no_licence_that_is_forbidden(image: Image) -> None:
+    bill = json.loads((image.root / PREFIX / "sbom.cdx.json").read_text())
+    for component in bill["components"]:
+        told = component.get("licenses", [])
+        named = [each.get("expression") or each["license"].get("id") or each["license"]["name"] for each in told]
+        assert not licences.refused(named or [licences.JUDGED.get(component["name"], "none")]), component["name"]
+
+
+def test_every_stripped_library_still_loads(built: Build) -> None:
+    """In the stage that made it, with the interpreter that it was made for."""
+    every = (
+        "import importlib,pathlib,sys\n"
+        "site=pathlib.Path([p for p in sys.path if p.endswith('site-packages')][0])\n"
+        "for each in sorted(site.rglob('*.so')):\n"
+        "    name='.'.join(each.relative_to(site).parts).split('.cpython')[0].split('.abi3')[0].removesuffix('.so')\n"
+        "    importlib.import_module(name)\n"
+        "    print(name)\n"
+    )
+    loaded = shell(built.images["build"], f'/{PREFIX}/bin/python -c "{every}"').split()
+    assert len(loaded) > 40
+
+
 def test_it_stays_small(image: Image) -> None:
     """A library that doubles it shall be noticed; the figures by part stand in docs/guide/image.md."""
     size = sum(path.lstat().st_size for path in image.root.rglob("*") if not path.is_dir())
-    assert size < 350_000_000
+    assert size < 300_000_000
