@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 KNOWN = frozenset(
-    ("FROM", "ARG", "ENV", "RUN", "COPY", "WORKDIR", "USER", "LABEL", "EXPOSE", "VOLUME", "STOPSIGNAL", "HEALTHCHECK")
-    + ("ENTRYPOINT", "CMD")
+    {"FROM", "ARG", "ENV", "RUN", "COPY", "WORKDIR", "USER", "LABEL", "EXPOSE", "VOLUME", "STOPSIGNAL", "HEALTHCHECK"}
+    | {"ENTRYPOINT", "CMD"}
 )
 _VARIABLE = re.compile(r"\$\{(\w+)\}|\$(\w+)")
 
