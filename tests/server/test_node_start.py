@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.core.listening import joined
+from gateway.server.probe import local
 from tests.server.conftest import Shop
 from tests.server.nodes import SHOP, TOPIC, Node, kill, rules, until
 
@@ -145,3 +147,10 @@ def test_wrong_documents_at_a_later_start_leave_what_was_live(published: Node) -
     assert node.logged("The documents were refused; shop@v1 as before:")
     assert node.logged("There is no policy kind `haeders`. Did you mean `headers`?")
     assert node.get("/shop/v1/who", key).headers["x-mark"] == "folder"
+
+
+@pytest.mark.parametrize(
+    ("host", "place"), [("0.0.0.0", "127.0.0.1:8081"), ("::", "[::1]:8081"), ("::1", "[::1]:8081")]
+)
+def test_the_admin_url_leads_to_this_machine_wherever_it_listens(host: str, place: str) -> None:
+    assert joined(local(host), 8081) == place
