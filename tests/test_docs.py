@@ -59,6 +59,8 @@ def test_the_guide_tells_a_settings_true_default(name: str) -> None:
     written = told()[name].strip("`")
     if default is None or default == ():
         assert not re.fullmatch(r"[\d.]+", written), "there is no fixed default"
+    elif isinstance(default, bool):
+        assert written == str(default).lower()
     elif isinstance(default, int | float):
         assert float(written) == default
     else:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import completing, differing, output
+from gateway.cli import completing, differing, output, waiting
 from gateway.cli.client import connect
 from gateway.cli.options import Json, Token, Url
 
@@ -89,13 +89,14 @@ def publish(
     guard: Annotated[
         str | None, typer.Option("--guard", help="In place of the manifest's: errors=5%,p99=500ms.")
     ] = None,
+    wait: Annotated[float, typer.Option("--wait", help="Seconds to wait for a gateway that is starting.", min=0)] = 0,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
 ) -> None:
     """Puts documents live on every node, or changes nothing.
 
-    Example: penstock publish api_components
+    Example: penstock publish api_components --wait 60
     """
     rule = {
         "canary": canary,
@@ -104,7 +105,10 @@ def publish(
         "canary_sticky": canary_sticky,
         "guard": guard,
     }
-    told = connect(url, token).documents(paths, no_activate=no_activate, force=force, **rule)
+    admin = connect(url, token)
+    if wait:
+        waiting.until_ready(admin, wait)
+    told = admin.documents(paths, no_activate=no_activate, force=force, **rule)
     if as_json:
         output.as_json(told)
         return

@@ -30,6 +30,9 @@ class Settings(BaseModel):
 
     manifests: Path | None = Field(None, description="folder of documents published at start")
     policies: Path | None = Field(None, description="folder of policies and plans applied at start")
+    apply_at_start: Literal["always", "first"] = Field(
+        "always", description="when these folders are applied: at each start, or only while nothing is live"
+    )
     processes: tuple[str, ...] = Field((), description="packages whose processes and policies this node hosts")
     policies_code: tuple[str, ...] = Field((), description="packages whose policies run isolated, a process for each")
     policies_memory: int = Field(
@@ -37,6 +40,7 @@ class Settings(BaseModel):
     )
     environment: Path | None = Field(None, description="file of kind Environment: values and secrets of this node")
     store: str | None = Field(None, description="redis://, rediss://, unix:// or redis+cluster://; none: embedded")
+    store_password: Secret | None = Field(None, description="the store's, in place of one in its URL")
     data: Path = Field(Path("var"), description="folder of this node's own files")
     host: str | None = Field(None, description=f"of the first plain listener; default {HOST}")
     port: int | None = Field(
@@ -54,6 +58,7 @@ class Settings(BaseModel):
     node: str | None = Field(None, description="this node's name; default: the host name and the port")
     key_secret: Secret | None = Field(None, description="one per cluster; keys are stored as keyed hashes under it")
     admin_token: Secret | None = Field(None, description="the first admin token; otherwise made and printed once")
+    viewer_token: Secret | None = Field(None, description="an admin token that may only look, as a monitor's")
     trusted_proxies: tuple[Network, ...] = Field(
         (), description="networks whose Forwarded and X-Forwarded-* are believed"
     )
@@ -76,6 +81,7 @@ class Settings(BaseModel):
     max_exchanges: int | None = Field(None, ge=1, description="in flight, per worker; default by the open files")
     max_lag: float = Field(0.2, ge=0, description="seconds that a worker may be late; then requests get 503; 0: never")
     health_path: HealthPath = Field("/-", description="the gateway's own answers: <path>/live and <path>/ready")
+    ready_when_empty: bool = Field(False, description="whether <path>/ready is 200 while nothing is live")
     issuer: str | None = Field(
         None, description="URL of this gateway as an issuer of tokens; switches its token endpoint on"
     )
@@ -125,6 +131,12 @@ class Settings(BaseModel):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _store_password_fits(self) -> Self:
+        if self.store_password is not None and (self.store is None or _has_password(self.store)):
+            raise ValueError("store_password goes with a store whose URL has no password; give one of the two")
+        return self
+
     @property
     def listeners(self) -> tuple[Listener, ...]:
         """Host and port are the first, plain one; with `listen` only if one of the two is given."""
@@ -172,6 +184,10 @@ class Settings(BaseModel):
     def _is_egress(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
         Egress.parse(entries)
         return entries
+
+
+def _has_password(url: str) -> bool:
+    return urlsplit(url).netloc.rpartition("@")[0].partition(":")[2] != ""
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ from gateway.server.probe import door, local, probe
 from gateway.snapshot.spec import VersionSpec
 from gateway.store.connect import open_cells, open_store, open_stream_copies, open_streams, open_usage
 from gateway.store.schema import CURRENT, StoreUnfit
-from gateway.store.store import TOKENS, Store
+from gateway.store.store import ACTIVE, TOKENS, Store
 from gateway.telemetry.counters import by_revision, total
 from gateway.telemetry.mirrors import total_mirrors
 
@@ -189,6 +189,21 @@ class ControlProcess:
             return token
         return chosen.reveal() if chosen else None
 
+    async def viewer_token(self) -> None:
+        """The configured token that may only look; after the first one, which is made where there is no other."""
+        chosen = self.given.settings.viewer_token
+        if chosen is not None:
+            with contextlib.suppress(Conflict):
+                await create_token(
+                    self.store,
+                    self.hasher,
+                    self.clock,
+                    name="viewer",
+                    roles=["viewer"],
+                    credential=chosen.reveal(),
+                    actor="serve",
+                )
+
     def write_context(self, token: str | None) -> None:
         """What the command line needs; the token stays when it was made in an earlier run."""
         path = self.given.data / "context.json"
@@ -202,6 +217,8 @@ class ControlProcess:
         paths = [path for path in (settings.policies, settings.manifests) if path is not None]
         if not paths or not self.given.first:
             return None
+        if settings.apply_at_start == "first" and await self._is_anything_live():
+            return None
         try:
             await self.service.apply(await asyncio.to_thread(gather, paths), "serve", force=True)
         except DocumentsRefused as error:
@@ -212,10 +229,16 @@ class ControlProcess:
             return "\n".join(f"  {each.target}: {each.message}" for each in error.details) or error.detail
         return None
 
+    async def _is_anything_live(self) -> bool:
+        """By the store, not by what was kept of it. StoreUnavailable."""
+        await self.control.follow()
+        return bool(self.control.state.rows(ACTIVE))
+
     async def settle(self) -> str | None:
         """What a start does in the store: the first token, which is returned when it was made now, and the folders.
         NodeFailed when the documents are refused and nothing else is live."""
         token = await self.first_token()
+        await self.viewer_token()
         self.write_context(token)
         wrong = await self.apply_folders()
         if wrong is not None:

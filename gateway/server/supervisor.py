@@ -33,6 +33,7 @@ from gateway.server.policy_hosts import HostsFailed, PolicyHosts
 from gateway.server.probe import askable
 from gateway.server.tls_files import CertificateUnusable
 from gateway.server.tls_keeper import Keeper, refresh
+from gateway.store.address import with_password
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
 
 log: Final = logging.getLogger("gateway.supervisor")
@@ -113,6 +114,8 @@ class Supervisor:
         if url is None:
             self._store = EmbeddedStore(data)
             url = await self._store.start()
+        elif settings.store_password is not None:
+            url = with_password(url, settings.store_password.reveal())
         places = tuple(each.place for each in self._opened)
         return Launch(
             settings=settings,

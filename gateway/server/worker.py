@@ -144,7 +144,10 @@ class Worker:
         self._link: Link | None = None
 
     def _is_ready(self) -> bool:
-        return bool(self._active) and not self.cell.draining
+        """A node that the store has told of nothing is no place for requests, unless it is to be one."""
+        live = self.swapper.current
+        serves = live is not None and (bool(live.outline.versions) or self.given.settings.ready_when_empty)
+        return bool(self._active) and serves and not self.cell.draining
 
     def _swapped(self, live: LiveSnapshot) -> None:
         path = self.given.settings.health_path
