@@ -55,12 +55,16 @@ def listens(path: Path) -> bool:
 class Server:
     """A store server of the tests' own."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, program: tuple[str, ...] = ()) -> None:
+        """`program` in place of what makes it a store: a Sentinel's file."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         with (folder / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(find_binary()), "--dir", str(folder), "--save", "", *options], stdout=log, stderr=log, cwd=folder
+                [str(find_binary()), *(program or ("--dir", str(folder), "--save", "")), *options],
+                stdout=log,
+                stderr=log,
+                cwd=folder,
             )
 
     def freeze(self) -> None:
@@ -110,6 +114,77 @@ def running_cluster() -> Iterator[str]:
             until(lambda client=client: _answers(client), "a node answers")  # type: ignore[misc]
         _form(clients, ports)
         yield f"redis+cluster://127.0.0.1:{ports[0]}"
+
+
+class Watched:
+    """A master and its replica, watched by three Sentinels that agree by two. `url` is for a store behind them."""
+
+    def __init__(self, folder: Path, password: str = "") -> None:
+        self.folder = folder
+        self.password = password
+        self.ports = [free_port(), free_port()]
+        self.watching = [free_port() for _ in range(3)]
+        protected = ("--requirepass", password, "--masterauth", password) if password else ()
+        plain = ("--bind", "127.0.0.1", "--repl-diskless-sync-delay", "0", *protected)
+        replica = ("--replicaof", f"127.0.0.1 {self.ports[0]}")
+        self.servers = [
+            Server(folder / str(port), "--port", str(port), *plain, *more)
+            for port, more in zip(self.ports, ((), replica), strict=True)
+        ]
+        until(lambda: self._says(self.ports[1], "master_link_status", "up"), "the replica follows")
+        self.sentinels = [self._sentinel(port) for port in self.watching]
+        for port in self.watching:
+            until(lambda port=port: self._agrees(port), "the Sentinels know each other")  # type: ignore[misc]
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in self.watching)}/shop/0"
+
+    def client(self, port: int) -> redis.Redis:
+        return redis.Redis(port=port, password=self.password or None, decode_responses=True)
+
+    def _says(self, port: int, name: str, value: str) -> bool:
+        with self.client(port) as client, contextlib.suppress(redis.RedisError):
+            return bool(client.info("replication").get(name) == value)
+        return False
+
+    def _sentinel(self, port: int) -> Server:
+        folder = self.folder / str(port)
+        folder.mkdir()
+        file = folder / "sentinel.conf"
+        lines = [
+            f"port {port}",
+            "bind 127.0.0.1",
+            f"sentinel monitor shop 127.0.0.1 {self.ports[0]} 2",
+            "sentinel down-after-milliseconds shop 400",
+            "sentinel failover-timeout shop 3000",
+            *([f"sentinel auth-pass shop {self.password}"] if self.password else []),
+        ]
+        file.write_text("\n".join(lines) + "\n")
+        return Server(folder, program=(str(file), "--sentinel"))
+
+    def _agrees(self, port: int) -> bool:
+        with redis.Redis(port=port, decode_responses=True) as client, contextlib.suppress(redis.RedisError):
+            state = client.sentinel_master("shop")
+            return bool(state["num-other-sentinels"] == 2 and state["num-slaves"] == 1)
+        return False
+
+    def is_master(self, number: int) -> bool:
+        return self._says(self.ports[number], "role", "master")
+
+    def close(self) -> None:
+        for server in (*self.sentinels, *self.servers):
+            server.kill()
+
+
+@contextlib.contextmanager
+def watched_by_sentinels(password: str = "") -> Iterator[Watched]:
+    with tempfile.TemporaryDirectory(prefix="ps-") as folder:
+        watched = Watched(Path(folder), password)
+        try:
+            yield watched
+        finally:
+            watched.close()
 
 
 def _form(clients: list[redis.Redis], ports: list[int]) -> None:

@@ -51,7 +51,9 @@ def serve(
     processes: Annotated[list[str] | None, typer.Option(help="Package whose processes run here.")] = None,
     policies_code: Annotated[list[str] | None, typer.Option(help="Package whose policies run isolated.")] = None,
     environment: Annotated[Path | None, typer.Option(help="Values and secrets of this node.", exists=True)] = None,
-    store: Annotated[str | None, typer.Option(help="redis://, rediss://, unix://, redis+cluster://")] = None,
+    store: Annotated[
+        str | None, typer.Option(help="redis://, rediss://, unix://, redis[s]+cluster://, +sentinel://")
+    ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of this node's files; default ./var.")] = None,
     host: Annotated[str | None, typer.Option(help="Address of the first, plain listener; default 127.0.0.1.")] = None,
     port: Annotated[int | None, typer.Option(help="Its port; default 8080, none if only --listen is given.")] = None,

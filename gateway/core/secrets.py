@@ -46,6 +46,10 @@ class Secret:
         )
 
 
+def revealed(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal()
+
+
 def new_credential(prefix: str = KEY_PREFIX) -> str:
     """A fresh credential of 256 random bits: prefix + 43 characters of base64url (RFC 4648 section 5)."""
     return prefix + _random.token_urlsafe(32)

@@ -39,8 +39,11 @@ class Settings(BaseModel):
         512 * 1024 * 1024, ge=64 * 1024 * 1024, description="bytes that such a process may take"
     )
     environment: Path | None = Field(None, description="file of kind Environment: values and secrets of this node")
-    store: str | None = Field(None, description="redis://, rediss://, unix:// or redis+cluster://; none: embedded")
+    store: str | None = Field(
+        None, description="redis://, rediss://, unix://, redis+cluster:// or redis+sentinel://; none: embedded"
+    )
     store_password: Secret | None = Field(None, description="the store's, in place of one in its URL")
+    sentinel_password: Secret | None = Field(None, description="of the Sentinels, where they have their own")
     data: Path = Field(Path("var"), description="folder of this node's own files")
     host: str | None = Field(None, description=f"of the first plain listener; default {HOST}")
     port: int | None = Field(
@@ -132,9 +135,11 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _store_password_fits(self) -> Self:
+    def _store_passwords_fit(self) -> Self:
         if self.store_password is not None and (self.store is None or _has_password(self.store)):
             raise ValueError("store_password goes with a store whose URL has no password; give one of the two")
+        if self.sentinel_password is not None and "+sentinel://" not in (self.store or ""):
+            raise ValueError("sentinel_password goes with a store that is redis+sentinel:// or rediss+sentinel://")
         return self
 
     @property

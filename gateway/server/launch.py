@@ -22,6 +22,7 @@ from gateway.core.settings import Settings
 from gateway.runtime.hosts import Hosted
 from gateway.server.tls_files import Material
 
+PASSWORDS: Final = ("store_password", "sentinel_password")  # which stand in the store's URL by now
 TOKENS: Final = ("admin_token", "viewer_token")  # settings that the control process makes admin tokens of
 _SECRET: Final = (*TOKENS, "admin_oidc_client_secret")  # settings that only the pipe of a child gets
 BEAT: Final = 0.5  # seconds between signs of life
@@ -66,7 +67,7 @@ class Launch(BaseModel):
 
 
 def _revealed(launch: Launch) -> bytes:
-    settings = launch.settings.model_dump(mode="json", exclude={"key_secret", "store_password", *_SECRET})
+    settings = launch.settings.model_dump(mode="json", exclude={"key_secret", *PASSWORDS, *_SECRET})
     extra: dict[str, Any] = {
         "settings": settings,
         "key_secret": launch.key_secret.reveal(),

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.listening import UNIX, Listener, joined
+from gateway.core.secrets import revealed
 from gateway.core.settings import Settings
 from gateway.server.child import SILENCE, STARTUP, Child
 from gateway.server.key_secret import key_secret
@@ -114,8 +115,8 @@ class Supervisor:
         if url is None:
             self._store = EmbeddedStore(data)
             url = await self._store.start()
-        elif settings.store_password is not None:
-            url = with_password(url, settings.store_password.reveal())
+        else:
+            url = with_password(url, revealed(settings.store_password), revealed(settings.sentinel_password))
         places = tuple(each.place for each in self._opened)
         return Launch(
             settings=settings,

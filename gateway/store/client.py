@@ -1,7 +1,6 @@
 """The border to redis-py: connecting by URL, running scripts, and every foreign error mapped to StoreUnavailable.
 
-URLs: `redis://`, `rediss://` (TLS), `unix://`, `redis+cluster://` and `rediss+cluster://`, these two with one or
-several `host:port`, divided by commas.
+URLs are read by `store.address`.
 Commands are never retried here: a commit whose answer was lost may have been applied, and only the caller can tell.
 """
 
@@ -16,16 +15,16 @@ from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
 from redis.asyncio.cluster import ClusterNode, RedisCluster
-from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, RedisClusterException, RedisError, ResponseError
 
-from gateway.core.errors import InvalidInput, StoreUnavailable
+from gateway.core.errors import StoreUnavailable
+from gateway.store.address import Address, checked, shown
+from gateway.store.sentinel import Following, close_client, master_client
 
 TIMEOUT: Final = 2.0  # seconds for one command of the control plane
 _AT_ONCE: Final = 32  # connections for commands that do not wait in the server
-SCHEMES: Final = ("redis://", "rediss://", "unix://", "redis+cluster://", "rediss+cluster://")
 
 Argument = str | bytes | int | float
 
@@ -42,19 +41,6 @@ class Script:
 
 def is_cluster(url: str) -> bool:
     return urlsplit(url).scheme.endswith("+cluster")
-
-
-def shown(url: str) -> str:
-    """A URL without its password."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-
-
-def checked(url: str) -> str:
-    """The URL itself; InvalidInput for a scheme that is not served."""
-    if not url.startswith(SCHEMES):
-        raise InvalidInput(f"{shown(url)} is not a store URL; they begin with {', '.join(SCHEMES)} or memory://")
-    return url
 
 
 def unavailable(url: str, error: BaseException) -> StoreUnavailable:
@@ -80,31 +66,36 @@ class Client:
     """Raw commands on a server or a cluster. Keys of one command or script share a hash tag."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
-        self.url = checked(url)
+        self.url = url
+        self._address = Address.of(url)
         self._timeout = timeout
         self._client: Any = None
         self._waiting: Any = None
+        self._following = self._following_waiting = Following(None)
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def execute(self, *command: Argument) -> Any:
         """One command's reply as redis-py gives it for RESP2."""
         with border(self.url):
             async with self._turn():
-                return await self._connected().execute_command(*command)
+                client = await self._connected()
+                return await client.execute_command(*command)
 
     async def block(self, seconds: float, *command: Argument) -> Any:
         """A command that waits in the server, for up to `seconds` by its own arguments."""
         if self._waiting is None:
-            self._waiting = _connect(self.url, self._timeout)
+            self._waiting = _connect(self._address, self._timeout)
+            self._following_waiting = Following(self._waiting)
         with border(self.url):
             async with asyncio.timeout(seconds + self._timeout):
+                await self._following_waiting.look()
                 return await self._waiting.execute_command(*command)
 
     async def info(self) -> list[dict[str, str]]:
         """INFO of the server, or of every primary of the cluster."""
         with border(self.url):
             async with self._turn():
-                client = self._connected()
+                client = await self._connected()
                 if not is_cluster(self.url):
                     return [_told(await client.execute_command("INFO"))]
                 answer = await client.execute_command("INFO", target_nodes=RedisCluster.PRIMARIES)
@@ -114,7 +105,7 @@ class Client:
         """A cluster's slots: first, last, and where their primary listens."""
         with border(self.url):
             async with self._turn():
-                cluster = self._connected()
+                cluster = await self._connected()
                 answer = await cluster.execute_command("CLUSTER SLOTS", target_nodes=RedisCluster.RANDOM)
         return [(first, last, tuple(found["primary"][:2])) for (first, last), found in answer.items()]
 
@@ -154,7 +145,7 @@ class Client:
         """A script's raw reply. A script that ends in an error raises StoreUnavailable, as its text cannot help."""
         with border(self.url):
             async with self._turn():
-                client = self._connected()
+                client = await self._connected()
                 try:
                     return await client.execute_command("EVALSHA", script.sha, len(keys), *keys, *arguments)
                 except NoScriptError:
@@ -166,41 +157,43 @@ class Client:
         async with asyncio.timeout(self._timeout * 2), self._turns, asyncio.timeout(self._timeout):
             yield
 
-    def _connected(self) -> Any:
+    async def _connected(self) -> Any:
         if self._client is None:
-            self._client = _connect(self.url, self._timeout)
+            self._client = _connect(self._address, self._timeout)
+            self._following = Following(self._client)
+        await self._following.look()
         return self._client
 
     async def close(self) -> None:
         clients, self._client, self._waiting = (self._client, self._waiting), None, None
         for client in clients:
             if client is not None:
-                await client.aclose()
+                await close_client(client)
 
 
 def _told(info: dict[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in info.items()}
 
 
-def _connect(url: str, connect_timeout: float) -> Any:
+def _connect(address: Address, connect_timeout: float) -> Any:
     """Without a time for each command: redis-py bounds what it sends by `asyncio.wait_for`, which before Python 3.12
     forgets a cancellation that comes with the result, so that a task which was to end goes on."""
     options: dict[str, Any] = {"socket_connect_timeout": connect_timeout, "socket_timeout": None, "protocol": 2}
-    if is_cluster(url):
-        return _connect_cluster(url, options)
-    return Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options)
+    if address.kind == "cluster":
+        return _connect_cluster(address, options)
+    options["retry"] = Retry(NoBackoff(), 0)
+    if address.kind == "sentinel":
+        return master_client(address, **options)
+    if address.path:
+        return Redis(unix_socket_path=address.path, **address.options, **options)
+    ((host, port),) = address.servers
+    return Redis(host=host, port=port, ssl=address.tls, **address.options, **options)
 
 
-def _connect_cluster(url: str, options: dict[str, Any]) -> Any:
-    parts = urlsplit(url)
-    credentials, _, hosts = parts.netloc.rpartition("@")
-    before = f"{credentials}@" if credentials else ""
-    found = [parse_url(f"redis://{before}{host}{parts.path}") for host in hosts.split(",")]
-    nodes = [ClusterNode(one.get("host", "127.0.0.1"), one.get("port", 6379)) for one in found]
-    named: dict[str, Any] = {name: found[0].get(name) for name in ("username", "password")}
-    tls = parts.scheme.startswith("rediss")
+def _connect_cluster(address: Address, options: dict[str, Any]) -> Any:
+    nodes = [ClusterNode(host, port) for host, port in address.servers]
     options["max_connections"] = 100_000  # waiting commands hold one each; the others are bounded by _AT_ONCE
-    return RedisCluster(startup_nodes=nodes, ssl=tls, retry=Retry(NoBackoff(), 1), **named, **options)
+    return RedisCluster(startup_nodes=nodes, ssl=address.tls, retry=Retry(NoBackoff(), 1), **address.options, **options)
 
 
 __all__ = ["Argument", "Client", "ResponseError", "Script", "border", "checked", "is_cluster", "shown", "unavailable"]

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from redis.crc import key_slot
 
 from gateway.core.errors import StoreUnavailable
+from gateway.store.address import Address, Server
 from gateway.store.client import Client, Script
 from gateway.store.hot import Answer, HotConnection, deliver, pack
 
-Address = tuple[str, int]
 _SLOTS: Final = 16384
 _REFRESH_SECONDS: Final = 1.0  # the pause between two readings of the map
 
@@ -27,11 +26,8 @@ class ClusterLine:
     def __init__(self, url: str, timeout: float = 0.1) -> None:
         self._client = Client(url)
         self._timeout = timeout
-        parts = urlsplit(url)
-        credentials, _, _hosts = parts.netloc.rpartition("@")
-        self._scheme = parts.scheme.partition("+")[0]
-        self._before = f"{credentials}@" if credentials else ""
-        self._nodes: dict[Address, HotConnection] = {}
+        self._address = Address.of(url)
+        self._nodes: dict[Server, HotConnection] = {}
         self._slots: list[HotConnection | None] = [None] * _SLOTS
         self._refreshing: asyncio.Task[None] | None = None
         self._stale = False
@@ -58,16 +54,14 @@ class ClusterLine:
         await self._drop({address for _, _, address in found})
         return True
 
-    async def _node(self, address: Address) -> HotConnection:
+    async def _node(self, address: Server) -> HotConnection:
         node = self._nodes.get(address)
         if node is None:
-            host = f"[{address[0]}]" if ":" in address[0] else address[0]
-            url = f"{self._scheme}://{self._before}{host}:{address[1]}"
-            node = self._nodes[address] = HotConnection(url, self._timeout, moved=self._moved)
+            node = self._nodes[address] = HotConnection(self._address.at(address), self._timeout, moved=self._moved)
             await node.connect()
         return node
 
-    async def _drop(self, current: set[Address]) -> None:
+    async def _drop(self, current: set[Server]) -> None:
         for address in [address for address in self._nodes if address not in current]:
             await self._nodes.pop(address).close()
 

@@ -8,16 +8,17 @@ delivered None and the breaker opens: calls are answered None at once until a ne
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-import ssl
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
 
 import hiredis
-from redis.asyncio.connection import parse_url
 
-from gateway.store.client import Script, checked, shown
+from gateway.store.address import Address, Server
+from gateway.store.client import Script
+from gateway.store.sentinel import LOOK, PATIENCE, Sentinels
 
 log: Final = logging.getLogger("gateway.store")
 
@@ -143,13 +144,20 @@ class HotConnection:
     `moved` is told of a cluster's redirections, and answers the call."""
 
     def __init__(
-        self, url: str, timeout: float = 0.1, backoff: tuple[float, float] = (0.05, 1.0), moved: Moved | None = None
+        self,
+        url: str | Address,
+        timeout: float = 0.1,
+        backoff: tuple[float, float] = (0.05, 1.0),
+        moved: Moved | None = None,
     ) -> None:
         self._moved = moved
-        self._where = shown(checked(url))
-        self._options: dict[str, Any] = dict(parse_url(url))
-        self._tls = url.startswith("rediss://")
+        self._address = address = url if isinstance(url, Address) else Address.of(url)
+        self._where = str(address)
+        self._server: Server | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._sentinels = Sentinels(address) if address.kind == "sentinel" else None
         self._timeout = timeout
+        self._patience = max(0.5, timeout * 2) + (PATIENCE * len(address.servers) if self._sentinels else 0.0)
         self._backoff = backoff
         self._link: _Link | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -171,6 +179,8 @@ class HotConnection:
         self._loop = asyncio.get_running_loop()
         if self._link is None and not await self._try():
             self._reconnect()
+        if self._sentinels is not None and self._watching is None:
+            self._watching = self._loop.create_task(self._leave_old_masters())
         return self.up
 
     def call(
@@ -246,7 +256,7 @@ class HotConnection:
         loop = asyncio.get_running_loop()
         link = _Link(loop, self._lost, self._moved, self._refused)
         try:
-            async with asyncio.timeout(max(0.5, self._timeout * 2)):
+            async with asyncio.timeout(self._patience):
                 await self._open(link)
                 for command in self._greeting():
                     await self._ask(link, command)
@@ -266,29 +276,37 @@ class HotConnection:
         self._link, self._since = link, loop.time()
         return True
 
+    async def _found(self) -> Server | None:
+        """Where to connect; None for a socket. OSError when no Sentinel tells."""
+        if self._sentinels is not None:
+            return await self._sentinels.master()
+        return self._address.servers[0] if self._address.servers else None
+
+    async def _leave_old_masters(self) -> None:
+        assert self._sentinels is not None
+        while True:
+            await asyncio.sleep(LOOK)
+            with contextlib.suppress(OSError):
+                if self._link is not None and await self._sentinels.master() != self._server:
+                    log.warning("the store at %s has another master now", self._where)
+                    self._link.cut()
+
     async def _open(self, link: _Link) -> None:
         loop = asyncio.get_running_loop()
-        if path := self._options.get("path"):
-            await loop.create_unix_connection(lambda: link, path)
-            return
-        host, port = self._options.get("host", "127.0.0.1"), self._options.get("port", 6379)
-        await loop.create_connection(lambda: link, host, port, ssl=self._context() if self._tls else None)
-
-    def _context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self._options.get("ssl_ca_certs"))
-        if self._options.get("ssl_cert_reqs") == "none":  # as redis-py reads the URL
-            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        if certificate := self._options.get("ssl_certfile"):
-            context.load_cert_chain(certificate, self._options.get("ssl_keyfile"))
-        return context
+        server = self._server = await self._found()
+        if server is None:
+            await loop.create_unix_connection(lambda: link, self._address.path)
+        else:
+            context = self._address.context() if self._address.tls else None
+            await loop.create_connection(lambda: link, *server, ssl=context)
 
     def _greeting(self) -> list[bytes]:
-        user, password = self._options.get("username"), self._options.get("password")
+        user, password = self._address.credentials.get("username"), self._address.credentials.get("password")
         commands = []
         if password:
             names = [user.encode()] if user else []
             commands.append(pack(b"AUTH", *names, password.encode()))
-        if database := self._options.get("db"):
+        if database := self._address.database:
             commands.append(pack(b"SELECT", b"%d" % database))
         return [*commands, pack(b"PING")]
 
@@ -309,8 +327,11 @@ class HotConnection:
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()
-        if (task := self._connecting) is not None:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        for task in (self._connecting, self._watching):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
         if self._link is not None:
             self._link.cut()
+        if self._sentinels is not None:
+            await self._sentinels.close()
