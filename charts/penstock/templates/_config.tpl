@@ -12,6 +12,9 @@
 {{- $_ := set $config "grace" $gateway.grace }}
 {{- $_ := set $config "drain_delay" $gateway.drainDelay }}
 {{- $_ := set $config "ready_when_empty" (eq (include "penstock.readyWhenEmpty" .) "true") }}
+{{- with include "penstock.metricsPort" . }}
+{{- $_ := set $config "metrics_port" (int .) }}{{ $_ := set $config "metrics_host" $gateway.bindAddress }}
+{{- end }}
 {{- with $gateway.trustedProxies }}{{ $_ := set $config "trusted_proxies" . }}{{ end }}
 {{- with $gateway.egress }}{{ $_ := set $config "egress" . }}{{ end }}
 {{- with .Values.admin.origins }}{{ $_ := set $config "admin_origins" . }}{{ end }}

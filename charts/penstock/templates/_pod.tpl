@@ -49,6 +49,9 @@ spec:
         - {name: https, containerPort: {{ .Values.gateway.tls.port }}, protocol: TCP}
         {{- end }}
         - {name: admin, containerPort: {{ .Values.admin.port }}, protocol: TCP}
+        {{- with include "penstock.metricsPort" . }}
+        - {name: metrics, containerPort: {{ . }}, protocol: TCP}
+        {{- end }}
       {{- include "penstock.probes" . | trim | nindent 6 }}
       {{- with .Values.gateway.resources }}
       resources: {{- toYaml . | nindent 8 }}
@@ -71,7 +74,7 @@ enableServiceLinks: false # a Service named penstock would become PENSTOCK_PORT,
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ kindIs "string" . | ternary . (get . "name") }}
+  - name: {{ if kindIs "string" . }}{{ . }}{{ else }}{{ .name }}{{ end }}
   {{- end }}
 {{- end }}
 securityContext: {{- toYaml .root.Values.podSecurityContext | nindent 2 }}

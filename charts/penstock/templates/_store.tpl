@@ -19,6 +19,7 @@ redis://{{ include "penstock.storeName" . }}.{{ .Release.Namespace }}.svc:6379
 {{- else if int $external.database }}{{ $path = printf "/%d" (int $external.database) }}{{ end }}
 {{- $query := list }}
 {{- if $external.tls.caSecret.name }}{{ $query = append $query "ssl_ca_certs=/etc/penstock/store-ca/ca.crt" }}{{ end }}
+{{- if and $external.tls.enabled (not $external.tls.checkHostname) }}{{ $query = append $query "ssl_check_hostname=false" }}{{ end }}
 {{- if $external.tls.clientSecret.name }}{{ $query = concat $query (list "ssl_certfile=/etc/penstock/store-client/tls.crt" "ssl_keyfile=/etc/penstock/store-client/tls.key") }}{{ end }}
 {{- include "penstock.storeScheme" . }}://{{ $user }}{{ join "," $external.hosts }}{{ $path }}{{ if $query }}?{{ join "&" $query }}{{ end }}
 {{- end }}
