@@ -88,8 +88,8 @@ def test_no_pod_has_a_token_of_the_cluster_or_variables_of_its_services(values: 
 def test_every_container_says_what_it_needs(values: Path) -> None:
     for name, pod in pods(rendered(values)):
         for each in containers(pod):
-            assert set(each["resources"]["requests"]) == {"cpu", "memory"}, (name, each["name"])
-            assert "memory" in each["resources"]["limits"], (name, each["name"])
+            assert {"cpu", "memory", "ephemeral-storage"} <= set(each["resources"]["requests"]), (name, each["name"])
+            assert {"memory", "ephemeral-storage"} <= set(each["resources"]["limits"]), (name, each["name"])
 
 
 @every
