@@ -6,7 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from gateway.cli.client import UNREACHABLE, Admin, Failed
+from gateway.cli.client import Admin
+from gateway.cli.failures import UNREACHABLE, Failed
 
 PAUSE: Final = 1.0  # seconds between two looks
 

@@ -128,7 +128,7 @@ class Client:
         if not is_cluster(self.url):
             return [None]
         await self.slots()  # the client has read the map then
-        client = self._connected()
+        client = await self._connected()
         return [client.get_node_from_key(like)] if like is not None else list(client.get_primaries())
 
     async def _scanned(self, node: Any, cursor: int, pattern: str) -> tuple[int, list[bytes]]:
@@ -136,7 +136,8 @@ class Client:
         with border(self.url):
             async with self._turn():
                 told = ("SCAN", cursor, "MATCH", pattern, "COUNT", 2000)
-                after, found = await self._connected().execute_command(*told, **where)
+                client = await self._connected()
+                after, found = await client.execute_command(*told, **where)
         if isinstance(after, dict):  # a cluster's, by node
             (after,) = after.values()
         return int(after), list(found)

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError
 
 from gateway.store.address import Address, Server
 
-PATIENCE: Final = 0.2  # seconds for each Sentinel: one that is gone with its master must not keep anybody from the next
+PATIENCE: Final = 0.5  # seconds for each Sentinel: one that is gone with its master must not keep anybody from the next
 LOOK: Final = 1.0  # seconds between two questions who the master is
 
 
