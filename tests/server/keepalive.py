@@ -69,6 +69,9 @@ class Clients:
             thread.join(WAIT)
             assert not thread.is_alive(), "a client waits for ever"
 
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self.address, PATIENCE)
+
     def answered(self, more: int, total: int = 0) -> None:
         """Waits until so many further requests have been answered, and `total` in all."""
         wanted = max(self.tally.answered + more, total)
@@ -94,7 +97,7 @@ class Clients:
         fresh, began = connection is None, time.monotonic()
         try:
             if connection is None:
-                connection = socket.create_connection(self.address, PATIENCE)
+                connection = self.connect()
             connection.sendall(request)
             head = _reply(connection)
         except (OSError, Broken) as error:
