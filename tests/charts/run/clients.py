@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import socket
+import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -62,13 +63,23 @@ def reaches(place: Place, address: tuple[str, int], timeout: float = 2.0) -> boo
 
 
 class Load(Clients):
-    """`count` clients in a pod's namespace that keep their connections; see tests/server/keepalive.py."""
+    """`count` clients in a pod's namespace that keep their connections; see tests/server/keepalive.py. `pause`: seconds
+    after each reply, so that a start beside them has the CPU that it would have on a machine of its own."""
 
     def __init__(
-        self, place: Place, address: tuple[str, int], expected: Mapping[bytes, Collection[int]], count: int = 8
+        self,
+        place: Place,
+        address: tuple[str, int],
+        expected: Mapping[bytes, Collection[int]],
+        count: int = 8,
+        pause: float = 0.02,
     ) -> None:
         super().__init__(f"http://{address[0]}:{address[1]}", expected, count)
-        self._place = place
+        self._place, self._pause = place, pause
+
+    def _ask(self, connection: socket.socket | None, request: bytes) -> socket.socket | None:
+        time.sleep(self._pause)
+        return super()._ask(connection, request)
 
     def connect(self) -> socket.socket:
         return connect_in(self._place.link.namespace, self.address, PATIENCE)
