@@ -36,9 +36,12 @@ class Kubelet:
         self.folder, self.runc, self.places, self.names = folder, runc, places, names
         self.objects, self.images = objects, images
         self.claims = folder / "claims"
+        self.pods: list[Pod] = []
 
     def start(self, pod: Object, namespace: str) -> Pod:
-        return Pod(self, pod, namespace)
+        self.pods = [each for each in self.pods if not each.gone.is_set()]
+        self.pods.append(Pod(self, pod, namespace))
+        return self.pods[-1]
 
 
 class Running:

@@ -6,26 +6,16 @@ What helm would do is in `install` and `upgrade`; what a cluster would do is in 
 from __future__ import annotations
 
 import base64
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Any, Final
 
-from tests.charts.run import containers, network
-from tests.charts.run.containers import Runc
 from tests.charts.run.controllers import Deployment, Job, Loop, StatefulSet
 from tests.charts.run.environment import data
-from tests.charts.run.images import Images
-from tests.charts.run.names import Names
-from tests.charts.run.network import Network
-from tests.charts.run.places import Places
-from tests.charts.run.pods import Kubelet, Pod
-from tests.charts.run.policies import Policies
+from tests.charts.run.machine import Machine
+from tests.charts.run.pods import Pod
 from tests.charts.run.probes import wait
 from tests.charts.run.rendered import Object, Objects, hooks, plain, render
-from tests.charts.run.services import Proxy
 
 NAMESPACE: Final = "apis"
 _CONTROLLED: Final = {"Deployment": Deployment, "StatefulSet": StatefulSet}
@@ -33,50 +23,20 @@ _RESTARTS: Final = 3  # of a pod that does not come up
 _PATIENCE: Final = 120.0  # seconds that only a failure reaches
 
 
-class Release:
+class Release(Machine):
     """`delay`: seconds until the node's rules know of a change, as in a cluster."""
 
     def __init__(self, values: Iterable[Path], name: str = "shop", delay: float = 1.0) -> None:
-        containers.sweep()
-        network.sweep()
+        super().__init__(Objects(), delay)
         self.name, self._values = name, list(values)
-        run = f"pst{os.getpid()}"
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{run}-"))
-        self.folder.chmod(0o711)
-        self.runc = Runc(run)
-        self.network = Network(run)
-        self.places = Places(self.network)
-        self.policies = Policies()
-        self.proxy = Proxy(self.places, self.policies, delay)
-        self.names = Names(self.places, self.proxy)
-        self.objects = Objects()
-        images = Images(self.folder / "images")
-        self.kubelet = Kubelet(self.folder, self.runc, self.places, self.names, self.objects, images)
         self.loop = Loop()
         self.sets: dict[str, Deployment | StatefulSet] = {}
         self.jobs: list[Job] = []
         self._rendered: list[Object] = []
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_error: object) -> None:
-        self.close()
-
     def close(self) -> None:
-        """Takes everything away, whatever state it is in."""
         self.loop.close()
-        pods = [pod for each in self.loop.all for pod in each.pods]
-        for pod in pods:
-            pod.delete(grace=0)
-        for pod in pods:
-            pod.gone.wait(15)
-        self.runc.close()
-        self.names.close()
-        self.proxy.close()
-        self.network.close()
-        _cgroups(self.runc.name)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        super().close()
 
     def install(self, settings: Mapping[str, Any] | None = None) -> None:
         """Everything but hooks; `hook` runs those."""
@@ -175,11 +135,3 @@ def _once(pod: Object) -> Object:
     """A hook that is a Pod, as a Job of one try: so `helm test` runs it."""
     template = {"metadata": dict(pod["metadata"]), "spec": pod["spec"]}
     return {"kind": "Job", "metadata": pod["metadata"], "spec": {"backoffLimit": 0, "template": template}}
-
-
-def _cgroups(name: str) -> None:
-    for root in Path("/sys/fs/cgroup").glob(f"**/penstock-{name}"):
-        for each in sorted(root.rglob("*"), reverse=True):
-            if each.is_dir():
-                each.rmdir()
-        root.rmdir()
