@@ -99,7 +99,7 @@ class Clients:
             if connection is None:
                 connection = self.connect()
             connection.sendall(request)
-            head = _reply(connection)
+            head, body = _reply(connection)
         except (OSError, Broken) as error:
             where = "a new connection" if fresh else "a kept connection"
             self._count(failed=f"{line} on {where}: {error!r}")
@@ -107,7 +107,7 @@ class Clients:
         status = int(head[9:12])
         self._answered(line, status, time.monotonic() - began)
         if status not in self.expected[request]:
-            self._count(failed=f"{line}: {head.decode(errors='replace')}")
+            self._count(failed=f"{line}: {(head + body[:500]).decode(errors='replace')}")
         closes = b"\r\nconnection: close" in head.lower()
         self._count(answered=1, told=int(closes))
         if closes:
@@ -140,8 +140,8 @@ def _ended(connection: socket.socket) -> bool:
     return True
 
 
-def _reply(connection: socket.socket) -> bytes:
-    """The head of a reply that came whole, framed by its Content-Length."""
+def _reply(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Head and body of a reply that came whole, framed by its Content-Length."""
     data = b""
     while b"\r\n\r\n" not in data:
         data += _more(connection, data)
@@ -151,7 +151,7 @@ def _reply(connection: socket.socket) -> bytes:
         body += _more(connection, data)
     if len(body) > int(length):
         raise Broken("more than its reply")
-    return head
+    return head, body
 
 
 def _more(connection: socket.socket, before: bytes) -> bytes:

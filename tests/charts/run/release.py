@@ -84,6 +84,11 @@ class Release(Machine):
         """The chart's full name of this release."""
         return self.name if "penstock" in self.name else f"{self.name}-penstock"
 
+    def labels(self, part: str) -> dict[str, str]:
+        """What the chart's selectors ask of a pod of that part."""
+        names = {"name": "penstock", "instance": self.name, "component": part}
+        return {f"app.kubernetes.io/{name}": value for name, value in names.items()}
+
     def service(self, name: str) -> tuple[str, int]:
         """Its address and first port."""
         found = self.proxy.services[NAMESPACE, name]

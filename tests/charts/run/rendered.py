@@ -16,7 +16,7 @@ import yaml
 Object = dict[str, Any]
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-CHART: Final = ROOT / "charts/penstock"
+CHART: Final = Path(os.environ.get("PENSTOCK_CHART", ROOT / "charts/penstock"))
 KUBERNETES: Final = "1.34.0"  # whose words the chart is rendered in
 HOOK: Final = "helm.sh/hook"
 KEPT: Final = "helm.sh/resource-policy"
