@@ -56,6 +56,8 @@ profile: $(STAMP)        ## benchmarks/flame.svg: where a worker's time goes
 soak: $(STAMP)
 	$(BIN)/python -m pytest -m soak -n 0
 
+include tests/charts/charts.mk
+
 clean:
 	rm -rf $(VENV) var .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache
 

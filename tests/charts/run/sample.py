@@ -6,6 +6,7 @@ Speaks to addresses alone, so that it serves a release on this machine and one i
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
@@ -22,12 +23,15 @@ _ENVELOPE: Final = (
 
 
 class Upstream:
-    """What `erp` is: a pod with a server that tells the path that it was asked for."""
+    """What `erp` is: a pod with a server that tells the path that it was asked for; `/slow/N` takes N seconds."""
 
     port: Final = 9000
+    slow: int
 
     def __init__(self, places: Places, namespace: str) -> None:
         self.place = places.bare("erp-0", namespace, {"app": "erp"}, http=self.port)
+        self.slow = 0
+        _Telling.upstream = self
         self._server = ThreadingHTTPServer((self.place.address, self.port), _Telling, bind_and_activate=False)
         self._server.socket.close()
         self._server.socket = socket_in(self.place.link.namespace)
@@ -48,8 +52,12 @@ class Upstream:
 
 class _Telling(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    upstream: Upstream
 
     def do_GET(self) -> None:
+        if self.path.startswith("/slow/"):
+            self.upstream.slow += 1
+            time.sleep(float(self.path.removeprefix("/slow/")))
         content = f"erp {self.path}".encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
