@@ -113,3 +113,18 @@ def test_five_restarts_of_the_store_under_load_lose_no_request(shop: Shop, recor
     shop.release.proxy.now()
     assert shop.consumer.admin("/applications/kept").status == 200
     assert not load.tally.failed, (load.tally.failed[:3], shop.release.state())
+
+
+def test_a_node_that_is_lost_does_not_hold_up_the_next_publish(shop: Shop, record: soak.Record) -> None:
+    """Its machine is gone: nobody ends it in order, and it says nothing more. The hook Job comes right after."""
+    pod = shop.release.gateways().pods[0]
+    os.kill(pod.running[0].container.pid(), signal.SIGKILL)
+    pod.delete(grace=0)
+    shop.release.upgrade({r"documents.files.more\.yaml": "kind: Plan\nname: more\npolicies: []\n"})
+    began = time.monotonic()
+    (job,) = shop.release.hook("post-upgrade", _PATIENCE)
+    record("seconds until it is published", f"{time.monotonic() - began:.1f}")
+    record("tries of the hook Job", str(len(job.tried)))
+    assert "Plan more" in job.tried[-1]
+    shop.release.settle(_PATIENCE)
+    shop.release.upgrade()
