@@ -1,12 +1,16 @@
 """What stands in for the images that the rendered pods name: a root filesystem each, read-only, without their layers.
 
-`PENSTOCK_IMAGE_ROOT` names a root that the Dockerfile's steps were run in; the gateway's containers then run
-that. Without it, it is this checkout with its virtual environment and this machine's /usr.
+`PENSTOCK_IMAGE` names what `python -m tests.charts.run.image_root` wrote: a root in which the steps of the Dockerfile
+were run, with its environment; the gateway's containers then run that. Without it, it is this checkout with its virtual
+environment and this machine's /usr, with the environment and folder that the Dockerfile gives.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import shlex
 import shutil
 import sys
 from dataclasses import dataclass, field
@@ -46,15 +50,15 @@ class Images:
         return self._known[name.partition("@")[0].rsplit(":", 1)[0] if ":" in name else name]
 
     def _penstock(self) -> Image:
-        built = os.environ.get("PENSTOCK_IMAGE_ROOT")
-        if built:
-            path = f"/opt/penstock/bin:{_PATH}"
-            return Image(Path(built), ("/opt/penstock/bin/penstock",), {"PATH": path})
+        if built := os.environ.get("PENSTOCK_IMAGE"):
+            found = json.loads(Path(built).read_text())
+            return Image(Path(found["root"]), tuple(found["entrypoint"]), found["environment"], found["workdir"])
         binds = [ROOT, Path(sys.prefix), Path(sys.base_prefix)]
         outside = tuple(dict.fromkeys(path for path in binds if not path.is_relative_to("/usr")))
-        root = self._root("penstock")
         programs = Path(sys.prefix) / "bin"
-        return Image(root, (str(programs / "penstock"),), {"PATH": f"{programs}:{_PATH}"}, binds=outside)
+        environment, workdir = _dockerfile(ROOT / "Dockerfile")
+        environment["PATH"] = f"{programs}:{_PATH}"
+        return Image(self._root("penstock"), (str(programs / "penstock"),), environment, workdir, outside)
 
     def _valkey(self) -> Image:
         """The server that the product is tested with, under the names that the official image has."""
@@ -82,6 +86,15 @@ class Images:
         for each in ("ld.so.cache", "ssl", "mime.types", "localtime"):
             _copy(Path("/etc") / each, root / "etc" / each)
         return root
+
+
+def _dockerfile(path: Path) -> tuple[dict[str, str], str]:
+    """ENV and WORKDIR of its last stage; nothing where there is none."""
+    text = path.read_text() if path.exists() else ""
+    stage = re.split(r"(?m)^FROM ", text)[-1]
+    pairs = [each for line in re.findall(r"(?m)^ENV (.*)$", stage) for each in shlex.split(line)]
+    workdirs = re.findall(r"(?m)^WORKDIR (\S+)", stage)
+    return dict(each.split("=", 1) for each in pairs), workdirs[-1] if workdirs else "/"
 
 
 def _copy(found: Path, to: Path) -> None:

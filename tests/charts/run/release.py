@@ -67,6 +67,7 @@ class Release(Machine):
     def _settled(self) -> bool:
         looping = [pod.name for pod in self.pods() if pod.restarts > _RESTARTS]
         assert not looping, self.state()
+        assert self.proxy.error is None, self.state()
         return all(each.settled() for each in self.sets.values())
 
     def gateways(self) -> Deployment:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from tests.charts.run.places import Place, Places
@@ -125,7 +126,7 @@ class Proxy:
         chosen, refused = [], []
         for each in list(self.services.values()):
             for _, port, target in each.ports if each.address else ():
-                found = [(place.address, place.ports.get(str(target), target)) for place in each.places(self.places)]
+                found = list(_targets(each.places(self.places), target))
                 match = f"ip daddr {each.address} tcp dport {port}"
                 if found:
                     chosen.append(f"    {match} {_spread(found)}")
@@ -144,10 +145,19 @@ class Proxy:
         ]
 
 
-def _spread(found: list[tuple[str, str | int]]) -> str:
-    (port,) = {port for _, port in found}
-    addresses = ", ".join(f"{number} : {address}" for number, (address, _) in enumerate(found))
-    return f"dnat to numgen random mod {len(found)} map {{ {addresses} }} : {port}"
+def _targets(places: Iterable[Place], target: str | int) -> Iterator[tuple[str, int]]:
+    """Addresses with ports; a pod that has no port of that name is no target."""
+    for each in places:
+        if isinstance(target, int):
+            yield each.address, target
+        elif target in each.ports:
+            yield each.address, each.ports[target]
+
+
+def _spread(found: list[tuple[str, int]]) -> str:
+    """One of the targets by chance."""
+    targets = ", ".join(f"{number} : {address} . {port}" for number, (address, port) in enumerate(found))
+    return f"dnat ip to numgen random mod {len(found)} map {{ {targets} }}"
 
 
 def _chain(name: str, kind: str, rules: list[str]) -> list[str]:
