@@ -1,6 +1,6 @@
 """What a store bears of many nodes: the change log and the exact limits of a simulated fleet. Writes fleet.md.
 
-    python -m benchmarks.fleet                       # 10 and 100 nodes
+    python -m benchmarks.fleet                       # 1, 10 and 100 nodes
     python -m benchmarks.fleet --nodes 10 --seconds 2
 
 The nodes are connections of this one process that do what a node's processes do at the store: its control process waits
@@ -263,10 +263,10 @@ async def run(sizes: Sequence[int], seconds: float) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fleet", description=__doc__.partition("\n")[0])
-    parser.add_argument("--nodes", type=int, action="append", help="default: 10 and 100; writes fleet.md only then")
+    parser.add_argument("--nodes", type=int, action="append", help="default: 1, 10 and 100; writes fleet.md only then")
     parser.add_argument("--seconds", type=float, default=5.0, help="of each measurement")
     chosen = parser.parse_args()
-    rows = uvloop.run(run(chosen.nodes or (10, 100), chosen.seconds))
+    rows = uvloop.run(run(chosen.nodes or (1, 10, 100), chosen.seconds))
     text = "\n".join(table(rows)) + "\n"
     print(text)
     if not chosen.nodes:
