@@ -10,8 +10,9 @@ from gateway.cli import output
 from gateway.cli.client import connect
 from gateway.cli.failures import USAGE, Failed
 from gateway.cli.options import Json, Token, Url
+from gateway.cli.tasks import Tasks
 
-group = typer.Typer(help="What the caches have stored.", no_args_is_help=True)
+group = typer.Typer(cls=Tasks, help="What the caches have stored.", no_args_is_help=True)
 
 
 @group.callback()

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import orjson
 
+from gateway.cli import suggesting
 from gateway.cli.failures import REFUSED, UNREACHABLE, USAGE, Failed
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Admin:
         self._token = token
         self._transport = transport
         self._seconds = seconds
+        self._near: list[str] = []  # names near to one that was not found
 
     @property
     def url(self) -> str:
@@ -112,7 +114,13 @@ class Admin:
         return self._read(self._ask(method, path, query, body, media))[0]
 
     def _ask(
-        self, method: str, path: str, query: dict[str, Any], body: Body = b"", media: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        query: dict[str, Any],
+        body: Body = b"",
+        media: str = "application/json",
+        suggest: bool = True,
     ) -> httpx2.Response:
         import httpx2
 
@@ -131,8 +139,15 @@ class Admin:
             self._renew = None
             if (fresh := renew(self._token)) is not None:
                 self._token = fresh
-                return self._ask(method, path, query, body, media)
+                return self._ask(method, path, query, body, media, suggest)
+        if answer.status_code == 404 and SIGN in answer.headers and suggest:
+            self._near = suggesting.near(path, query, self._listed)
         return answer
+
+    def _listed(self, path: str) -> list[Any]:
+        """The first page: a suggestion need not know every key."""
+        response = self._ask("GET", path, {}, suggest=False)
+        return list(_content(response)["items"]) if response.status_code == 200 else []
 
     def _read(self, response: httpx2.Response) -> tuple[Any, str | None]:
         """What it tells, and the cursor of the next page."""
@@ -141,7 +156,7 @@ class Admin:
             raise Failed(f"{text} It is the one that `penstock serve` prints as admin.", UNREACHABLE)
         told = _content(response)
         if response.status_code >= 400 and "title" in told:
-            raise _refused(response.status_code, told)
+            raise _refused(response.status_code, told, self._near)
         link = response.links.get("next", {}).get("url", "")
         return told, next(iter(parse_qs(urlsplit(link).query).get("cursor", [])), None)
 
@@ -161,13 +176,16 @@ def _text(value: Any) -> str:
     return "true" if value is True else str(value)
 
 
-def _refused(status: int, problem: dict[str, Any]) -> Failed:
+def _refused(status: int, problem: dict[str, Any], near: list[str]) -> Failed:
     lines = [str(problem.get("detail") or problem.get("title"))]
     places = problem.get("errors", [])
     if places:
         count = len(places)
         lines = [f"{problem.get('title')}: {count} finding{'s' * (count > 1)}"]
         lines += [f"  {each['target']}: {each['message']}" for each in places]
+    if near:
+        problem = {**problem, "did_you_mean": near}
+        lines.append(f"Did you mean {' or '.join(near)}?")
     if status == 401:
         lines.append("Give a token with --token or PENSTOCK_TOKEN, run where ./var/context.json is, or: penstock login")
     if problem.get("code") == "breaking_change":

@@ -11,10 +11,11 @@ from gateway.cli import completing, output
 from gateway.cli.client import connect
 from gateway.cli.failures import USAGE, Failed
 from gateway.cli.options import Json, Token, Url
+from gateway.cli.tasks import Tasks
 
-apps = typer.Typer(help="Applications: who calls.", no_args_is_help=True)
-keys = typer.Typer(help="API keys of applications.", no_args_is_help=True)
-tokens = typer.Typer(help="Tokens for the admin REST.", no_args_is_help=True)
+apps = typer.Typer(cls=Tasks, help="Applications: who calls.", no_args_is_help=True)
+keys = typer.Typer(cls=Tasks, help="API keys of applications.", no_args_is_help=True)
+tokens = typer.Typer(cls=Tasks, help="Tokens for the admin REST.", no_args_is_help=True)
 
 
 def groups() -> Iterator[tuple[str, typer.Typer]]:

@@ -14,9 +14,12 @@ from gateway.cli import completing, output
 from gateway.cli.client import connect
 from gateway.cli.failures import USAGE, Failed
 from gateway.cli.options import Json, Token, Url
+from gateway.cli.tasks import Tasks
 
 credentials = typer.Typer(
-    help="Passwords, HMAC secrets, public keys, certificates and OAuth clients of applications.", no_args_is_help=True
+    cls=Tasks,
+    help="Passwords, HMAC secrets, public keys, certificates and OAuth clients of applications.",
+    no_args_is_help=True,
 )
 
 Pem = Annotated[Path | None, typer.Option("--public-key", help="public-key: a file with it as PEM.")]

@@ -9,7 +9,8 @@ import typer
 
 from gateway.cli import completing, differing, output, waiting
 from gateway.cli.client import connect
-from gateway.cli.options import Json, Token, Url
+from gateway.cli.options import Json, Protocol, Token, Url
+from gateway.cli.versions import changelog
 
 Paths = Annotated[list[Path], typer.Argument(help="Files or folders of documents.", exists=True)]
 Packages = Annotated[list[str] | None, typer.Option("--processes", help="Package whose processes the documents name.")]
@@ -173,6 +174,9 @@ def show(name: Version, url: Url = None, token: Token = None, as_json: Json = Fa
 def diff(
     first: Annotated[str, typer.Argument(help="A revision or NAME@VERSION", autocompletion=completing.versions)],
     second: Annotated[str, typer.Argument(help="A revision or NAME@VERSION", autocompletion=completing.versions)],
+    protocol: Annotated[
+        Protocol | None, typer.Option("--protocol", help="In words, what consumers of this protocol notice.")
+    ] = None,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
@@ -181,5 +185,8 @@ def diff(
 
     Example: penstock diff shop@v1 shop@v2
     """
+    if protocol:
+        changelog(first, second, protocol, url, token, as_json)
+        return
     told = connect(url, token).get("/diff", **{"from": first, "to": second})
     output.as_json(told) if as_json else differing.differences(told["items"])

@@ -13,11 +13,12 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.options import Json
+from gateway.cli.tasks import Tasks
 
 if TYPE_CHECKING:
     from gateway.manifest.imports.draft import Draft
 
-group = typer.Typer(name="import", help="Makes manifests of what there is already.", no_args_is_help=True)
+group = typer.Typer(cls=Tasks, name="import", help="Makes manifests of what there is already.", no_args_is_help=True)
 
 Source = Annotated[str, typer.Argument(help="A file, or an http(s) URL.")]
 Name = Annotated[str, typer.Option("--name", help="The component's name. Default: of the document's title.")]

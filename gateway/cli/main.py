@@ -1,6 +1,6 @@
 """`penstock`: parse, call, print. Each command file adds its own; this one composes them and maps failures to exits.
 
-Exit codes: 0 done · 1 refused · 2 wrong usage, or `plan` with changes · 3 no gateway answers.
+Exit codes: 0 done · 1 refused · 2 wrong usage, or `plan` with changes · 3 no gateway answers · 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import sys
 from typing import Annotated
 
 import typer
+from typer import Abort
+from typer._click.exceptions import ClickException
 
 from gateway import __version__
 from gateway.cli import (
@@ -19,6 +21,8 @@ from gateway.cli import (
     consumers,
     credentials,
     documents,
+    ending,
+    history,
     importing,
     login,
     looking,
@@ -30,11 +34,13 @@ from gateway.cli import (
     versions,
 )
 from gateway.cli.failures import Failed
+from gateway.cli.tasks import Tasks
 from gateway.core.errors import Problem
 from gateway.core.findings import DocumentsRefused
 
 app = typer.Typer(
     name="penstock",
+    cls=Tasks,
     help="An API management gateway: one typed operation as REST, SOAP and OData, per version, under one chain.",
     no_args_is_help=True,
     rich_markup_mode=None,
@@ -63,6 +69,7 @@ looking.add(app)
 versions.add(app)
 mirrored.add(app)
 backup.add(app)
+history.add(app)
 for name, group in (*stored.groups(), *consumers.groups(), *credentials.groups()):
     app.add_typer(group, name=name)
 app.add_typer(cached.group, name="cache")
@@ -75,13 +82,17 @@ def main() -> None:
     if os.getpid() == 1:  # the kernel drops signals that process 1 has no handler for
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
-        app(prog_name="penstock")
+        sys.exit(app(prog_name="penstock", standalone_mode=False) or 0)
+    except ClickException as error:
+        ending.usage(error)
+    except Abort:
+        sys.exit(1)
     except Failed as failed:
-        _fail(str(failed), failed.code, failed.problem)
+        ending.fail(str(failed), failed.code, failed.problem)
     except DocumentsRefused as refused:
         _refused(refused)
     except Problem as problem:
-        _fail(problem.detail or problem.title, 1, {"title": problem.title, "detail": problem.detail})
+        ending.fail(problem.detail or problem.title, 1, {"title": problem.title, "detail": problem.detail})
     except BrokenPipeError:  # `penstock list | head`
         sys.stderr.close()
         sys.exit(0)
@@ -91,7 +102,7 @@ def main() -> None:
         if os.environ.get("PENSTOCK_DEBUG"):
             raise
         text = f"penstock itself failed: {type(error).__name__}: {error}. Please report it, with PENSTOCK_DEBUG=1."
-        _fail(text, 1, {"title": text})
+        ending.fail(text, 1, {"title": text})
 
 
 def _refused(refused: DocumentsRefused) -> None:
@@ -101,14 +112,7 @@ def _refused(refused: DocumentsRefused) -> None:
         {"target": str(each.place), "code": each.code, "message": f"{each.message} {each.hint}".strip()}
         for each in refused.findings
     ]
-    _fail(f"{title}:\n{findings}", 1, {"title": title, "errors": errors})
-
-
-def _fail(text: str, code: int, problem: dict[str, object]) -> None:
-    if "--json" in sys.argv:
-        output.as_json({"error": problem})
-    output.bad(text)
-    sys.exit(code)
+    ending.fail(f"{title}:\n{findings}", 1, {"title": title, "errors": errors})
 
 
 if __name__ == "__main__":

@@ -97,6 +97,7 @@ def aside(text: str) -> None:
 
 
 COLOURS: Final = {"create": "green", "update": "yellow", "delete": "red", "unchanged": "dim"}
+_TOUCHES: Final = (("+", "added"), ("-", "removed"), ("~", "changed"))
 SIGNS: Final = {"create": "+", "update": "~", "delete": "-", "unchanged": " "}
 
 
@@ -106,8 +107,18 @@ def plan(told: Mapping[str, Any]) -> None:
         line = f"{SIGNS[item['action']]} {item['kind']} {item['name']}"
         line += f"  {item['detail']}" if item["detail"] else ""
         out.print(shown(line, style=COLOURS[item["action"]]))
+    touched(told.get("touched", ()))
     for finding in told["breaking"]:
         out.print(shown(f"! breaking: {finding}", style="red"))
+
+
+def touched(items: Sequence[Mapping[str, Any]]) -> None:
+    """The endpoints that a change of a policy or plan reaches, without their component being published."""
+    for each in items:
+        whose = f" for callers on plan {each['plan']}" if each["plan"] else ""
+        steps = [f"{sign}{id}" for sign, key in _TOUCHES for id in each[key]]
+        where = f"{each['version']} {each['endpoint']}{whose}"
+        out.print(shown(f"  touches {where}: {' '.join(steps) or 'the order of its steps'}", "cyan"))
 
 
 def explanation(found: Mapping[str, Any]) -> None:

@@ -9,8 +9,9 @@ import typer
 from gateway.cli import output
 from gateway.cli.client import connect
 from gateway.cli.options import Json, Token, Url
+from gateway.cli.tasks import Tasks
 
-group = typer.Typer(help="Keys that sign the tokens of the gateway's own issuer.", no_args_is_help=True)
+group = typer.Typer(cls=Tasks, help="Keys that sign the tokens of the gateway's own issuer.", no_args_is_help=True)
 
 
 @group.command("list")

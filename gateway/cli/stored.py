@@ -8,13 +8,15 @@ from typing import Annotated, Any
 
 import typer
 
-from gateway.cli import completing, kind_words, output, policy_code
+from gateway.cli import completing, history, kind_words, output, policy_code
 from gateway.cli.client import connect
 from gateway.cli.documents import said
 from gateway.cli.options import Json, Token, Url
+from gateway.cli.tasks import Tasks
 
 Named = Annotated[str, typer.Argument(autocompletion=completing.of_group)]
 Topic = Annotated[str, typer.Argument(autocompletion=completing.topics)]
+HELP = {"policies": "List, show, apply, compare, roll back, delete and try out policies."}
 COLUMNS = {
     "policies": ["name", "revision", "title"],
     "plans": ["name", "title", "limits"],
@@ -27,6 +29,9 @@ def groups() -> Iterator[tuple[str, typer.Typer]]:
         group = _group(name)
         if name == "policies":
             group.command("kinds")(kinds)
+            group.command("revisions")(history.revisions)
+            group.command("diff")(history.diff)
+            group.command("rollback")(history.rollback)
             group.command("new")(policy_code.write_new)
             group.command("test")(policy_code.try_out)
         if name == "topics":
@@ -36,7 +41,7 @@ def groups() -> Iterator[tuple[str, typer.Typer]]:
 
 
 def _group(name: str) -> typer.Typer:
-    group = typer.Typer(help=f"List, show, apply and delete {name}.", no_args_is_help=True)
+    group = typer.Typer(cls=Tasks, help=HELP.get(name, f"List, show, apply and delete {name}."), no_args_is_help=True)
 
     @group.command("list", help=f"Lists {name}. Example: penstock {name} list")
     def list_(url: Url = None, token: Token = None, as_json: Json = False) -> None:

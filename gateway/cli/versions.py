@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from itertools import pairwise
 from typing import Annotated, Any
 
 import typer
 
 from gateway.cli import completing, output
-from gateway.cli.client import connect
+from gateway.cli.client import Admin, connect
 from gateway.cli.failures import USAGE, Failed
-from gateway.cli.options import Json, Token, Url
+from gateway.cli.options import Json, Protocol, Token, Url
 
 Version = Annotated[str, typer.Argument(help="NAME@VERSION", autocompletion=completing.versions)]
 Sunset = Annotated[str | None, typer.Option("--sunset", help="The date from which it may be gone, as 2027-01-31.")]
@@ -120,22 +122,45 @@ def canary(
 
 
 def changelog(
-    first: Annotated[str, typer.Argument(help="A revision or NAME@VERSION", autocompletion=completing.versions)],
-    second: Annotated[str, typer.Argument(help="A revision or NAME@VERSION", autocompletion=completing.versions)],
-    protocol: Annotated[str | None, typer.Option("--protocol", help="rest, soap or odata alone.")] = None,
+    first: Annotated[str, typer.Argument(help="NAME, NAME@VERSION or a revision", autocompletion=completing.versions)],
+    second: Annotated[
+        str | None, typer.Argument(help="NAME@VERSION or a revision", autocompletion=completing.versions)
+    ] = None,
+    protocol: Annotated[Protocol | None, typer.Option("--protocol", help="Of this protocol alone.")] = None,
     url: Url = None,
     token: Token = None,
     as_json: Json = False,
 ) -> None:
-    """Tells in words what consumers of each protocol would notice, what breaks first.
+    """Tells in words what consumers of each protocol would notice, what breaks first. Of a NAME alone: from each
+    version to the next one.
 
     Example: penstock changelog shop@v1 shop@v2 --protocol soap
     """
-    told = connect(url, token).get("/changelog", **{"from": first, "to": second, "protocol": protocol})
+    admin = connect(url, token)
+    pairs = [(first, second)] if second else _in_order(admin, first)
+    found = [
+        {"from": before, "to": after, **item}
+        for before, after in pairs
+        for item in admin.get("/changelog", **{"from": before, "to": after, "protocol": protocol})["items"]
+    ]
     if as_json:
-        output.as_json(told)
+        output.as_json({"items": found})
     else:
-        output.table(told["items"], ["protocol", "change", "what", "place"], "Nothing that consumers would notice.")
+        columns = [*(("from", "to") if not second else ()), "protocol", "change", "what", "place"]
+        output.table(found, columns, "Nothing that consumers would notice.")
+
+
+def _in_order(admin: Admin, name: str) -> list[tuple[str, str]]:
+    """A component's versions, each with the next one. v2 stands before v10."""
+    if "@" in name:
+        raise Failed(f"Name a second version beside {name}, or the component alone: {name.partition('@')[0]}.", USAGE)
+    admin.get(f"/components/{name}")  # refuses a name that is not there, with the nearest
+    there = [each["name"] for each in admin.get("/versions")["items"] if each["name"].partition("@")[0] == name]
+    return list(pairwise(sorted(there, key=_natural)))
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
 def callers(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import orjson
 import pytest
 
 from tests.admin.admin_harness import PLAN, TOPIC, policy, shop
@@ -57,8 +58,8 @@ def test_what_the_gateway_finds_is_told_with_its_place(documents: Path) -> None:
 def test_findings_are_there_for_programs_too(documents: Path) -> None:
     (documents / "shop.yaml").write_text(shop().replace("[greet]", "[gret]"))
     for command in ("publish", "check"):
-        told = penstock(command, documents, "--json").json
-        assert "shop.yaml:15:" in told["error"]["errors"][0]["target"]
+        told = orjson.loads(penstock(command, documents, "--json").err)
+        assert "shop.yaml:15:" in told["errors"][0]["target"]
 
 
 def test_breaking_changes_are_published_by_force_alone(published: Path) -> None:

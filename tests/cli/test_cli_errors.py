@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import orjson
 import pytest
 
 from gateway.cli.setting_words import misspelt
@@ -76,7 +77,8 @@ def test_a_role_that_is_missing_is_named(gateway: Served) -> None:
 def test_a_refusal_is_json_for_programs(gateway: Served) -> None:
     ran = penstock("show", "shop@v1", "--json")
     assert ran.code == 1
-    assert ran.json["error"]["status"] == 404
+    assert ran.out == ""
+    assert orjson.loads(ran.err)["status"] == 404
 
 
 def test_a_store_that_is_away_is_told(gateway: Served) -> None:

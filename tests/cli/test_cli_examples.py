@@ -43,6 +43,9 @@ def _seed(names: tuple[str, ...]) -> str:
     for folder in ("policies", "FILE"):
         Path(folder, "rules.yaml").write_text(f"{policy()}---\n{PLAN}---\n{TOPIC}")
     assert penstock("publish", "api_components", "FILE").code == 0
+    if names in {("policies", "diff"), ("policies", "rollback")}:
+        Path("FILE", "rules.yaml").write_text(f"{policy(team='green')}---\n{PLAN}---\n{TOPIC}")
+        assert penstock("publish", "FILE").code == 0
     if names in {("rollback",), ("canary",)}:
         _another_revision(names)
     penstock("apps", "delete", "partner")
