@@ -50,7 +50,6 @@ def rollback(
     if as_json:
         output.as_json(told)
         return
-    output.touched(told["touched"])
     output.out.print(f"{name}: revision {told['from']} → {told['to']}")
     said(told)
 

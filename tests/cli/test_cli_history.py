@@ -10,6 +10,7 @@ import pytest
 
 from tests.admin.admin_harness import PLAN, policy, shop
 from tests.admin.admin_server import Served, serving
+from tests.admin.test_admin_history import RULED
 from tests.cli.cli_harness import Ran, penstock, use
 
 
@@ -106,3 +107,12 @@ def test_a_name_that_is_not_there_suggests_the_nearest(arguments: list[str], nea
 def test_a_name_that_resembles_none_suggests_nothing() -> None:
     assert "Did you mean" not in penstock("policies", "show", "zzzzzz").err
     assert "did_you_mean" not in orjson.loads(penstock("policies", "show", "zzzzzz", "--json").err)
+
+
+def test_a_plan_and_a_publish_name_the_endpoints_that_a_policy_touches() -> None:
+    Path("ruled.yaml").write_text(RULED)
+    assert _published("ruled.yaml").code == 0
+    Path("team.yaml").write_text(policy(team="red"))
+    for command, code in (("plan", 2), ("publish", 0)):
+        ran = penstock(command, "team.yaml")
+        assert (ran.code, "touches shop@v1 GET /greet/{who}" in ran.out, "~team" in ran.out) == (code, True, True)
