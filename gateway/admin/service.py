@@ -58,6 +58,11 @@ TRIES: Final = 5  # of a change that nobody pinned to a version, when other node
 
 
 class LocalNode(Node, Protocol):
+    @property
+    def lost(self) -> str:
+        """Why a store that answers is not believed; "" when it is."""
+        ...
+
     def compile(self, state: State) -> Snapshot: ...
 
     def heartbeat(self) -> dict[str, Any]: ...
@@ -552,7 +557,7 @@ class Service:
         beat = self.node.heartbeat()
         try:
             await self.store.sequence()
-            store = "up"
+            store = self.node.lost or "up"
         except Problem as error:
             store = error.detail or "down"
         ready = bool(beat["snapshot"]) and beat["workers"] > 0

@@ -86,8 +86,9 @@ class Control:
         self.directory = Directory()
         self.served = Served()
         self.store_up = False
+        self.lost = ""  # why the store that answers is not believed
         self._disk = ""  # why the last known good cannot be written
-        self._store_id: str | None = None
+        self._followed, self._store_id = shelf.followed()  # of the store, before this start
         self._reason = ""  # why the store is not up, as it was logged
         self._loaded = False
         self._memo = Memo()
@@ -136,18 +137,7 @@ class Control:
     async def _load(self) -> None:
         """Everything the store has, and which proposals wait for this node."""
         state = await load(self.store)
-        if not state.sequence and self.state.sequence:
-            raise StoreUnavailable(
-                "The store answers, but it is empty: it has lost its data. Restore it; a restart of this node takes "
-                "the empty store as it is."
-            )
-        id = await self.store.id()
-        if self._store_id not in (None, id) and state.sequence <= self.state.sequence:
-            raise StoreUnavailable(
-                "The store answers, but it is another one, which knows less: it has lost its data. Restore it; a "
-                "restart of this node takes it as it is."
-            )
-        self._store_id = id
+        await self._believe(state)
         directory = await load_directory(self.store, self.clock)
         proposals = {key: record.value async for key, record in self.store.scan(PROPOSALS)}
         for id in set(self._proposals) - set(proposals):
@@ -155,6 +145,19 @@ class Control:
         self.state, self.directory, self._proposals = state, directory, proposals
         self.store_up = self._known = self._loaded = self._unserved = self._unwritten = True
         self.crew.directory(await self.write_directory())
+
+    async def _believe(self, state: State) -> None:
+        """StoreUnavailable for a store that has lost what this node knows of it, now or from before its start: what it
+        has left would end everything that is served."""
+        id, most = await self.store.id(), max(self.state.sequence, self._followed)
+        if state.sequence <= most and (not state.sequence or self._store_id not in (None, id)) and most:
+            what = "another one, which knows less" if state.sequence else "empty"
+            self.lost = (
+                f"The store answers, but it is {what}: it has lost its data. Restore it: penstock restore. If it shall "
+                f"be like that, end this node and take {self.shelf.folder} away."
+            )
+            raise StoreUnavailable(self.lost)
+        self._store_id, self._followed, self.lost = id, 0, ""
 
     async def current_directory(self) -> Path | None:
         """For a worker that connects; None while nothing is known, so that the last known good stays untouched. The
@@ -252,6 +255,7 @@ class Control:
         self.store_up = True
         if changes:
             await asyncio.to_thread(self.state.read_ahead, changes)
+            self._store_id = self._store_id or await self.store.id()
         now = self.clock.time()
         self.directory.as_of = now
         self.crew.heard(now)
@@ -341,7 +345,7 @@ class Control:
                 log.info("snapshot %s serves: %s", hash, _names(snapshot))
             if self._unwritten:
                 await self.write_directory()  # a mark says that all of the shelf is current
-            self.shelf.mark(hash, sequence, at)
+            self.shelf.mark(hash, sequence, at, self._store_id)
             if changed:
                 await asyncio.to_thread(self.shelf.sweep, hash)
                 self._keep_compiled()
@@ -416,7 +420,7 @@ class Control:
                 await self._write_slices()
         heard, mark = self.directory.as_of, self.clock.monotonic()
         if self._known and self.served.hash and self.store_up and (now or mark - self._marked > MARK):
-            self.shelf.mark(self.served.hash, self.served.sequence, heard)
+            self.shelf.mark(self.served.hash, self.served.sequence, heard, self._store_id)
             self._marked = mark
 
     async def _beat(self) -> None:
@@ -441,7 +445,7 @@ class Control:
             "serving": self.served.sequence,
             "snapshot": self.served.hash,
             "error": self.served.error,
-            "problems": [*self.crew.problems(), *([self._disk] if self._disk else [])],
+            "problems": [*self.crew.problems(), *filter(None, (self._disk, self.lost))],
             "prepared": self.served.prepared,
             "workers": self.crew.size,
             "steps": self.crew.steps(),

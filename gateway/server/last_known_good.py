@@ -63,9 +63,18 @@ class Shelf:
             write(path, snapshot.outline.dump())
         return hash, path
 
-    def mark(self, hash: str, sequence: int, at: float) -> None:
-        """This snapshot serves now, and what is on the shelf was current at that time."""
-        write(self.folder / "current.json", orjson.dumps({"hash": hash, "sequence": sequence, "at": at}))
+    def mark(self, hash: str, sequence: int, at: float, store: str | None = None) -> None:
+        """This snapshot serves now, and what is on the shelf was current at that time, by the store of that id."""
+        current = {"hash": hash, "sequence": sequence, "at": at, "store": store}
+        write(self.folder / "current.json", orjson.dumps(current))
+
+    def followed(self) -> tuple[int, str | None]:
+        """Up to which sequence this node has followed which store, before it ended; (0, None) if it never did."""
+        try:
+            current: dict[str, Any] = orjson.loads((self.folder / "current.json").read_bytes())
+            return (int(current["sequence"]), str(current["store"])) if current.get("store") else (0, None)
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, None
 
     def put_directory(self, data: bytes) -> Path:
         """May run in a thread, one at a time."""

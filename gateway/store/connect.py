@@ -38,7 +38,7 @@ def open_store(url: str, prefix: str = "penstock", *, migrates: bool = True) -> 
     """redis://, rediss://, unix://, redis+cluster://, rediss+cluster:// or memory:// (a store of its own each time).
     Connects with the first command, and brings the store to this release's form if it `migrates`. InvalidInput for
     another scheme."""
-    return MemoryStore() if url == MEMORY else RedisStore(url, prefix, migrates=migrates)
+    return MemoryStore(lasts=False) if url == MEMORY else RedisStore(url, prefix, migrates=migrates)
 
 
 def open_streams(url: str, prefix: str = "penstock") -> Streams:

@@ -30,9 +30,10 @@ def conflict(write: Write, found: int) -> PreconditionFailed:
 
 
 class MemoryStore:
-    """Holds values as JSON text, so that nobody can change what was committed. `log_length` bounds the change log."""
+    """Holds values as JSON text, so that nobody can change what was committed. `log_length` bounds the change log;
+    `lasts`: False for one that is expected to be empty when its process begins anew."""
 
-    def __init__(self, clock: Clock | None = None, log_length: int = 10_000) -> None:
+    def __init__(self, clock: Clock | None = None, log_length: int = 10_000, lasts: bool = True) -> None:
         self._clock = clock or SystemClock()
         self._log_length = log_length
         self._tables: Tables = {}
@@ -41,7 +42,7 @@ class MemoryStore:
         self._audit: list[tuple[int, float, bytes]] = []
         self._nodes: dict[str, tuple[bytes, float]] = {}
         self._sequence = 0
-        self._id = uuid.uuid4().hex
+        self._id = uuid.uuid4().hex if lasts else None
         self._moved = asyncio.Event()
 
     async def get(self, table: str, key: str) -> Record | None:

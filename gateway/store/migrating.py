@@ -22,7 +22,7 @@ from gateway.store.schema import Schema, Step, StoreInUse, fits
 log: Final = logging.getLogger("gateway.store")
 HELD: Final = 30.0  # seconds until the lock of one that died is another's
 POLL: Final = 0.2
-PATIENCE: Final = 12.0  # seconds: longer than a heartbeat of a node that was killed lasts
+PATIENCE: Final = 8.0  # seconds: longer than a heartbeat of a node that was killed lasts
 SILENT: Final = 1  # the form of a node whose heartbeat names none
 
 # KEYS: lock, schema, oldest. ARGV: who, form, oldest. Notes a step as done, while the lock is held.

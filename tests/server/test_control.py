@@ -333,6 +333,38 @@ async def test_a_store_that_took_the_place_of_a_lost_one_is_not_believed_until_i
         assert control.directory.application("partner") is None
 
 
+async def test_a_node_that_starts_does_not_believe_an_emptied_store_either(bench: Bench) -> None:
+    """Neither an empty one, nor one into which another node wrote its first token."""
+    for number in range(3):
+        await bench.store.commit([plan("gold", f"{number + 1}/1m")])
+    await bench.store.commit([Write(APPLICATIONS, "partner", {"title": ""})])
+    async with bench.control() as (control, _):
+        before = control.served.hash
+    whole, bench.store = bench.store, MemoryStore()
+    for _ in range(2):
+        async with bench.control() as (control, _):
+            assert control.served.hash == before
+            assert control.directory.application("partner") is not None
+            with pytest.raises(StoreUnavailable, match=r"it has lost its data.*take .*snapshot away"):
+                await control.follow()
+        await bench.store.commit([Write("tokens", "t", {})])
+    bench.store = whole
+    async with bench.control() as (control, _):
+        await control.follow()
+        assert control.store_up
+
+
+async def test_a_node_whose_last_known_good_was_taken_away_takes_an_empty_store(bench: Bench) -> None:
+    await bench.store.commit([plan("gold")])
+    async with bench.control():
+        pass
+    (bench.folder / "snapshot" / "current.json").unlink()
+    bench.store = MemoryStore()
+    async with bench.control() as (control, _):
+        await control.follow()
+        assert control.store_up
+
+
 async def test_what_a_newer_release_wrote_keeps_nobody_from_following_the_rest(bench: Bench) -> None:
     await bench.store.commit([plan("gold")])
     async with bench.control() as (control, _):
