@@ -6,19 +6,17 @@ there is no token to show, as tokens are in the store that was lost (docs/decisi
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Annotated, Any, Final
 
 import orjson
 import typer
 
-from gateway.cli import output
+from gateway.cli import direct, output
 from gateway.cli.client import connect
 from gateway.cli.failures import USAGE, Failed
 from gateway.cli.options import Json, Token, Url
@@ -53,7 +51,7 @@ def backup(
     Example: penstock backup penstock.backup
     """
     if store is not None:
-        end = asyncio.run(_direct_backup(store, messages, file, passphrase_file))
+        end = direct.backup(store, messages, lambda pieces: _write(file, pieces, passphrase_file))
     else:
         with connect(url, token).stream("/backup", messages=messages) as pieces:
             end = _write(file, pieces, passphrase_file)
@@ -84,7 +82,7 @@ def restore(
     chosen = {"replace": replace, "without_credentials": without_credentials}
     with _opened(file, passphrase_file) as pieces:
         if store is not None:
-            told = asyncio.run(_direct_restore(store, pieces, dry_run=dry_run, **chosen))
+            told = direct.restore(store, pieces, dry_run=dry_run, **chosen)
         else:
             told = connect(url, token).upload("/restore", pieces, MEDIA_TYPE, dry_run=dry_run, **chosen)
     if as_json:
@@ -177,65 +175,3 @@ def _plain(source: IO[bytes]) -> Iterator[bytes]:
     while piece:
         yield piece
         piece = source.read(_PIECE)
-
-
-# on the store itself
-
-
-def _hasher() -> Any:
-    from gateway.core.secrets import KeyHasher, Secret
-
-    found = os.environ.get("PENSTOCK_KEY_SECRET", "")
-    if len(found) < 16:
-        text = "--store needs PENSTOCK_KEY_SECRET, that of the cluster: a backup is sealed with it."
-        raise Failed(text, USAGE)
-    return KeyHasher(Secret(found))
-
-
-async def _direct_backup(url: str, messages: bool, file: str, phrase: Path | None) -> dict[str, Any]:
-    """Looks only: also where the store takes no writes."""
-    from gateway.admin.backup import Source
-    from gateway.core.clock import SystemClock
-    from gateway.store.connect import open_store, open_stream_copies, open_usage
-
-    hasher, loop = _hasher(), asyncio.get_running_loop()
-    store, usage, copies = open_store(url, migrates=False), open_usage(url), open_stream_copies(url)
-    lines = Source(store, usage, hasher, SystemClock(), copies if messages else None).lines()
-
-    def pieces() -> Iterator[bytes]:
-        while (piece := asyncio.run_coroutine_threadsafe(_next(lines), loop).result()) is not None:
-            yield piece
-
-    try:
-        return await asyncio.to_thread(_write, file, pieces(), phrase)
-    finally:
-        for each in (store, usage, copies):
-            if each is not None:
-                await each.close()
-
-
-async def _next(lines: AsyncIterator[bytes]) -> bytes | None:
-    return await anext(lines, None)
-
-
-async def _direct_restore(
-    url: str, pieces: Iterator[bytes], *, dry_run: bool, replace: bool, without_credentials: bool
-) -> dict[str, Any]:
-    from gateway.admin.backup_file import read
-    from gateway.admin.restore import Restore
-    from gateway.store.connect import open_store, open_stream_copies, open_usage
-
-    hasher = _hasher()
-    store, usage, copies = open_store(url), open_usage(url), open_stream_copies(url)
-    try:
-        with tempfile.TemporaryFile() as spool:
-            for piece in pieces:
-                spool.write(piece)
-            found = read(spool, hasher, trusting=without_credentials)
-            actor = "restore --store"
-            work = Restore(found, store, usage, copies, actor, replace=replace, credentials=not without_credentials)
-            return await (work.plan() if dry_run else work.run())
-    finally:
-        for each in (store, usage, copies):
-            if each is not None:
-                await each.close()

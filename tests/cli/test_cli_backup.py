@@ -189,6 +189,16 @@ def test_a_store_that_takes_no_writes_is_backed_up_all_the_same(valkey: str) -> 
         assert penstock("backup", "there.backup", "--store", valkey).code == 0
 
 
+def test_a_password_of_the_store_is_read_from_its_variable(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(valkey, [Write("plans", "gold", {})])
+    with redis.Redis.from_url(valkey) as client:
+        client.config_set("requirepass", "hush/hush")
+        assert penstock("backup", "there.backup", "--store", valkey).code == 1
+        monkeypatch.setenv("PENSTOCK_STORE_PASSWORD", "hush/hush")
+        ran = penstock("backup", "there.backup", "--store", valkey)
+        assert ran.code == 0, ran.err
+
+
 def test_the_store_itself_needs_the_key_secret(valkey: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PENSTOCK_KEY_SECRET")
     ran = penstock("backup", "there.backup", "--store", valkey)
