@@ -98,7 +98,7 @@ def test_the_settings_are_the_products_but_those_that_the_chart_gives_and_secret
     offered = set(SCHEMA["properties"]["gateway"]["properties"]["settings"]["properties"])
     secret = {name for name, field in Settings.model_fields.items() if Secret in get_args(field.annotation)}
     given = set(settings_of(rendered(named("everything")))) - {"listen", "log_level"}
-    by_others = {"store", "node", "manifests", "policies", "metrics_port", "metrics_host"}
+    by_others = {"store", "node", "data", "host", "manifests", "policies", "metrics_port", "metrics_host"}
     assert offered == set(Settings.model_fields) - secret - given - by_others
 
 

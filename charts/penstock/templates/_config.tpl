@@ -2,8 +2,6 @@
 {{- define "penstock.config" -}}
 {{- $gateway := .Values.gateway }}
 {{- $config := deepCopy $gateway.settings }}
-{{- $_ := set $config "data" "/var/lib/penstock/data" }}
-{{- $_ := set $config "host" $gateway.bindAddress }}
 {{- $_ := set $config "port" (int $gateway.port) }}
 {{- $_ := set $config "admin_host" $gateway.bindAddress }}
 {{- $_ := set $config "admin_port" (int .Values.admin.port) }}

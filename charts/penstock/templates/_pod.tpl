@@ -127,6 +127,10 @@ readinessProbe:
 {{- end }}
 
 {{- define "penstock.gatewayEnv" -}}
+{{- /* An image may have variables of its own for these, which would win over the file. */}}
+- {name: PENSTOCK_DATA, value: /var/lib/penstock/data}
+- {name: PENSTOCK_CONTEXT, value: /var/lib/penstock/data/context.json}
+- {name: PENSTOCK_HOST, value: {{ .Values.gateway.bindAddress | quote }}}
 - name: PENSTOCK_NODE
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
 - name: PENSTOCK_KEY_SECRET
