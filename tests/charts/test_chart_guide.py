@@ -12,7 +12,7 @@ from typing import Final
 import pytest
 import yaml
 
-from tests.charts.rendering import CHART, KUBERNETES, NAMESPACE, ROOT, VALUES, helm, of_kind, rendered
+from tests.charts.rendering import CHART, NAMESPACE, ROOT, VALUES, helm, of_kind, rendered
 
 PAGE: Final = ROOT / "docs" / "guide" / "deploy.md"
 BLOCKS: Final = dict(re.findall(r"^```yaml\n# ([\w.-]+)\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL))
@@ -58,7 +58,7 @@ def test_names_in_the_guides_commands_are_those_of_the_release(tmp_path: Path) -
 
 @pytest.mark.parametrize("values", VALUES, ids=lambda path: path.stem)
 def test_what_helm_prints_at_the_end_tells_the_next_command(values: Path) -> None:
-    place = ("install", "shop", str(CHART), "--namespace", NAMESPACE, "--kube-version", KUBERNETES)
+    place = ("install", "shop", str(CHART), "--namespace", NAMESPACE)
     done = helm(*place, "--dry-run=client", "--values", str(values))
     notes = done.stdout.partition("NOTES:")[2]
     assert "kubectl -n apis port-forward svc/" in notes, done.stderr

@@ -182,7 +182,7 @@ def test_documents_are_published_after_the_nodes_are_there_and_by_force_after_a_
         for name in each["metadata"]["annotations"]["helm.sh/hook"].split(",")
     }
     assert set(jobs) == {"post-install", "post-upgrade", "post-rollback"}
-    assert jobs["post-install"] == ["publish", "/etc/penstock/documents", "--wait", "300"]
+    assert jobs["post-install"] == ["publish", "/etc/penstock/documents", "--wait", "240"]
     assert jobs["post-upgrade"] == jobs["post-install"]
     assert jobs["post-rollback"] == [*jobs["post-install"], "--force"]
 

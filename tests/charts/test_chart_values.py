@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 
-from gateway.core.secrets import Secret
-from gateway.core.settings import Settings
-from tests.charts import value_table
-from tests.charts.rendering import CHART, named, refusal, rendered, settings_of
+from gateway import __version__
+from tests.charts import settings_schema, value_table
+from tests.charts.rendering import (
+    CHART,
+    KUBERNETES,
+    NAMESPACE,
+    RELEASE,
+    helm,
+    named,
+    refusal,
+    rendered,
+    settings_of,
+    text_of,
+)
 
 SCHEMA = json.loads((CHART / "values.schema.json").read_text())
 DEFAULTS = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -95,13 +106,26 @@ def test_a_wrong_value_is_refused_at_its_place(setting: str, at: str) -> None:
 
 
 def test_the_settings_are_the_products_but_those_that_the_chart_gives_and_secrets() -> None:
-    offered = set(SCHEMA["properties"]["gateway"]["properties"]["settings"]["properties"])
-    secret = {name for name, field in Settings.model_fields.items() if Secret in get_args(field.annotation)}
-    given = set(settings_of(rendered(named("everything")))) - {"listen", "log_level"}
-    by_others = {"store", "node", "data", "host", "manifests", "policies", "metrics_port", "metrics_host"}
-    assert offered == set(Settings.model_fields) - secret - given - by_others
+    """`python -m tests.charts.settings_schema` writes them."""
+    offered = SCHEMA["properties"]["gateway"]["properties"]["settings"]["properties"]
+    assert offered == settings_schema.settings()
+    given = set(settings_of(rendered(named("everything")))) - offered.keys()
+    assert given <= settings_schema.OWNED
 
 
 def test_the_readme_has_a_row_for_each_value_as_it_is() -> None:
     """`python -m tests.charts.value_table` writes it."""
     assert value_table.written() == value_table.table()
+
+
+def test_the_chart_is_of_this_version_of_the_product() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["appVersion"] == __version__
+
+
+def test_a_packed_chart_renders_as_the_folder_does(tmp_path: Path) -> None:
+    packed = helm("package", str(CHART), "--destination", str(tmp_path))
+    assert packed.returncode == 0, packed.stderr
+    (archive,) = tmp_path.iterdir()
+    place = ("--namespace", NAMESPACE, "--kube-version", KUBERNETES, "--values", str(named("cluster")))
+    assert helm("template", RELEASE, str(archive), *place).stdout == text_of(named("cluster"))
