@@ -103,6 +103,8 @@ class Clients:
         except (OSError, Broken) as error:
             where = "a new connection" if fresh else "a kept connection"
             self._count(failed=f"{line} on {where}: {error!r}")
+            if connection is not None:
+                connection.close()
             return None
         status = int(head[9:12])
         self._answered(line, status, time.monotonic() - began)

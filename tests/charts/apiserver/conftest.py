@@ -38,7 +38,8 @@ class Cluster:
 def why_not() -> str:
     """Why there is no cluster here; empty: there is. PENSTOCK_REQUIRE_CHART_APPLY makes a failure of it."""
     helm = "" if find_helm() else "needs helm on PATH, or PENSTOCK_HELM"
-    return containers.usable() or helm or control_plane.missing()
+    crds = "" if os.environ.get("PENSTOCK_CRDS") else "needs PENSTOCK_CRDS, which tests/charts/install makes"
+    return containers.usable() or helm or crds or control_plane.missing()
 
 
 @pytest.fixture(scope="session")

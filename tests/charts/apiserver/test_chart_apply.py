@@ -13,6 +13,8 @@ from tests.charts.run.environment import data
 from tests.charts.run.rendered import CHART
 from tests.charts.run.sample import Consumer, Upstream
 
+pytestmark = pytest.mark.soak  # minutes: `make chart-apply` runs it
+
 _AT = f"/api/v1/namespaces/{NAMESPACE}"
 _APPS = f"/apis/apps/v1/namespaces/{NAMESPACE}"
 _FULL = "shop-penstock"

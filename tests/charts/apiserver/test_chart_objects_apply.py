@@ -13,6 +13,8 @@ from tests.charts.apiserver.control_plane import Api, Refused
 from tests.charts.apiserver.crds import definitions
 from tests.charts.run.rendered import CHART, Object, find_helm, render
 
+pytestmark = pytest.mark.soak  # minutes: `make chart-apply` runs it
+
 VALUES = sorted((CHART.parents[1] / "tests/charts/values").glob("*.yaml"))
 
 
