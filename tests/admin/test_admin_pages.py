@@ -124,6 +124,8 @@ async def test_every_write_may_be_tried_and_writes_nothing(filled: Filled) -> No
     tried = [route for route in ROUTES if not route.startswith("GET") and route != "POST /explain"]
     for route in tried:
         assert "dry_run" in {each["name"] for each in described()[route]["parameters"]}, route
+        if route == "POST /restore":  # takes a file: test_backup
+            continue
         path = filled.path(route)
         answer = await filled.send(route, "admin", query="?dry_run=true")
         assert answer.status_code in {200, 404, 409}, (route, path, answer.text)
