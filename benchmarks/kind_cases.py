@@ -166,6 +166,7 @@ def _cases() -> tuple[Case, ...]:
         Case("spike-arrest", "never reached", {"limit": "1000000/s"}),
         Case("concurrency", "exact, by address", {"limit": 100_000}),
         Case("priority", "while there is no load"),
+        Case("trace", "on a node that sends no traces"),
         Case("openapi", "request of 100 bytes, to a path that is not declared", **post),
         Case("pattern", "path and query"),
         Case("body-pattern", "request of 100 bytes", **post),

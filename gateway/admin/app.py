@@ -35,6 +35,7 @@ from gateway.admin.routing import Entry, known_token, not_routed, route, routes
 from gateway.admin.service import Service
 from gateway.core.errors import Forbidden
 from gateway.telemetry.counters import render_prometheus
+from gateway.telemetry.text import OPEN, PLAIN, wants_open
 
 SIGNED: Final = (
     (b"penstock-admin", b"v1"),
@@ -76,6 +77,15 @@ def _signed(app: ASGIApp) -> ASGIApp:
         await app(scope, receive, signed)
 
     return serve
+
+
+def metrics_answer(
+    request: Request, metrics: Callable[[], Sequence[Mapping[str, Any]]], lines: Callable[[], Sequence[str]]
+) -> Response:
+    """The page of metrics in the form that Accept prefers."""
+    open_metrics = wants_open(request.headers.get("accept", ""))
+    page = render_prometheus(metrics(), lines(), open_metrics=open_metrics)
+    return Response(page, media_type=OPEN if open_metrics else PLAIN, headers={"Vary": "Accept"})
 
 
 class Admin:
@@ -130,5 +140,4 @@ class Admin:
         if token.components is not None:
             raise Forbidden("Metrics are of all components; this token is bound to some.")
         only(request, ())
-        own = "".join(f"{line}\n" for line in self.lines()).encode()
-        return Response(render_prometheus(self.metrics()) + own, media_type="text/plain; version=0.0.4")
+        return metrics_answer(request, self.metrics, self.lines)

@@ -44,14 +44,18 @@ class Callers:
     _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def add(self, calls: Iterable[Sequence[Any]]) -> None:
-        """Rows of component, version, application or None, how many."""
+        """Rows of `telemetry.counters.Call`."""
         day = _day(self.clock.time(), 0)
-        for component, version, application, count in calls:
+        for component, version, application, count, *_ in calls:
             counts = self._told.setdefault((day, f"{component}@{version}"), {})
             name = application or NOBODY
             if name not in counts and len(counts) >= MOST:
                 name = OTHERS
             counts[name] = counts.get(name, 0) + count
+
+    @property
+    def unwritten(self) -> int:
+        return len(self._batches)
 
     async def flush(self) -> None:
         """StoreUnavailable; nothing is lost then."""

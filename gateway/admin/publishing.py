@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
@@ -65,6 +66,7 @@ class Publisher:
     clock: Clock
     timeout: float = 30.0
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    outcomes: Counter[str] = field(default_factory=Counter)  # of gated changes: live, refused
 
     async def publish(self, writes: Sequence[Write], audit: Mapping[str, Any], *, gated: bool = True) -> Published:
         """`gated` changes alter what is served: every live node prepares and probes them. Others are committed.
@@ -76,7 +78,13 @@ class Publisher:
                 sequence = await self.store.commit(expecting, audit)
                 await self.node.follow()
                 return Published(sequence, (self.node.name,))
-            return await self._gated(expecting, audit)
+            try:
+                published = await self._gated(expecting, audit)
+            except BaseException:
+                self.outcomes["refused"] += 1
+                raise
+            self.outcomes["live"] += 1
+            return published
 
     async def _gated(self, writes: list[Write], audit: Mapping[str, Any]) -> Published:
         before = await self._before(writes)

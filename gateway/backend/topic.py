@@ -16,6 +16,7 @@ from gateway.core.errors import NotFound
 from gateway.core.findings import DocumentsRefused, Finding, Place
 from gateway.core.kinds import BackendKind, Services
 from gateway.events.topics import APPLICATION, Topics
+from gateway.events.tracing import producing
 from gateway.schema.json_codec import writer
 from gateway.schema.types import Operation, Types
 
@@ -42,7 +43,10 @@ class PublishBackend:
         properties = {"call_id": context.call_id}
         if context.identity.application is not None:
             properties[APPLICATION] = context.identity.application
-        id = await self._topics.publish(self._topic, self._write(call.input["payload"]), properties)
+        with producing(self._topic, properties) as span:
+            id = await self._topics.publish(self._topic, self._write(call.input["payload"]), properties)
+            if span is not None:
+                span.attributes["messaging.message.id"] = id
         return {"id": id, "topic": self._topic}
 
     async def close(self) -> None:

@@ -105,21 +105,29 @@ def settings_of(flags: dict[str, Any], config: Path | None) -> Settings:
     """Flags over variables over the file."""
     from pydantic import ValidationError
 
+    from gateway.core.otel_variables import NotDone
+    from gateway.core.otel_variables import from_variables as from_otel
     from gateway.core.settings import PREFIX, Settings, from_environment
 
     from_file = _read(config) if config else {}
     from_variables = from_environment(os.environ)
+    try:
+        standard, standard_sources = from_otel(os.environ)
+    except NotDone as error:
+        raise Failed(f"These settings cannot be used:\n  {error}", USAGE) from None
     given = {name: value for name, value in flags.items() if value is not None}
     known = Settings.model_fields
 
     def source(name: str) -> str:
         if name in given:
             return "--" + name.replace("_", "-")
-        return PREFIX + name.upper() if name in from_variables else str(config)
+        if name in from_variables:
+            return PREFIX + name.upper()
+        return str(config) if name in from_file else standard_sources.get(name, str(config))
 
     wrong = setting_words.misspelt(os.environ, PREFIX, known)
     try:
-        settings = Settings.model_validate({**from_file, **from_variables, **given})
+        settings = Settings.model_validate({**standard, **from_file, **from_variables, **given})
     except ValidationError as error:
         wrong = setting_words.lines(error, source, known) + wrong
     if wrong:
@@ -158,6 +166,8 @@ def announce(event: dict[str, Any]) -> None:
         for url in event["urls"]:
             output.out.print(f"gateway  {url}")
         output.out.print(f"admin    {event['admin']}")
+        if event.get("metrics"):
+            output.out.print(f"metrics  {event['metrics']}")
         if event["token"]:
             output.out.print(f"token    {event['token']}   (shown once; kept in the data folder's context.json)")
     else:

@@ -40,6 +40,7 @@ class Chain:
     facts: Mapping[str, str] = field(default_factory=dict)
     plans: Mapping[str, Chain] = field(default_factory=dict)  # the same chain with a plan's steps
     plan: str | None = None  # whose variant this is
+    names: tuple[str, ...] = ()  # of the steps, for metrics and traces
     once: tuple[tuple[int, Step], ...] = ()  # steps that are not run for a copy, and what runs in their place
     dispatches: bool = False  # the last step puts another chain in this one's place
 
@@ -50,7 +51,8 @@ _tasks: set[asyncio.Task[None]] = set()
 def run(exchange: Exchange) -> None:
     """Runs or resumes an exchange until it waits or is answered."""
     exchange.resume = _resumed
-    steps = exchange.chain.steps
+    trace = exchange.trace
+    steps = exchange.chain.steps if trace is None else trace.steps(exchange.chain)
     at = exchange.at
     try:
         while at < len(steps):
@@ -58,7 +60,8 @@ def run(exchange: Exchange) -> None:
             if result is not None:
                 if not _settle(exchange, result):
                     return
-                steps = exchange.chain.steps  # a Switch, also one at the end of a Wait, changes the chain
+                trace = exchange.trace  # a Switch, also one at the end of a Wait, changes the chain, or begins a trace
+                steps = exchange.chain.steps if trace is None else trace.steps(exchange.chain)
             exchange.at = at = at + 1
     except Exception as error:
         fail(exchange, error)

@@ -22,6 +22,9 @@ def begin(live: LiveCell, head: Head, wire: Wire) -> Exchange:
     exchange = Exchange(live.ids(), head, wire, chain, live.clock.monotonic())
     exchange.params = params
     exchange.router = router
+    live.due -= 1
+    if live.due < 0:
+        live.sample(exchange)
     router.enter()
     live.running += 1
     return exchange

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gateway.core.chain import Chain
     from gateway.core.leaving import Leaving
     from gateway.core.live import Router
+    from gateway.core.trace import Trace
     from gateway.core.tunnel import End, Tunnel
 
 
@@ -212,6 +213,7 @@ class Edits:
 
 _NO_NAMES: Final[frozenset[bytes]] = frozenset()
 _REPLACED: Final = object()
+CACHED: Final = object()  # key of a note: what a cache did for the exchange, one word
 OWN_LINES: Final = object()  # key of a note: names of the wire's own reply fields that a step writes or takes away
 
 
@@ -237,6 +239,7 @@ class Exchange:
 
     __slots__ = (
         "at",
+        "attempts",
         "body",
         "call",
         "chain",
@@ -260,7 +263,9 @@ class Exchange:
         "started",
         "started_at",
         "status",
+        "trace",
         "undo",
+        "upstream",
         "upstream_at",
         "wire",
     )
@@ -291,6 +296,9 @@ class Exchange:
         self.started_at = started_at  # monotonic time of the live cell's clock, as are the next two
         self.ended_at = 0.0
         self.upstream_at = 0.0  # the request was handed to an upstream
+        self.upstream = ""  # the target that it was handed to last
+        self.attempts = 0
+        self.trace: Trace | None = None  # of one that was chosen for it
         self.router: Router | None = None  # left when the exchange ends
         self.resume: Callable[[Wait], None] = _never_resumed
 

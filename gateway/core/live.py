@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -62,6 +63,8 @@ class LiveCell:
     trusted: tuple[str, ...] = ()  # networks whose Forwarded and X-Forwarded-* are believed
     draining: bool = False
     running: int = 0  # exchanges in flight
+    due: int = sys.maxsize  # exchanges until one is looked at by `sample`, which sets it anew
+    sample: Callable[[Exchange], None] = _unobserved
     ceiling: int = 10_000  # exchanges above which `server.overload` is asked; it sets it
     own_paths: frozenset[bytes] = frozenset()  # of the gateway's own answers about its health
     run: bytes = b""  # by which the node's own probes are known

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -18,6 +18,8 @@ PREFIX = "PENSTOCK_"
 HOST = "127.0.0.1"
 PORT = 8080
 _ROLES = ("viewer", "publisher", "policy-editor", "operator", "admin")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ISSUER = re.compile(r"https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~-]+)*")
 Origin = Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
 HealthPath = Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9._~-]+)+$")]
@@ -68,8 +70,33 @@ class Settings(BaseModel):
     egress: tuple[str, ...] = Field(
         (), description="where backends may lead: networks, host names, unix:/path/*; ! forbids"
     )
-    access_log: Path | None = Field(None, description="file of JSON lines; none: <data>/log/access.log")
+    access_log: Path | None = Field(
+        None, description="file of JSON lines; -: standard output; none: <data>/log/access.log"
+    )
+    audit_log: Path | None = Field(
+        None, description="file of JSON lines to which the audit is written as well; -: standard output"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of the node's own log")
+    log_format: Literal["text", "json"] = Field("text", description="of the node's own log")
+    metrics_host: str = Field(HOST, description="where metrics are served without credentials, with metrics_port")
+    metrics_port: int | None = Field(
+        None, ge=0, le=65535, description="its port: for Prometheus alone, without credentials; none: off"
+    )
+    metrics_applications: int = Field(
+        200, ge=0, description="series of applications in the metrics of a node; further ones are counted as other"
+    )
+    otlp_endpoint: str | None = Field(
+        None, description="where traces go, by OTLP over HTTP: http://collector:4318; none: no traces"
+    )
+    otlp_headers: Secret | None = Field(None, description="sent with them, such as a token: name=value,name=value")
+    otlp_timeout: float = Field(10.0, gt=0, le=60, description="seconds that the collector may take")
+    traces_ratio: float = Field(0.01, ge=0, le=1, description="share of the traces that begin here which is kept")
+    traces_parent: Literal["any", "trusted", "none"] = Field(
+        "trusted",
+        description="whose decision on a trace that goes on is followed: anybody's, trusted_proxies', nobody's",
+    )
+    traces_service: str = Field("penstock", min_length=1, max_length=255, description="service.name of the traces")
+    traces_attributes: tuple[str, ...] = Field((), description="NAME=VALUE of the traces' resource; may be repeated")
     max_body: int = Field(1024 * 1024, ge=0, description="bytes of a body that a step may need whole; then 413")
     largest_body: int = Field(16 * 1024 * 1024, ge=0, description="bytes that a message-size step may allow instead")
     expiry_warning: float = Field(
@@ -184,6 +211,32 @@ class Settings(BaseModel):
             )
         return url
 
+    @field_validator("otlp_endpoint")
+    @classmethod
+    def _is_endpoint(cls, url: str | None) -> str | None:
+        """The base URL, or the whole one ending in /v1/traces."""
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("write it as http://HOST:4318 or https://HOST/PATH, without a query")
+        if parts.username is not None:
+            raise ValueError("credentials do not belong into a URL; give them by otlp_headers")
+        return url.rstrip("/")
+
+    @field_validator("otlp_headers")
+    @classmethod
+    def _are_fields(cls, fields: Secret | None) -> Secret | None:
+        if fields is not None:
+            named_values(fields.reveal())
+        return fields
+
+    @field_validator("traces_attributes")
+    @classmethod
+    def _are_attributes(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
+        named_values(",".join(entries))
+        return entries
+
     @field_validator("egress")
     @classmethod
     def _is_egress(cls, entries: tuple[str, ...]) -> tuple[str, ...]:
@@ -193,6 +246,18 @@ class Settings(BaseModel):
 
 def _has_password(url: str) -> bool:
     return urlsplit(url).netloc.rpartition("@")[0].partition(":")[2] != ""
+
+
+def named_values(text: str) -> dict[str, str]:
+    """`name=value,name=value`, percent-decoded (W3C Baggage, as the variables of OpenTelemetry are written). The error
+    does not show the text, which may hold a secret."""
+    found = {}
+    for number, part in enumerate(filter(None, (part.strip() for part in text.split(","))), 1):
+        name, equals, value = part.partition("=")
+        if not equals or _NAME.fullmatch(name.strip()) is None or _CONTROL.search(unquote(value)):
+            raise ValueError(f"part {number} is not NAME=VALUE; parts stand between commas, a comma in a value as %2C")
+        found[name.strip()] = unquote(value.strip())
+    return found
 
 
 def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:

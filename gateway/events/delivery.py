@@ -17,10 +17,13 @@ from gateway.core.clock import Clock
 from gateway.core.errors import Conflict, InvalidInput, NotFound, Problem, StoreUnavailable
 from gateway.core.identity import Identity
 from gateway.core.ids import id_source
+from gateway.events.tracing import Consuming
 from gateway.schema.json_codec import loads, reader
 from gateway.schema.types import Operation, Types
 from gateway.snapshot.spec import ListenerSpec
 from gateway.store.streams import Message, Streams
+from gateway.telemetry.events import ACKNOWLEDGED, DEAD, RETRIED, Messages
+from gateway.telemetry.tracing import Tracer
 
 log: Final = logging.getLogger("gateway.events")
 
@@ -54,6 +57,8 @@ class Delivery:
         streams: Streams,
         clock: Clock,
         lease_seconds: float,
+        messages: Messages | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         self._name = name
         self._spec = spec
@@ -68,6 +73,10 @@ class Delivery:
         self._read = reader(operation.input, False, types)
         self._ids = id_source()
         self._identity = Identity(subject=f"listener {name}", method="event")
+        self._messages = messages or Messages()
+        self._key = component, version, name.rpartition("/")[2]
+        names = {"component": component, "version": version, "operation": operation.name}
+        self._tracing = Consuming(tracer, clock, spec.topic, name, names)
 
     async def handle(self, message: Message) -> None:
         """Returns when the message is acknowledged, waits for its next delivery or is buried, or is another
@@ -87,14 +96,29 @@ class Delivery:
             log.warning("%s: message %s does not fit the contract", self._name, message.id)
             return await self._bury(message, problem.code, told(problem))
         began = self._clock.monotonic()
+        error = await self._run(message, call)
+        seconds = self._clock.monotonic() - began
+        self._messages.took(self._key, seconds)
+        if error is not None:
+            return await self._fail(message, call, error)
+        await self._settle(message, partial(self._streams.ack, attempt=message.attempt), message.id)
+        self._count(ACKNOWLEDGED)
+        log.debug("%s: message %s delivered in %.3f s", self._name, message.id, seconds)
+
+    async def _run(self, message: Message, call: Call) -> Exception | None:
+        """What it failed with."""
+        trace, failed = self._tracing.begin(message), None
         try:
             await self._backend.invoke(call)
         except Exception as error:
-            await self._fail(message, call, error)
-        else:
-            await self._settle(message, partial(self._streams.ack, attempt=message.attempt), message.id)
-            seconds = self._clock.monotonic() - began
-            log.debug("%s: message %s delivered in %.3f s", self._name, message.id, seconds)
+            failed = error
+        finally:
+            if trace is not None:
+                self._tracing.end(trace, failed)
+        return failed
+
+    def _count(self, outcome: str) -> None:
+        self._messages.delivered[(*self._key, outcome)] += 1
 
     def _call(self, message: Message) -> Call:
         payload = loads(message.payload)
@@ -124,11 +148,13 @@ class Delivery:
         if message.attempt >= self._limit:
             return await self._bury(message, reason, text)
         delay = self._spec.delays[message.attempt - 1]
+        self._count(RETRIED)
         again = partial(self._streams.retry, reason=f"{reason}: {text}", attempt=message.attempt)
         await self._settle(message, again, message.id, delay)
 
     async def _bury(self, message: Message, reason: str, error: str) -> None:
         log.warning("%s: message %s is a dead letter: %s", self._name, message.id, reason)
+        self._count(DEAD)
         await self._settle(message, self._streams.dead_letter, message, reason, error)
 
     async def _settle(self, message: Message, step: Callable[..., Awaitable[object]], *arguments: Any) -> None:

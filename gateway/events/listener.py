@@ -20,6 +20,8 @@ from gateway.events.delivery import Delivery, pauses
 from gateway.schema.types import Operation, Types
 from gateway.snapshot.spec import ListenerSpec
 from gateway.store.streams import Message, Streams
+from gateway.telemetry.events import Messages
+from gateway.telemetry.tracing import Tracer
 
 log: Final = logging.getLogger("gateway.events")
 
@@ -47,6 +49,8 @@ class Listener:
         *,
         lease_seconds: float = 15.0,
         block_seconds: float = 1.0,
+        messages: Messages | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         if spec.body is not None and spec.body not in operation.input:
             raise DocumentsRefused([_no_parameter(name, spec.body, operation)])
@@ -57,7 +61,18 @@ class Listener:
         self._lease = lease_seconds
         self._block = block_seconds
         self._delivery = Delivery(
-            name, spec, component, version, operation, types, backend, streams, clock, lease_seconds
+            name,
+            spec,
+            component,
+            version,
+            operation,
+            types,
+            backend,
+            streams,
+            clock,
+            lease_seconds,
+            messages=messages,
+            tracer=tracer,
         )
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()

@@ -19,6 +19,7 @@ from gateway.schema.places import ROOT, render
 from gateway.schema.types import AnyType, Type, Types
 from gateway.snapshot.spec import TopicSpec
 from gateway.store.streams import State, Streams
+from gateway.telemetry.events import Messages
 
 Encode = Callable[[Any], bytes]
 _WORST_FIRST: Final[tuple[State, ...]] = ("dead", "retrying", "pending")
@@ -32,8 +33,9 @@ APPLICATION: Final = "application"
 class Topics:
     """`specs` is replaced whole when a snapshot is; each spec's codec is compiled once, when it is first used."""
 
-    def __init__(self, streams: Streams, specs: Mapping[str, TopicSpec]) -> None:
+    def __init__(self, streams: Streams, specs: Mapping[str, TopicSpec], messages: Messages | None = None) -> None:
         self.specs = specs
+        self._messages = messages or Messages()
         self._streams = streams
         self._encoders: dict[str, tuple[TopicSpec, Encode]] = {}
 
@@ -43,7 +45,9 @@ class Topics:
         subscription has not finished the oldest of `max_length` messages."""
         spec = self._spec(topic)
         about = _checked(properties or {})
-        return await self._streams.append(topic, self._encoder(spec)(payload), about, spec.max_length)
+        id = await self._streams.append(topic, self._encoder(spec)(payload), about, spec.max_length)
+        self._messages.published[topic] += 1
+        return id
 
     async def status(self, topic: str, id: str) -> dict[str, Any]:
         """{"id", "topic", "state", "listeners": [{"listener", "state"}]}. A listener's state is pending, retrying,

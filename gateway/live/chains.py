@@ -53,6 +53,7 @@ class _Line:
 
     fused: Fused
     steps: list[Step] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
     afters: list[tuple[int, After]] = field(default_factory=list)
     request_taps: list[Tap] = field(default_factory=list)
     response_taps: list[Tap] = field(default_factory=list)
@@ -62,20 +63,22 @@ class _Line:
     once: list[tuple[int, Step]] = field(default_factory=list)
     constant: ConstantEdits | None = None  # what the last step does, where that is the same for every message
 
-    def step(self, step: Step, after: After | None = None) -> None:
+    def step(self, step: Step, after: After | None = None, name: str = "") -> None:
         if after is not None:
             self.afters.append((len(self.steps), after))
         self.steps.append(step)
+        self.names.append(name)
         self.constant = None
 
-    def edit(self, edits: ConstantEdits) -> None:
+    def edit(self, edits: ConstantEdits, name: str) -> None:
         """Becomes one with the step before, where that one does nothing else either."""
         if self.constant is not None:
             if self.constant.after() is not None:
                 self.afters.pop()
             self.steps.pop()
+            name = f"{self.names.pop()}+{name}"
             edits = self.constant.then(edits)
-        self.step(edits.step() or passes, edits.after())
+        self.step(edits.step() or passes, edits.after(), name)
         self.conceals |= edits.conceals
         self.constant = edits
 
@@ -85,10 +88,10 @@ class _Line:
 
     def slot(self, slot: Slot) -> None:
         if slot.built.constant is not None and slot.spec.when is None:
-            self.edit(slot.built.constant)
+            self.edit(slot.built.constant, slot.spec.id)
             return
         index = len(self.steps)
-        self.step(slot.run, slot.built.after)
+        self.step(slot.run, slot.built.after, slot.spec.id)
         if slot.once:
             self.once.append((index, slot.built.otherwise or passes))
         if slot.reply_stage > Stage.HEAD and slot.built.after is not None:
@@ -121,6 +124,7 @@ class _Line:
             credentials=self.credentials,
             relayed=relayed,
             facts=facts,
+            names=tuple(self.names),
             once=tuple(self.once),
             dispatches=dispatches,
         )
@@ -134,7 +138,7 @@ def endpoint_chain(
     name: str, slots: Sequence[Slot], ending: Ending, frame: Frame, render: Renderer, facts: Mapping[str, str]
 ) -> Chain:
     line = _begin(frame)
-    _finish(line, slots, ending, frame.body_limit)
+    _finish(line, slots, ending, frame.body_limit, lane=facts.get("lane", ""))
     return line.chain(name, render, facts, frame.body_limit, relayed=ending.relayed)
 
 
@@ -149,7 +153,7 @@ def mounted_chain(
 ) -> Chain:
     """The chain of one endpoint of a mount; its first `shared` slots are the mount's own."""
     line = _mount_line(slots[:shared], frame, mount)
-    line.step(passes)  # where the mount's chain dispatches
+    line.step(passes, name="dispatch")  # where the mount's chain dispatches
     again = _dispatch_again(mount) if mount.dispatch_needs_body else None
     _finish(line, slots[shared:], ending, frame.body_limit, again)
     return line.chain(name, mount.render, facts, frame.body_limit)
@@ -165,7 +169,7 @@ def mount_chain(
         exchange.chain = chains[mount.dispatch(exchange)]
         return SWITCH
 
-    line.step(dispatch)
+    line.step(dispatch, name="dispatch")
     return line.chain(name, mount.render, facts, frame.body_limit, dispatches=True)
 
 
@@ -173,7 +177,7 @@ def _begin(frame: Frame) -> _Line:
     """A version in good standing has nothing to say first, and no step for it."""
     line = _Line(frame.fused)
     if frame.first is not passes or frame.always is not None:
-        line.step(frame.first, frame.always)
+        line.step(frame.first, frame.always, "lifecycle")
     return line
 
 
@@ -181,8 +185,8 @@ def _mount_line(slots: Sequence[Slot], frame: Frame, mount: Mount) -> _Line:
     line = _begin(frame)
     line.slots(slots)
     if mount.dispatch_needs_body:
-        line.step(buffer(frame.body_limit))
-        line.step(decode_request(frame.body_limit))
+        line.step(buffer(frame.body_limit), name="buffer")
+        line.step(decode_request(frame.body_limit), name="content-coding")
     return line
 
 
@@ -198,25 +202,27 @@ def _dispatch_again(mount: Mount) -> Step:
     return dispatch_again
 
 
-def _finish(line: _Line, slots: Sequence[Slot], ending: Ending, limit: int, again: Step | None = None) -> None:
+def _finish(
+    line: _Line, slots: Sequence[Slot], ending: Ending, limit: int, again: Step | None = None, lane: str = "call"
+) -> None:
     """`again`: the body is there already, and was dispatched on."""
     line.slots([slot for slot in slots if slot.stage == Stage.HEAD])
     body = [slot for slot in slots if slot.stage == Stage.BODY]
     reads = any(slot.built.step is not None for slot in body)  # others of the kind look at replies alone
     if (reads or ending.needs_body) and again is None:
-        line.step(buffer(limit))
+        line.step(buffer(limit), name="buffer")
         if reads:
-            line.step(decode_request(limit))
+            line.step(decode_request(limit), name="content-coding")
     for slot in body:
         line.slot(slot)
     if reads and again is not None:
-        line.step(again)
+        line.step(again, name="dispatch")
     if ending.decode is not None:
-        line.step(ending.decode)
+        line.step(ending.decode, name="decode")
     for slot in slots:
         if slot.stage == Stage.CALL:
             line.slot(slot)
-    line.step(ending.last)
+    line.step(ending.last, name=lane)
 
 
 def buffer(limit: int) -> Step:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from gateway.core import headers
 from gateway.core.errors import BadGateway, Problem
 from gateway.core.framing_reply import ReplyHead
+from gateway.core.trace import CURRENT
 from gateway.relay import hygiene
 from gateway.relay.connection import Connection
 from gateway.relay.rotation import Rotation
@@ -31,7 +32,7 @@ class Fetching(Sending):
         body: bytes,
         limit: int,
     ) -> None:
-        super().__init__(rotation, method)
+        super().__init__(rotation, method, CURRENT.get())
         self._target = target
         self._block = headers.block(field for field in fields if field[0].lower() not in _OWN)
         self._body = body
@@ -43,8 +44,12 @@ class Fetching(Sending):
 
     def transmit(self, connection: Connection, target_authority: bytes, prefix: bytes) -> None:
         line = hygiene.body_line(self._method, len(self._body))
+        block = self._block
+        if self._trace is not None and self._span is not None:
+            block += headers.block(self._trace.fields(self._span))
+        self._at = self._rotation.monotonic()
         head = b"%b %b%b HTTP/1.1\r\nHost: %b%b%b\r\n\r\n"
-        head %= (self._method, prefix, self._target, target_authority, self._block, line)
+        head %= (self._method, prefix, self._target, target_authority, block, line)
         connection.send(self, self._method, head + self._body)
 
     def replayable(self) -> bool:
@@ -52,6 +57,7 @@ class Fetching(Sending):
 
     def whole(self, head: ReplyHead, body: bytes) -> None:
         self._connection = None
+        self._heard_of(head.status)
         self._head = head
         self.data(body)
         self.ended()
@@ -60,6 +66,7 @@ class Fetching(Sending):
         """Of no use to a typed call."""
 
     def replied(self, head: ReplyHead, has_body: bool) -> None:
+        self._heard_of(head.status)
         self._head = head
 
     def data(self, data: bytes) -> None:

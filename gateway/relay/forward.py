@@ -12,6 +12,7 @@ from gateway.core.exchange import Exchange, Reply, Tap, Watching
 from gateway.core.framing_reply import ReplyHead
 from gateway.core.leaving import Leaving
 from gateway.core.outgoing import reads
+from gateway.core.trace import sampled
 from gateway.relay import hygiene
 from gateway.relay.connection import Connection
 from gateway.relay.event_stream import EventStream, is_event_stream
@@ -40,7 +41,8 @@ class Forwarding(Sending):
     )
 
     def __init__(self, exchange: Exchange, rotation: Rotation, target: bytes) -> None:
-        super().__init__(rotation, exchange.head.method)
+        trace = exchange.trace
+        super().__init__(rotation, exchange.head.method, None if trace is None else sampled(trace))
         self._exchange = exchange
         self._target = target
         taps = exchange.chain.request_taps
@@ -73,7 +75,11 @@ class Forwarding(Sending):
 
     def _transmit(self, connection: Connection, target_authority: bytes, prefix: bytes) -> None:
         exchange = self._exchange
-        exchange.upstream_at = self._pool.clock.monotonic()
+        exchange.upstream_at = self._at = self._rotation.monotonic()
+        exchange.upstream = self._pool.label
+        exchange.attempts += 1
+        if self._trace is not None and self._span is not None:
+            self._trace.inject(exchange, self._span)
         length = self._length()
         head = hygiene.request_head(exchange, prefix + self._target, target_authority, length)
         if not length:
@@ -183,6 +189,7 @@ class Forwarding(Sending):
             self.data(body)
             self.ended()
             return
+        self._heard_of(head.status)
         exchange.sink = None
         chains.answer(exchange, reply)
 
@@ -205,6 +212,7 @@ class Forwarding(Sending):
     def _begin(self, reply: Reply, head: ReplyHead, has_body: bool) -> None:
         self._kept = None
         exchange = self._exchange
+        self._heard_of(head.status)
         chain = exchange.chain
         events = has_body and is_event_stream(head.block)
         if has_body and chain.collect is not None and reads(exchange):

@@ -99,6 +99,7 @@ class _One:
         self.settings = pool.settings
         self.budget = self
         self._pool = pool
+        self.monotonic = pool.clock.monotonic
 
     def take(self) -> Pool:
         return self._pool

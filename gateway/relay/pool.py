@@ -23,8 +23,9 @@ from gateway.relay.health import Checks
 from gateway.relay.keys import exchange_key, fetch_key
 from gateway.relay.network import Network
 from gateway.relay.overridden import OverriddenFetching, OverriddenForwarding
-from gateway.relay.rotation import Rotation, states
+from gateway.relay.rotation import Rotation, identified, states
 from gateway.relay.settings import IN_TURN, Balancing, ExchangeKey, Settings
+from gateway.relay.state import State
 from gateway.relay.upgrading import Upgrading
 from gateway.relay.upstream import Fetched
 from gateway.relay.watched import WatchedFetching, WatchedForwarding, WatchedUpgrading
@@ -132,8 +133,12 @@ class HttpUpstream:
                 fetching.withdraw()
 
     def states(self) -> list[dict[str, Any]]:
-        """What is known of each target, JSON-ready, where health, ejection or a circuit is configured."""
+        """What is known of each target, JSON-ready."""
         return states(self._rotation)
+
+    def identified(self) -> list[tuple[State, dict[str, Any]]]:
+        """The same, each with what it is known by as long as it lives."""
+        return identified(self._rotation)
 
     async def close(self) -> None:
         if self._checks is not None:

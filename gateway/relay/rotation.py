@@ -14,6 +14,7 @@ from gateway.relay.circuit import CLOSED, Circuit
 from gateway.relay.names import Addresses
 from gateway.relay.network import Network
 from gateway.relay.settings import IN_TURN, Balancing, Settings
+from gateway.relay.state import State
 from gateway.relay.target import Pool
 
 SAVED: Final = 10.0  # retries
@@ -75,7 +76,7 @@ class Rotation:
         self.active = 0  # requests, where they are counted
         self.changed: Callable[[], None] = _nobody  # hears when `pools` changed
         self.watched = balancing.watches or bool(settings.total_timeout or settings.retry_on)
-        self._monotonic = network.clock.monotonic
+        self.monotonic = network.clock.monotonic
         self._tls = tls
         self._targets = targets
         self.whole = _circuit(balancing, whole_upstream=True)
@@ -131,7 +132,7 @@ class Rotation:
 
     @property
     def now(self) -> float:
-        return self._monotonic()
+        return self.monotonic()
 
     # which are usable
 
@@ -306,12 +307,18 @@ def _is_name(location: Location) -> bool:
     return not location.socket and location.address is None
 
 
+COUNTED: Final = ("attempts", "failed", "ejections", "opened", "checks", "failed_checks", "buckets", "seconds")
+"""What only grows, of all that `states` tells."""
+
+
 def states(rotation: Rotation) -> list[dict[str, Any]]:
-    """Of each target, JSON-ready; nothing where nothing is watched that can fail."""
-    balancing = rotation.balancing
-    if balancing.health is None and balancing.ejection is None and balancing.breaking is None:
-        return []
-    return [_state(pool, rotation.whole or pool.state.circuit) for pool in rotation.pools]
+    """What is known of each target, JSON-ready."""
+    return [told for _, told in identified(rotation)]
+
+
+def identified(rotation: Rotation) -> list[tuple[State, dict[str, Any]]]:
+    """The same, each with what it is known by as long as it lives."""
+    return [(pool.state, _state(pool, rotation.whole or pool.state.circuit)) for pool in rotation.pools]
 
 
 def _state(pool: Pool, circuit: Circuit | None) -> dict[str, Any]:
@@ -327,6 +334,8 @@ def _state(pool: Pool, circuit: Circuit | None) -> dict[str, Any]:
         "opened": 0 if circuit is None else circuit.opened,
         "checks": state.checks,
         "failed_checks": state.failed_checks,
+        "buckets": list(state.buckets),
+        "seconds": state.seconds,
         "active": pool.active,
         "connections": pool.size,
     }

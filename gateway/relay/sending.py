@@ -13,6 +13,7 @@ from typing import Final
 
 from gateway.core.errors import BadGateway, Problem
 from gateway.core.framing_reply import ReplyHead
+from gateway.core.trace import CLIENT, Attributes, Span, Trace
 from gateway.relay.connecting import SILENT
 from gateway.relay.connection import Connection
 from gateway.relay.rotation import Rotation
@@ -26,6 +27,7 @@ class Sending(ABC):
 
     __slots__ = (
         "_asking",
+        "_at",
         "_connection",
         "_due",  # this, `_heard`, `_keyed` and `_override`: see `overridden`
         "_fresh",
@@ -40,14 +42,20 @@ class Sending(ABC):
         "_pool",
         "_retries",
         "_rotation",
+        "_span",
         "_stale",
         "_token",
+        "_trace",
         "_tried",
         "_until",
     )
 
-    def __init__(self, rotation: Rotation, method: bytes) -> None:
+    def __init__(self, rotation: Rotation, method: bytes, trace: Trace | None = None) -> None:
         self._rotation = rotation
+        self._at: float  # when the request was sent last
+        self._trace = trace  # None: no spans, and no `_span`
+        if trace is not None:
+            self._span: Span | None = None
         self._method = method
         self._connection: Connection | None = None
         self._retries = rotation.settings.retries
@@ -60,20 +68,60 @@ class Sending(ABC):
         rotation = self._rotation
         rotation.budget.earn()
         self._pool = pool = rotation.take()
+        pool.state.attempts += 1
         self._asking = True
+        if self._trace is not None:
+            self._begin_span(self._trace)
         pool.acquire(self)
 
     def _use(self, pool: Pool) -> None:
         """The next attempt goes there."""
         self._pool = pool
+        pool.state.attempts += 1
+
+    def _missed(self, _problem: Problem) -> None:
+        """The attempt failed."""
+        self._pool.state.failed += 1
+
+    def _heard_of(self, status: int) -> None:
+        """The head of an answer is there. One in four is timed, the first one too."""
+        state = self._pool.state
+        if state.attempts & 3 == 1:
+            state.took(self._rotation.monotonic() - self._at)
+        if self._trace is not None:
+            self._end_span(None, status)
+
+    # spans, of an exchange that has a trace
+
+    def _begin_span(self, trace: Trace) -> None:
+        target = self._pool.target
+        told: Attributes = {"http.request.method": self._method.decode(), "server.address": target.host or str(target)}
+        if self._tried or self._retries < self._rotation.settings.retries:
+            told["http.request.resend_count"] = len(self._tried) + self._rotation.settings.retries - self._retries
+        if target.port:
+            told["server.port"] = target.port
+        self._span = trace.begin(self._method.decode(), CLIENT, told)
+
+    def _end_span(self, error: Problem | None, status: int = 0) -> None:
+        span, self._span = self._span, None
+        if span is not None and self._trace is not None:
+            if status:
+                span.attributes["http.response.status_code"] = status
+            self._trace.end(span, error)
+            if status >= 500:
+                span.problem = str(status)
 
     def _ask(self, fresh: bool) -> None:
         self._asking = True
+        if self._trace is not None:
+            self._begin_span(self._trace)
         self._pool.acquire(self, fresh)
 
     def withdraw(self) -> None:
         """Nobody wants the response any more."""
         connection, self._connection = self._connection, None
+        if self._trace is not None:
+            self._end_span(None)
         if connection is not None:
             connection.drop()
         elif self._asking:
@@ -106,6 +154,9 @@ class Sending(ABC):
     def unreachable(self, problem: Problem) -> None:
         """Nothing was sent: another target, or another try, can do no harm. 503: the pool is full or closed."""
         self._asking = False
+        self._missed(problem)
+        if self._trace is not None:
+            self._end_span(problem)
         full = problem.status == 503
         if not full:
             self._rotation.missed(self._pool)
@@ -122,6 +173,9 @@ class Sending(ABC):
 
     def failed(self, problem: Problem, silent: bool) -> None:
         self._connection = None
+        self._missed(problem)
+        if self._trace is not None:
+            self._end_span(problem)
         if not silent or not self.idempotent() or not self.replayable():
             self.give_up(problem)
         elif self._stale and not self._fresh:

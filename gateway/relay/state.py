@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import Final
 
 from gateway.relay.circuit import CLOSED, OPEN, Circuit
 from gateway.relay.settings import Ejection, Health
 
+BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 FIRST_SHARE: Final = 0.1  # of its weight, with which a target's slow start begins
 AVOID: Final = (10.0, 20.0, 40.0, 60.0)  # seconds in which a target is left out that could not be connected, in a row
 
@@ -20,6 +22,7 @@ class State:
         "_row",
         "attempts",
         "avoided_until",
+        "buckets",
         "checks",
         "circuit",
         "ejected_until",
@@ -29,6 +32,7 @@ class State:
         "failures",
         "healthy",
         "missed",
+        "seconds",
         "share",
         "since",
         "turn",
@@ -44,10 +48,17 @@ class State:
         self.healthy = True
         self.attempts = self.failed = self.ejections = self.checks = self.failed_checks = 0
         self.failures = 0  # in a row
+        self.buckets = [0] * (len(BOUNDS) + 1)  # answers by their time, not cumulative
+        self.seconds = 0.0  # of these in all
         self.missed = 0  # times it was left out since it was connected last
         self._level = 0  # how often ejected of late
         self._back_at = 0.0
         self._row = 0  # checks with one result
+
+    def took(self, seconds: float) -> None:
+        """From a request's head to the head of its answer."""
+        self.buckets[bisect_left(BOUNDS, seconds)] += 1
+        self.seconds += seconds
 
     # what leaves it out
 

@@ -54,6 +54,7 @@ class Pool:
     ) -> None:
         self.target = target
         self.address = address
+        self.label = f"{target} ({address})" if address and target.address is None else str(target)
         self.settings = settings
         self.whole_weight = weight  # of all addresses of the target
         self.state = State(weight / siblings)
@@ -74,7 +75,7 @@ class Pool:
         self._warned = float("inf" if quiet else "-inf")
 
     def __str__(self) -> str:
-        return f"{self.target} ({self.address})" if self.address and self.target.address is None else str(self.target)
+        return self.label
 
     @property
     def now(self) -> float:

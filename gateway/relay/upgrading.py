@@ -59,6 +59,7 @@ class Upgrading(Forwarding):
 
     def switched(self, connection: Connection, head: ReplyHead, rest: bytes) -> None:
         websocket.confirm(self._handshake, head)
+        self._heard_of(101)
         self._connection = None
         exchange = self._exchange
         exchange.sink = None

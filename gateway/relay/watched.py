@@ -74,6 +74,9 @@ class Watched(Sending):
         pool.active += 1
         self._rotation.active += 1
 
+    def _missed(self, _problem: Problem) -> None:
+        """It is counted where it is judged."""
+
     def _judge(self, failed: bool | None) -> None:
         """Once for an attempt."""
         if not self._judged and self._held is not None:
@@ -140,6 +143,8 @@ class Watched(Sending):
     def _once_more(self, status: int) -> bool:
         if status not in self._retry_on() or not self._may_repeat_answered() or not self.replayable():
             return False
+        if self._trace is not None:
+            self._end_span(None, status)
         return self._again()
 
     def ended(self) -> None:

@@ -65,6 +65,11 @@ class HostClient:
         self._waiting: list[tuple[Mapping[str, Any], bytes]] = []  # for a connection
         self._settings: dict[tuple[str, str], Mapping[str, Any]] = {}
         self._steps: Counter[tuple[str, str]] = Counter()  # that are built
+        self.answers = self.unanswered = 0
+
+    @property
+    def up(self) -> bool:
+        return self._link is not None
 
     def prepare(self, policy: str, digest: str, settings: Mapping[str, Any]) -> None:
         """The configuration that `digest` stands for; each new host is told of it before its first use."""
@@ -86,6 +91,7 @@ class HostClient:
     def call(self, message: Mapping[str, Any], body: bytes, timeout: float, deliver: Deliver) -> None:
         """`deliver` is called once, on the loop's thread, perhaps at once."""
         if len(self._pending) >= MOST or self._unread() >= UNREAD:
+            self.unanswered += 1
             deliver(None)
             return
         self._number += 1
@@ -116,6 +122,7 @@ class HostClient:
         number = frame[0].get("id")
         found = self._pending.pop(number, None) if type(number) is int else None
         if found is not None:
+            self.answers += 1
             found[0](frame)
         elif "unfit" in frame[0]:
             log.error("a policy host refuses a configuration: %s", str(frame[0]["unfit"])[:1000])
@@ -124,6 +131,7 @@ class HostClient:
         loop = asyncio.get_running_loop()
         now = loop.time()
         late = [number for number, (_, deadline) in self._pending.items() if deadline <= now]
+        self.unanswered += len(late)
         for number in late:
             self._pending.pop(number)[0](None)
         if late:
@@ -156,6 +164,7 @@ class HostClient:
             self._link = None
             waiting = {each[0]["id"] for each in self._waiting}
             gone = [number for number in self._pending if number not in waiting]
+            self.unanswered += len(gone)
             for number in gone:
                 self._pending.pop(number)[0](None)
 

@@ -54,6 +54,14 @@ class WorkerHosts(Hosts):
     def call(self, package: str, message: Mapping[str, Any], body: bytes, timeout: float, deliver: Deliver) -> None:
         self._clients[package].call(message, body, timeout, deliver)
 
+    def samples(self, worker: str) -> dict[str, list[list[Any]]]:
+        """See `telemetry.families`. A host that was not asked yet is not connected, and not told of."""
+        used = {name: each for name, each in self._clients.items() if each.up or each.answers or each.unanswered}
+        calls = [[name, "answered", each.answers] for name, each in used.items()]
+        calls += [[name, "unanswered", each.unanswered] for name, each in used.items()]
+        up = [[name, worker, int(each.up)] for name, each in used.items()]
+        return {"penstock_policy_host_calls_total": calls, "penstock_policy_host_up": up}
+
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()

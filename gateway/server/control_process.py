@@ -47,6 +47,9 @@ from gateway.server.environment import names_of, node_environment, reflecting
 from gateway.server.kinds import BACKEND_KINDS, node_kinds
 from gateway.server.last_known_good import Shelf, write
 from gateway.server.logs import configure
+from gateway.server.metrics_port import MetricsServer
+from gateway.server.node_metrics import NodeMetrics
+from gateway.server.otlp import Exporter
 from gateway.server.place import PROBE_SOCKET
 from gateway.server.probe import door, local, probe
 from gateway.snapshot.spec import VersionSpec
@@ -104,14 +107,22 @@ class ControlProcess:
             expiry=ExpiryWatch(settings.expiry_warning, self.clock),
         )
         self.callers = Callers(open_usage(given.store_url), self.clock, given.node)
-        self.crew.on_calls = self.callers.add
+        self.publisher = Publisher(self.store, self.control, self.clock)
+        self.metrics = NodeMetrics(settings, self.control, self.crew, self.streams, self.publisher, self.callers)
+        self.crew.on_calls = self.metrics.called
+        self.traces = Exporter(settings, given.node) if settings.otlp_endpoint is not None else None
+        if self.traces is not None:
+            self.crew.on_spans = self.traces.put
+            self.metrics.more.append(self.traces.samples)
+            self.traces.start()
+        self.metrics_server = self._metrics_server()
         self.counting: list[asyncio.Task[None]] = []
         self.later: asyncio.Task[None] | None = None
         self.service = Service(
             node=self.control,
             store=self.store,
             streams=self.streams,
-            publisher=Publisher(self.store, self.control, self.clock),
+            publisher=self.publisher,
             resolver=Resolver(registry.described(), reflecting(environment), environment.values, kinds),
             kinds=kinds,
             backend_kinds=BACKEND_KINDS,
@@ -129,6 +140,11 @@ class ControlProcess:
 
         self.guarding = Guarding(self.service, self._by_revision)
         self.control.also = self._told
+
+    def _metrics_server(self) -> MetricsServer | None:
+        if self.given.metrics_fd < 0:
+            return None
+        return MetricsServer(self.given.metrics_fd, self.metrics.snapshots, self.control.expiry.lines)
 
     def _told(self) -> dict[str, Any]:
         """What the heartbeat tells besides."""
@@ -155,6 +171,12 @@ class ControlProcess:
     def admin_url(self) -> str:
         """As the command line on this machine reaches it."""
         return f"http://{joined(local(self.given.settings.admin_host), self.given.admin_port)}"
+
+    @property
+    def metrics_url(self) -> str:
+        """Empty where metrics have no listener of their own."""
+        place = self.given.metrics_place
+        return f"http://{place}/metrics" if place else ""
 
     async def _directory(self) -> Path | None:
         return await self.control.current_directory()
@@ -270,6 +292,8 @@ class ControlProcess:
             task.cancel()
         await self.control.close()
         await self.crew.close()
+        if self.traces is not None:
+            await asyncio.to_thread(self.traces.close)
         with contextlib.suppress(StoreUnavailable):
             await self.callers.flush()
         await self.callers.usage.close()
@@ -319,6 +343,7 @@ async def _come_up(process: ControlProcess) -> None:
     await process.control.start()
     process.counting = [
         asyncio.create_task(process.callers.flush_forever()),
+        asyncio.create_task(process.metrics.watch_topics()),
         asyncio.create_task(process.guarding.watch_forever()),
         asyncio.create_task(process.keep_keys()),
     ]
@@ -330,7 +355,8 @@ async def _come_up(process: ControlProcess) -> None:
         chosen = process.given.settings.admin_token
         process.write_context(chosen.reveal() if chosen else None)
         process.later = asyncio.create_task(process.settle_later())
-    _tell("ready", url=process.url, urls=process.urls, admin=process.admin_url, token=token, node=process.given.node)
+    urls = {"urls": process.urls, "admin": process.admin_url, "metrics": process.metrics_url}
+    _tell("ready", url=process.url, **urls, token=token, node=process.given.node)
 
 
 async def _fitting(store: Store) -> None:
@@ -353,7 +379,7 @@ async def serve(given: launch.Launch) -> None:
     people = issuing.people(given.settings, process.outside, process.clock)
     ways = issuing.ways(given.settings, people, process.outside, process.clock)
     access = Access(process.store, process.hasher, process.clock, people)
-    admin = Admin(process.service, access, process.crew.metrics, process.control.expiry.lines)
+    admin = Admin(process.service, access, process.metrics.snapshots, process.control.expiry.lines)
     config = uvicorn.Config(
         console_beside(admin, given.settings.admin_origins, ways),
         http="httptools",
@@ -367,6 +393,8 @@ async def serve(given: launch.Launch) -> None:
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[assignment,method-assign]
     running = asyncio.create_task(server.serve(sockets=[socket.socket(fileno=given.admin_fd)]))
+    if process.metrics_server is not None:
+        scraped = asyncio.create_task(process.metrics_server.run_here())
     starting = asyncio.create_task(_start(process))
     waiting = asyncio.create_task(stop.wait())
     try:
@@ -379,13 +407,16 @@ async def serve(given: launch.Launch) -> None:
         starting.cancel()
         server.should_exit = True
         await running
+        if process.metrics_server is not None:
+            process.metrics_server.should_exit = True
+            await scraped
         await process.close()
         beat.cancel()
 
 
 def main() -> None:
     given = launch.read()
-    configure("control", given.settings.log_level)
+    configure("control", given.settings.log_level, given.settings.log_format)
     launch.end_with_supervisor(given.settings.grace + 5)  # after the workers
     try:
         uvloop.run(serve(given))

@@ -13,8 +13,7 @@ from typing import Any, Final
 from gateway.core.errors import Unavailable
 from gateway.server.link import LINE_LIMIT, Link
 from gateway.store.store import Change
-from gateway.telemetry.counters import total
-from gateway.telemetry.load import of_ended
+from gateway.telemetry.counters import of_ended
 
 log: Final = logging.getLogger("gateway.control")
 TRIES: Final = 2  # of a preparation during which a worker ended
@@ -62,6 +61,8 @@ class Crew:
         self._numbers = itertools.count(1)
         self._arrival = asyncio.Event()
         self._ended: dict[str, Any] = {}
+        self.ended = 0
+        self.on_spans: Callable[[list[dict[str, Any]]], None] = lambda _spans: None
         self.on_calls: Callable[[Iterable[Sequence[Any]]], None] = lambda _calls: None
 
     @property
@@ -123,8 +124,8 @@ class Crew:
     def _left(self, worker: _Worker) -> None:
         self._workers.discard(worker)
         if worker.metrics:
-            self._ended = total([each for each in (self._ended, worker.metrics) if each])
-            self._ended["load"] = of_ended(self._ended["load"])
+            self._ended = of_ended([each for each in (self._ended, worker.metrics) if each])
+        self.ended += 1
         for number in list(worker.asked):
             worker.answer(number, None)
 
@@ -132,6 +133,8 @@ class Crew:
         if message["say"] == "metrics":
             worker.metrics = message["metrics"]
             self.on_calls(worker.metrics.pop("calls", ()))
+        elif message["say"] == "spans":
+            self.on_spans(message["spans"])
         elif message["say"] == "busy":
             worker.steps += 1
         elif message["say"] == "draining":

@@ -46,6 +46,7 @@ _TRAFFIC: Final = {
     "idempotency": "idempotency",
     "upstream": "upstream",
     "mirror": "mirror",
+    "trace": "trace",
 }
 _VALIDATION: Final = {
     "message-size": "message_size",

@@ -37,6 +37,7 @@ class Shelf:
 
     def __init__(self, data: Path) -> None:
         self.folder = data / "snapshot"
+        self.marked = 0.0  # how fresh what is on the shelf was when it was marked last
         self.folder.mkdir(parents=True, exist_ok=True)
         versions_folder(self.path("")).mkdir(exist_ok=True)
         for torn in (*self.folder.glob(".*"), *versions_folder(self.path("")).glob(".*")):
@@ -65,6 +66,7 @@ class Shelf:
 
     def mark(self, hash: str, sequence: int, at: float, store: str | None = None) -> None:
         """This snapshot serves now, and what is on the shelf was current at that time, by the store of that id."""
+        self.marked = at
         current = {"hash": hash, "sequence": sequence, "at": at, "store": store}
         write(self.folder / "current.json", orjson.dumps(current))
 

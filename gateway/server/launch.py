@@ -24,7 +24,8 @@ from gateway.server.tls_files import Material
 
 PASSWORDS: Final = ("store_password", "sentinel_password")  # which stand in the store's URL by now
 TOKENS: Final = ("admin_token", "viewer_token")  # settings that the control process makes admin tokens of
-_SECRET: Final = (*TOKENS, "admin_oidc_client_secret")  # settings that only the pipe of a child gets
+# Settings that only the pipe of a child gets.
+_SECRET: Final = (*TOKENS, "admin_oidc_client_secret", "otlp_headers")
 BEAT: Final = 0.5  # seconds between signs of life
 
 
@@ -46,9 +47,11 @@ class Launch(BaseModel):
     node: str
     places: tuple[str, ...]
     admin_port: int
+    metrics_place: str = ""
     gateway_fds: tuple[tuple[int, ...], ...] = ()
     probe_fd: int = -1
     admin_fd: int = -1
+    metrics_fd: int = -1
     beat_fd: int = -1
     key_secret: Secret
     tls: tuple[Material | None, ...] = ()
@@ -62,7 +65,7 @@ class Launch(BaseModel):
     @property
     def descriptors(self) -> tuple[int, ...]:
         """What the child inherits."""
-        given = [*chain.from_iterable(self.gateway_fds), self.probe_fd, self.admin_fd, self.beat_fd]
+        given = [*chain.from_iterable(self.gateway_fds), self.probe_fd, self.admin_fd, self.metrics_fd, self.beat_fd]
         return tuple(fd for fd in given if fd >= 0)
 
 

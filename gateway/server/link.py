@@ -24,6 +24,11 @@ class Link:
         if not self._writer.is_closing():
             self._writer.write(orjson.dumps(message) + b"\n")
 
+    @property
+    def unsent(self) -> int:
+        """Bytes that the other end has not read yet."""
+        return self._writer.transport.get_write_buffer_size()
+
     async def messages(self) -> AsyncIterator[dict[str, Any]]:
         """Until the other end is gone."""
         with contextlib.suppress(ConnectionError):

@@ -18,6 +18,8 @@ from gateway.events.listener import Listener
 from gateway.schema.types import Operation, Types
 from gateway.snapshot.spec import ListenerSpec, VersionSpec
 from gateway.store.streams import Streams
+from gateway.telemetry.events import Messages
+from gateway.telemetry.tracing import Tracer
 
 log: Final = logging.getLogger("gateway.events")
 
@@ -62,7 +64,16 @@ class _Running:
 class Listeners:
     """One per worker. `consumer` names the worker among all that read the store; each listener adds a number."""
 
-    def __init__(self, streams: Streams, clock: Clock, consumer: str) -> None:
+    def __init__(
+        self,
+        streams: Streams,
+        clock: Clock,
+        consumer: str,
+        messages: Messages | None = None,
+        tracer: Tracer | None = None,
+    ) -> None:
+        self._messages = messages
+        self._tracer = tracer
         self._streams = streams
         self._clock = clock
         self._consumer = consumer
@@ -108,6 +119,8 @@ class Listeners:
                 self._streams,
                 self._clock,
                 f"{self._consumer}-{next(self._numbers)}",
+                messages=self._messages,
+                tracer=self._tracer,
             )
         except (DocumentsRefused, KeyError):
             log.exception("the listener %s cannot run", name)

@@ -38,6 +38,7 @@ class HostLaunch(BaseModel):
     limit: int
     memory: int
     log_level: str = "info"
+    log_format: str = "text"
     beat_fd: int = -1
 
     @property
@@ -92,7 +93,7 @@ async def serve(given: HostLaunch, policies: dict[str, PythonPolicy], told: int)
 def main() -> None:
     given, told = read(), events()
     confine(given.memory)
-    configure(f"policies {given.package}", given.log_level)
+    configure(f"policies {given.package}", given.log_level, given.log_format)
     launch.end_with_supervisor(GRACE)
     try:
         policies = load_policies([given.package], given.taken)

@@ -53,6 +53,7 @@ class PolicyHosts:
             limit=self._settings.max_body,
             memory=self._settings.policies_memory,
             log_level=self._settings.log_level,
+            log_format=self._settings.log_format,
         )
         child = Child(f"policies {package}", MODULE, lambda: given, partial(self._heard, package), plain)
         keep(child)

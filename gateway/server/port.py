@@ -40,6 +40,12 @@ class Port:
         """Certificates, as their files are now."""
         refresh(self._keepers, anyway=anyway)
 
+    def samples(self) -> dict[str, list[list[Any]]]:
+        """See `telemetry.families`."""
+        keepers = [each for each in self._keepers if each is not None]
+        ends = [[each.listener.label, file, end] for each in keepers for file, end in each.ends.items()]
+        return {"penstock_certificate_expires_timestamp_seconds": ends}
+
     def told(self, running: int) -> dict[str, Any]:
         """`load` has gauges, which end with the worker, and counters; `problems` are of certificates."""
         overload, tally = self.overload, self.acceptor.tally

@@ -18,6 +18,7 @@ from gateway.core.errors import BadRequest, Problem, RequestTimeout, Unauthorize
 from gateway.core.exchange import Exchange, Head, Sink, Wait
 from gateway.core.framing import Framed, HeadReader
 from gateway.core.framing_body import Chunked, Counted, Scanner
+from gateway.core.ids import named_id
 from gateway.core.intake import Intake
 from gateway.core.leaving import Leaving
 from gateway.server.overload import BARE_REFUSAL, REFUSAL
@@ -206,6 +207,8 @@ class GatewayProtocol(Replying):
         self._expects = decided.expects
         self._read_by = NEVER
         self._exchange = exchange = begin(live, head, self)
+        if self._trusted:
+            exchange.id = named_id(head) or exchange.id
         self._reader.data = b""
         if head.length == 0:
             self._phase = BUSY

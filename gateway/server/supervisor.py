@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from gateway.core.listening import UNIX, Listener, joined
+from gateway.core.otel_variables import unused
 from gateway.core.secrets import revealed
 from gateway.core.settings import Settings
 from gateway.server.child import SILENCE, STARTUP, Child
@@ -43,6 +44,7 @@ STARTUPS: Final = 10  # how often STARTUP may pass while the control process wor
 CONTROL_END: Final = 5.0
 AGAIN: Final = 1.0  # seconds between two starts of a store that does not start
 HINT: Final = "Choose another place in listen."
+METRICS_HINT: Final = "Choose another with metrics_port."
 ADMIN_HINT: Final = "Choose another with --admin-port."
 
 Announce = Callable[[dict[str, Any]], None]
@@ -62,6 +64,7 @@ class Supervisor:
         self._opened: list[Opened] = []
         self._keepers: list[Keeper | None] = []
         self._admin: Opened | None = None
+        self._metrics: Opened | None = None
         self._probe: Opened | None = None
         self._store: EmbeddedStore | None = None
         self._is_ready = False
@@ -69,7 +72,9 @@ class Supervisor:
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT. NotStarted when the node cannot come up."""
-        configure("supervisor", self.settings.log_level)
+        configure("supervisor", self.settings.log_level, self.settings.log_format)
+        if self.settings.otlp_endpoint is not None and (others := unused(os.environ)):
+            log.info("these variables of OpenTelemetry say nothing here: %s", ", ".join(others))
         self._stop, self._force = asyncio.Event(), asyncio.Event()
         self._outcome: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -107,6 +112,9 @@ class Supervisor:
             hint = "Choose another with --port." if not index and each not in settings.listen else HINT
             self._opened.append(open_listener(each, settings.workers, hint))
         self._admin = open_listener(Listener(address=joined(settings.admin_host, settings.admin_port)), 1, ADMIN_HINT)
+        if settings.metrics_port is not None:
+            place = joined(settings.metrics_host, settings.metrics_port)
+            self._metrics = open_listener(Listener(address=place), 1, METRICS_HINT)
         if not any(askable(each, settings.trusted_proxies) for each in settings.listeners):
             private = Listener(unix=socket_path(data).with_name(PROBE_SOCKET), mode="0600")
             self._probe = open_listener(private, 1)
@@ -127,6 +135,7 @@ class Supervisor:
             node=settings.node or f"{socket.gethostname()}:{_distinct(places[0])}",
             places=places,
             admin_port=self._admin.sockets[0].getsockname()[1],
+            metrics_place=self._metrics.place if self._metrics is not None else "",
             key_secret=secret,
         )
 
@@ -162,7 +171,9 @@ class Supervisor:
         """A control process that replaces another must not apply the folders again: the admin REST may have changed
         what they said."""
         assert self._admin is not None
-        return launch.model_copy(update={"admin_fd": self._admin.descriptors(0)[0], "first": not self._is_ready})
+        metrics = self._metrics.descriptors(0)[0] if self._metrics is not None else -1
+        given = {"admin_fd": self._admin.descriptors(0)[0], "metrics_fd": metrics, "first": not self._is_ready}
+        return launch.model_copy(update=given)
 
     def _worker(self, launch: Launch, index: int) -> Launch:
         """Certificates go along, so that a worker starts while their files are broken."""
@@ -179,8 +190,8 @@ class Supervisor:
     def _refresh(self) -> None:
         """SIGHUP: files are looked at now, here and in the workers."""
         refresh(self._keepers, anyway=True)
-        for child in self._workers():
-            if child.is_up:  # before that, the signal would end it
+        for child in self._children:
+            if child.is_up and (child.name == "control" or child in self._workers()):  # before that, it would end it
                 child.signal(signal.SIGHUP)
 
     def _workers(self) -> list[Child]:
@@ -248,7 +259,7 @@ class Supervisor:
         workers = self._workers()
         await self._end_children(workers, self.settings.grace + 0.5)
         await self._end_children([child for child in self._children if child not in workers], CONTROL_END)
-        for each in (self._admin, self._probe):
+        for each in (self._admin, self._probe, self._metrics):
             if each is not None:
                 each.close()
         if self._store is not None:

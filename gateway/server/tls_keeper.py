@@ -37,6 +37,13 @@ class Keeper:
         """CertificateUnusable."""
         return cls(listener, read(listener))
 
+    @property
+    def ends(self) -> dict[str, float]:
+        """When each certificate that serves expires, in seconds since 1970, by its file."""
+        assert self.listener.tls is not None
+        files = [str(pair.certificate) for pair in self.listener.tls.certificates]
+        return dict(zip(files, (end.timestamp() for end in self._ends.values()), strict=True))
+
     def refresh(self, *, anyway: bool = False) -> None:
         """Takes over what the files hold now, if they changed since the last look."""
         stamp = self._look()

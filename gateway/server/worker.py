@@ -24,6 +24,7 @@ from gateway.core.bodies import BodyLimits
 from gateway.core.clock import SystemClock
 from gateway.core.egress import Egress
 from gateway.core.errors import Unavailable
+from gateway.core.exchange import Exchange
 from gateway.core.findings import DocumentsRefused
 from gateway.core.kinds import Services
 from gateway.core.live import Limits, LiveCell
@@ -40,7 +41,7 @@ from gateway.relay.outside import Outside
 from gateway.runtime.embedded import EmbeddedRuntime
 from gateway.runtime.hosts import WorkerHosts
 from gateway.runtime.registry import Registry
-from gateway.server import collector, issuing, launch, upstreams
+from gateway.server import collector, issuing, launch
 from gateway.server.environment import node_environment
 from gateway.server.kinds import BACKEND_KINDS, node_kinds
 from gateway.server.lasting import watch
@@ -52,9 +53,13 @@ from gateway.server.parts import read_outline, read_version
 from gateway.server.port import GatewayServer, open_port
 from gateway.server.protocol import GatewayProtocol
 from gateway.server.protocol_shared import SHARED, Shared
+from gateway.server.tracing import sampling_of
+from gateway.server.worker_metrics import Telling
 from gateway.store.connect import OwnedCounters, connect_counters, open_cells, open_streams
 from gateway.store.store import Change
+from gateway.telemetry.events import Messages
 from gateway.telemetry.observer import Observer
+from gateway.telemetry.tracing import Tracer
 
 log: Final = logging.getLogger("gateway.worker")
 METRICS: Final = 1.0
@@ -80,10 +85,13 @@ class Worker:
         self.counters = counters
         self.streams = open_streams(given.store_url)
         self.cells = open_cells(given.store_url)
-        self.topics = Topics(self.streams, {})
+        self.messages = Messages()
+        self.topics = Topics(self.streams, {}, self.messages)
         self.runtime = EmbeddedRuntime(Registry.load(settings.processes))
-        self.observer = Observer(settings.access_log or given.data / "log" / "access.log")
-        self.listeners = Listeners(self.streams, self.clock, f"{given.node}-{given.index}")
+        self.tracer = Tracer(self.clock, sampling_of(settings), trusts=self._trusts)
+        self.observer = Observer(settings.access_log or given.data / "log" / "access.log", self.clock, self.tracer)
+        consumer = f"{given.node}-{given.index}"
+        self.listeners = Listeners(self.streams, self.clock, consumer, self.messages, self.tracer)
         nothing = refusing_router("not ready", lambda _exchange: NothingToServe())
         place_health(nothing, settings.health_path, self._is_ready)
         connections, exchanges = ceilings(settings.max_connections, settings.max_exchanges, open_files())
@@ -109,7 +117,9 @@ class Worker:
         self.outside = Outside(self.network)
         self.hosts = WorkerHosts(given.hosted, settings.max_body)
         self.shared = Shared(self.cell)
+        self.tracer.watch(self.cell)
         self.port = open_port(given, self.shared.overload)
+        self.telling = Telling(given.index, self.observer, self.tracer, self.messages, self.port, self.hosts, self.outside)
         self.hasher = KeyHasher(given.key_secret)
         own = issuing.own_issuer(settings, self.directory, self.clock)
         self.tokens = issuing.token_endpoint(
@@ -124,6 +134,7 @@ class Worker:
             BodyLimits(settings.max_body, settings.largest_body),
             self.observer.reports,
             self.observer.mirrors,
+            self.tracer,
             self.outside,
             self.hosts,
             directory=self.directory,
@@ -142,6 +153,9 @@ class Worker:
         self._active = ""
         self._stepped = 0.0
         self._link: Link | None = None
+
+    def _trusts(self, exchange: Exchange) -> bool:
+        return exchange.head.peer.address in self.shared.trust
 
     def _is_ready(self) -> bool:
         """A node that the store has told of nothing is no place for requests, unless it is to be one."""
@@ -174,6 +188,7 @@ class Worker:
             async with asyncio.TaskGroup() as tasks:
                 also = [
                     tasks.create_task(self._tell_metrics(self._link)),
+                    tasks.create_task(self.telling.spans(self._link)),
                     tasks.create_task(self._build(self._link, orders, ready)),
                 ]
                 await self._listen(self._link, orders)
@@ -264,10 +279,7 @@ class Worker:
             self._tell(link)
 
     def _tell(self, link: Link) -> None:
-        taken = self.observer.snapshot() | self.port.told(self.cell.running)
-        taken["dependencies"] = upstreams.dependencies(self.outside, self.given.index)
-        taken["upstreams"] = upstreams.states(self.swapper.current, self.given.index)
-        link.send({"say": "metrics", "metrics": taken})
+        link.send({"say": "metrics", "metrics": self.telling.metrics(self.cell.running, self.swapper.current)})
 
     def refresh(self) -> None:
         """SIGHUP: certificates are read again, and the access log's file is opened again, as it may be another."""
@@ -283,6 +295,8 @@ class Worker:
 
     async def close(self) -> None:
         if self._link is not None:
+            while self.telling.told_spans(self._link):
+                pass
             self._tell(self._link)  # who called in the last second
         for hash in list(self.prepared):
             await self._forget(hash)
@@ -375,7 +389,7 @@ async def _run_server(worker: Worker, given: launch.Launch, stop: asyncio.Task[A
 
 def main() -> None:
     given = launch.read()
-    configure(f"worker {given.index}", given.settings.log_level)
+    configure(f"worker {given.index}", given.settings.log_level, given.settings.log_format)
     launch.end_with_supervisor(given.settings.grace + 1)
     try:
         uvloop.run(serve(given))

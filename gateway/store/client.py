@@ -7,6 +7,7 @@ Commands are never retried here: a commit whose answer was lost may have been ap
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from hashlib import sha1
@@ -21,6 +22,7 @@ from redis.exceptions import NoScriptError, RedisClusterException, RedisError, R
 
 from gateway.core.errors import StoreUnavailable
 from gateway.store.address import Address, checked, shown
+from gateway.store.numbers import CONTROL
 from gateway.store.sentinel import Following, close_client, master_client
 
 TIMEOUT: Final = 2.0  # seconds for one command of the control plane
@@ -54,12 +56,17 @@ def unavailable(url: str, error: BaseException) -> StoreUnavailable:
 
 
 @contextmanager
-def border(url: str) -> Iterator[None]:
-    """Maps what redis-py and sockets raise."""
+def border(url: str, timed: bool = True) -> Iterator[None]:
+    """Maps what redis-py and sockets raise, and counts. `timed` False: the command waits in the server."""
+    began = time.perf_counter()
     try:
         yield
     except (RedisError, RedisClusterException, OSError, EOFError) as error:
+        CONTROL.failed(str(error).split(" ")[0][:40] if type(error) is ResponseError else type(error).__name__)
         raise unavailable(url, error) from error
+    CONTROL.operations += 1
+    if timed:
+        CONTROL.took(time.perf_counter() - began)
 
 
 class Client:
@@ -86,7 +93,7 @@ class Client:
         if self._waiting is None:
             self._waiting = _connect(self._address, self._timeout)
             self._following_waiting = Following(self._waiting)
-        with border(self.url):
+        with border(self.url, timed=False):
             async with asyncio.timeout(seconds + self._timeout):
                 await self._following_waiting.look()
                 return await self._waiting.execute_command(*command)

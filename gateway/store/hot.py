@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, cast
@@ -18,6 +19,7 @@ import hiredis
 
 from gateway.store.address import Address, Server
 from gateway.store.client import Script
+from gateway.store.numbers import HOT, LINES
 from gateway.store.sentinel import LOOK, PATIENCE, Sentinels
 
 log: Final = logging.getLogger("gateway.store")
@@ -62,6 +64,9 @@ class _Link(asyncio.Protocol):
         self.pending: deque[_Call] = deque()
         self.transport: asyncio.Transport | None = None
         self._over = False
+        self._answers = self._counted = 0
+        self._mark = 0  # the number of the answer that is timed; 0: none
+        self._marked = 0.0  # when its call was written
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is none by its class
@@ -70,11 +75,15 @@ class _Link(asyncio.Protocol):
         """Writes at the end of this turn of the loop, with what else is sent in it."""
         if not self._out:
             self._loop.call_soon(self._flush)
+            if not self._mark:
+                self._mark = self._answers + len(self.pending) + 1
         self._out.append(call[0])
         self.pending.append(call)
 
     def _flush(self) -> None:
         out, self._out = self._out, []
+        if self._mark and not self._marked:
+            self._marked = time.perf_counter()
         if self.transport is not None and not self._over:
             self.transport.write(b"".join(out))
 
@@ -84,13 +93,25 @@ class _Link(asyncio.Protocol):
             reader.feed(data)
             while not self._over and (reply := reader.gets()) is not False:
                 call = self.pending.popleft()
+                self._answers += 1
                 if isinstance(reply, hiredis.ReplyError):
                     self._refused(call, str(reply))
                 else:
                     deliver(call[1], reply)
         except (hiredis.ProtocolError, IndexError):
             log.exception("the store sent what is no answer")
+            HOT.failed("protocol")
             self.cut()
+        self._count()
+
+    def _count(self) -> None:
+        """Every answer, and the time of one call at a time: that hardly costs, and none of what is timed is chosen."""
+        HOT.operations += self._answers - self._counted
+        self._counted = self._answers
+        if self._mark and self._answers >= self._mark:
+            if self._marked:
+                HOT.took(time.perf_counter() - self._marked)
+            self._mark, self._marked = 0, 0.0
 
     def _refused(self, call: _Call, told: str) -> None:
         command, answer, _, script, redirected = call
@@ -100,6 +121,7 @@ class _Link(asyncio.Protocol):
             self._moved(told, command, answer, script)
         else:
             self._told(told)
+            HOT.failed(told.partition(" ")[0][:40])
             deliver(answer, None)
             if told.startswith("READONLY"):
                 self.cut()  # a demoted primary: the name or address may lead to the new one by now
@@ -122,6 +144,8 @@ class _Link(asyncio.Protocol):
     def _fail(self) -> None:
         self._over = True
         calls, self.pending = self.pending, deque()
+        if calls:
+            HOT.failed("lost", len(calls))
         self._lost(self)
         for call in calls:
             deliver(call[1], None)
@@ -176,6 +200,8 @@ class HotConnection:
 
     async def connect(self) -> bool:
         """Tries once; when the store is not there it goes on trying in the background."""
+        if self._loop is None:
+            LINES.open += 1
         self._loop = asyncio.get_running_loop()
         if self._link is None and not await self._try():
             self._reconnect()
@@ -196,6 +222,7 @@ class HotConnection:
         is not redirected again. Which key it is about matters to a cluster alone."""
         link, loop = self._link, self._loop
         if link is None or loop is None or len(link.pending) >= MAX_PENDING:
+            HOT.failed("away" if link is None else "crowded")
             deliver(answer, None)
             return
         link.send((command, answer, loop.time(), script, redirected))
@@ -216,6 +243,7 @@ class HotConnection:
         late = now - self._sweep_due > self._timeout / 4
         if not late and now - link.pending[0][2] > self._timeout:
             log.warning("the store at %s is too slow: limits are decided without it until it answers", self._where)
+            HOT.failed("timeout")
             link.cut()
             return
         self._sweep_later(loop)
@@ -232,6 +260,7 @@ class HotConnection:
         call."""
         if link is self._link and self._loop is not None:
             self._link = None
+            LINES.up -= 1
             first, longest = self._backoff
             lasted = self._loop.time() - self._since > longest
             self._pause = first if lasted else min(longest, self._pause * 2)
@@ -273,7 +302,9 @@ class HotConnection:
         if self._closed or link.transport is None or link.transport.is_closing():
             link.cut()
             return False
+        LINES.reconnects += bool(self._since)
         self._link, self._since = link, loop.time()
+        LINES.up += 1
         return True
 
     async def _found(self) -> Server | None:
@@ -324,6 +355,8 @@ class HotConnection:
 
     async def close(self) -> None:
         """What is pending is delivered None."""
+        if self._loop is not None and not self._closed:
+            LINES.open -= 1
         self._closed = True
         if self._sweeper is not None:
             self._sweeper.cancel()

@@ -17,7 +17,9 @@ from typing import Any, Final
 import orjson
 
 from gateway.core.clock import Clock
-from gateway.core.exchange import Exchange
+from gateway.core.exchange import CACHED, Exchange
+from gateway.core.trace import sampled, step_name
+from gateway.telemetry.line_file import open_lines, write_lines
 
 log: Final = logging.getLogger("gateway.telemetry")
 
@@ -37,14 +39,13 @@ def lane(exchange: Exchange) -> bytes:
 
 
 class AccessLog:
-    """Appends to `path`; every write is of whole lines, so that workers may share a file."""
+    """Appends to `path`; every write is of whole lines, so that workers may share a file. `-` is standard output."""
 
     def __init__(self, path: Path, clock: Clock, write: Callable[[int, bytes], int] = os.write) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._clock = clock
         self._write = write
-        self._file = _open(path)
+        self._file = open_lines(path)
         self._rows: list[Row] = []
         self._timer: asyncio.TimerHandle | None = None
         self._known: dict[int, tuple[Mapping[str, str], bytes]] = {}  # by the identity of a chain's facts
@@ -66,6 +67,8 @@ class AccessLog:
             exchange.operation,
             None if identity is None else identity.application,
             lane(exchange),
+            _way(head.http10, head.peer.scheme, exchange.upstream, exchange.attempts),
+            None if exchange.notes is None and exchange.trace is None else _more(exchange),
         )
         self._rows.append(row)
         if len(self._rows) >= BATCH:
@@ -91,18 +94,19 @@ class AccessLog:
             return
         offset = self._clock.time() - self._clock.monotonic()
         try:
-            self._write(self._file, b"".join(_line(row, offset) for row in rows))
+            lost = write_lines(self._file, [_line(row, offset) for row in rows], self._write)
         except OSError:
             if not self.dropped:
                 log.exception("the access log %s cannot be written", self._path)
-            self.dropped += len(rows)
+            lost = len(rows)
+        self.dropped += lost
 
     def reopen(self) -> None:
         """After the file was rotated away. One that cannot be opened leaves the old one in use: a closed descriptor may
         be a client's by the next write."""
         self.flush()
         try:
-            opened = _open(self._path)
+            opened = open_lines(self._path)
         except OSError:
             log.exception("the access log %s cannot be opened again; the old file is written on", self._path)
             return
@@ -114,8 +118,17 @@ class AccessLog:
         os.close(self._file)
 
 
-def _open(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+def _more(exchange: Exchange) -> bytes:
+    """Members that few lines have: the trace, the step that refused with its code, what the cache did."""
+    found = b""
+    if (trace := sampled(exchange.trace)) is not None:
+        found += b',"trace":"%b"' % trace.trace_id.encode()
+    if (problem := exchange.problem) is not None:
+        step = step_name(exchange.chain, exchange.at)
+        found += b',"step":%b,"code":%b' % (_quoted(step), _quoted(problem.code))
+    if exchange.notes is not None and CACHED in exchange.notes:
+        found += b',"cache":"%b"' % exchange.notes[CACHED]
+    return found
 
 
 @lru_cache(maxsize=4)
@@ -128,6 +141,13 @@ def _quoted(text: str | None) -> bytes:
     return orjson.dumps(text)
 
 
+@lru_cache(maxsize=1024)
+def _way(http10: bool, scheme: str, upstream: str, attempts: int) -> bytes:
+    """The members that tell how the request came, and where it went."""
+    came = b'"protocol":"%b","scheme":%b' % (b"1.0" if http10 else b"1.1", _quoted(scheme))
+    return came if not upstream else came + b',"upstream":%b,"attempts":%d' % (_quoted(upstream), attempts)
+
+
 def _named(facts: Mapping[str, str]) -> bytes:
     """The members that name an endpoint."""
     return b",".join(b'"%b":%b' % (name.encode(), _quoted(facts.get(name, ""))) for name in _NAMES)
@@ -136,7 +156,8 @@ def _named(facts: Mapping[str, str]) -> bytes:
 def _line(row: Row, offset: float) -> bytes:
     """`offset` makes wall-clock time of the row's monotonic one. What needs no escape by the rules of framing (id,
     method, path) or is a name out of a few is put in as it is: this runs for every request."""
-    ended, seconds, id, client, method, path, status, received, sent, endpoint, operation, application, lane_ = row
+    ended, seconds, id, client, method, path, status, received, sent, endpoint, operation, application, lane_ = row[:13]
+    way, more = row[13:]
     second, millisecond = divmod(round((ended + offset) * 1000), 1000)
     return _FORM % (
         _second(second),
@@ -153,10 +174,11 @@ def _line(row: Row, offset: float) -> bytes:
         _quoted(operation),
         _quoted(application),
         lane_,
+        way + more if more else way,
     )
 
 
 _FORM: Final = (
     b'{"time":"%b.%03dZ","id":"%b","client":%b,"method":"%b","path":"%b","status":%d,"received":%d,"sent":%d,'
-    b'"ms":%.3f,%b,"operation":%b,"application":%b,"lane":"%b"}\n'
+    b'"ms":%.3f,%b,"operation":%b,"application":%b,"lane":"%b",%b}\n'
 )

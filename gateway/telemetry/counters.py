@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from gateway.core.errors import Problem
 from gateway.core.exchange import Exchange
+from gateway.core.trace import Trace, facts_of, sampled, step_name
 from gateway.telemetry.dependencies import dependency_lines
+from gateway.telemetry.families import Bounded, Samples, histogram_lines, sample_lines, total_samples
 from gateway.telemetry.load import load_lines, total_load
+from gateway.telemetry.load import of_ended as ended_load
 from gateway.telemetry.mirrors import mirror_lines, total_mirrors
-from gateway.telemetry.reports import report_lines
-from gateway.telemetry.text import family, labels, quoted
-from gateway.telemetry.upstreams import upstream_lines
+from gateway.telemetry.reports import report_lines, total_reports
+from gateway.telemetry.text import family, labels, page, quoted
+from gateway.telemetry.tracing import step_times
+from gateway.telemetry.upstreams import total_upstreams, upstream_lines
 
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 CLASSES: Final = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
@@ -20,24 +26,35 @@ CLASSES: Final = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
 KNOWN: Final = 8192  # chains whose numbers are found without their names
 REVISIONS: Final = 4  # of a version whose numbers are told apart; those of earlier ones are summed under an empty name
 
-NAMES: Final = ("component", "version", "endpoint", "revision")
-Key = tuple[str, str, str, str]  # component, version, endpoint, revision
-Call = tuple[str, str, str | None, int]  # component, version, application, how many
+REFUSALS: Final = 2000  # series of refusals by step and code; then `other`
+STEPS: Final = 5000  # steps whose time is told apart; then `other`
+
+NAMES: Final = ("component", "version", "endpoint", "lane", "revision")
+Key = tuple[str, str, str, str, str]
+Call = tuple[str, str, str | None, int, int, int, int, int]
+"""Component, version, application, calls, refused ones (4xx), failed ones (5xx), bytes received, bytes sent."""
 
 
 class Series:
     """The numbers of one endpoint."""
 
-    __slots__ = ("buckets", "callers", "classes", "edge", "received", "seconds", "sent")
+    __slots__ = ("buckets", "callers", "classes", "edge", "exemplars", "received", "seconds", "sent")
 
     def __init__(self) -> None:
-        self.callers: dict[str | None, int] = {}  # calls by application since they were last taken
+        self.callers: dict[str | None, list[int]] = {}  # see `Call`, by application, since they were last taken
+        self.exemplars: dict[int, list[Any]] = {}  # by bucket: the trace that fell into it last, its seconds, when
         self.edge = False  # what routing answers by itself: preflights, a node's own probes; nobody's calls
         self.classes = [0] * len(CLASSES)
         self.buckets = [0] * (len(BOUNDS) + 1)  # not cumulative
         self.seconds = 0.0
-        self.received = 0
+        self.received = 0  # without those of `callers`, as are the next
         self.sent = 0
+
+    def took(self) -> None:
+        """Before the callers are forgotten."""
+        self.received += sum(each[3] for each in self.callers.values())
+        self.sent += sum(each[4] for each in self.callers.values())
+        self.callers = {}
 
     def add(self, other: Series) -> None:
         self.classes = [mine + theirs for mine, theirs in zip(self.classes, other.classes, strict=True)]
@@ -45,6 +62,9 @@ class Series:
         self.seconds += other.seconds
         self.received += other.received
         self.sent += other.sent
+        for bucket, exemplar in other.exemplars.items():
+            if bucket not in self.exemplars or self.exemplars[bucket][2] < exemplar[2]:
+                self.exemplars[bucket] = exemplar
 
 
 class Counters:
@@ -52,14 +72,16 @@ class Counters:
 
     def __init__(self) -> None:
         self._series: dict[Key, Series] = {}
+        self._refusals = Bounded(REFUSALS, 2, 3)
+        self._steps: dict[tuple[str, str, str], list[float]] = {}
         self._known: dict[int, tuple[Mapping[str, str], Series]] = {}  # by the identity of a chain's facts
 
     def _of(self, facts: Mapping[str, str]) -> Series:
         """The numbers of a chain that was not seen before; publishing makes new chains of the same endpoints."""
         if len(self._known) > KNOWN:
             self._known.clear()
-        component, version, endpoint, revision = (facts.get(name, "") for name in NAMES)
-        key = component, version, endpoint, revision
+        component, version, endpoint, lane, revision = (facts.get(name, "") for name in NAMES)
+        key = component, version, endpoint, lane, revision
         series = self._series.get(key)
         if series is None:
             self._fold(key)
@@ -71,13 +93,14 @@ class Counters:
     def _fold(self, key: Key) -> None:
         """Of an endpoint with one more revision: the numbers of its oldest ones are summed, as publishing never ends.
         Requests that still run on one of those are counted under its name again, once more from nothing."""
-        there = [known for known in self._series if known[:3] == key[:3] and known[3]]
+        there = [known for known in self._series if known[:4] == key[:4] and known[4]]
         for old in there[: max(0, len(there) - REVISIONS + 1)]:
-            sum_ = self._series.setdefault((*old[:3], ""), Series())
+            sum_ = self._series.setdefault((*old[:4], ""), Series())
             taken = self._series.pop(old)
             sum_.add(taken)
-            for application, calls in taken.callers.items():
-                sum_.callers[application] = sum_.callers.get(application, 0) + calls
+            for application, counts in taken.callers.items():
+                mine = sum_.callers.setdefault(application, [0] * 5)
+                sum_.callers[application] = [one + other for one, other in zip(mine, counts, strict=True)]
             self._known = {id_: pair for id_, pair in self._known.items() if pair[1] is not taken}
 
     def count(self, exchange: Exchange) -> None:
@@ -89,21 +112,57 @@ class Counters:
         series.classes[kind if 0 < kind < 6 else 0] += 1
         series.buckets[bisect_left(BOUNDS, seconds)] += 1
         series.seconds += seconds
-        series.received += exchange.received
-        series.sent += exchange.sent
         identity, callers = exchange.identity, series.callers
         application = None if identity is None else identity.application
-        callers[application] = callers.get(application, 0) + 1
+        caller = callers.get(application)
+        if caller is None:
+            caller = callers[application] = [0, 0, 0, 0, 0]
+        caller[0] += 1
+        caller[3] += exchange.received
+        caller[4] += exchange.sent
+        if kind >= 4:
+            caller[1 if kind == 4 else 2] += 1
+            if exchange.notes is not None and Problem in exchange.notes:
+                self._refused(exchange, exchange.notes[Problem])
+        if exchange.trace is not None:
+            self._timed(exchange, exchange.trace, series)
+
+    def _refused(self, exchange: Exchange, problem: Problem) -> None:
+        chain = exchange.chain
+        component, version = facts_of(chain.facts, "component", "version")
+        self._refusals.count((component, version, step_name(chain, exchange.at), problem.code))
+
+    def _timed(self, exchange: Exchange, trace: Trace, series: Series) -> None:
+        component, version = facts_of(exchange.chain.facts, "component", "version")
+        for mark, seconds in step_times(trace, exchange.ended_at):
+            key = component, version, step_name(mark.chain, mark.index)
+            if key not in self._steps and len(self._steps) >= STEPS:
+                key = component, version, "other"
+            found = self._steps.setdefault(key, [0, 0.0])
+            found[0] += 1
+            found[1] += seconds
+        if sampled(trace) is not None:
+            seconds = exchange.ended_at - exchange.started_at
+            series.exemplars[bisect_left(BOUNDS, seconds)] = [trace.trace_id, seconds, time.time()]
 
     def take_calls(self) -> list[Call]:
         """Who called which version since this was last asked; None for nobody that is known."""
         found: list[Call] = []
-        for (component, version, _, _), series in self._series.items():
+        for (component, version, *_), series in self._series.items():
             if series.callers:
                 if component and not series.edge:
-                    found += [(component, version, name, calls) for name, calls in series.callers.items()]
-                series.callers = {}
+                    found += [
+                        (component, version, name, calls, refused, failed, received, sent)
+                        for name, (calls, refused, failed, received, sent) in series.callers.items()
+                    ]
+                series.took()
         return found
+
+    def samples(self) -> Samples:
+        return {
+            "penstock_step_refusals_total": self._refusals.rows(),
+            "penstock_step_seconds": [[*key, list(value)] for key, value in self._steps.items()],
+        }
 
     def snapshot(self) -> dict[str, Any]:
         """JSON-ready: `{"endpoints": [{component, version, endpoint, revision, classes, buckets, seconds, …}]}`."""
@@ -119,8 +178,9 @@ def _numbers(series: Series) -> dict[str, Any]:
         "classes": list(series.classes),
         "buckets": list(series.buckets),
         "seconds": series.seconds,
-        "received": series.received,
-        "sent": series.sent,
+        "received": series.received + sum(each[3] for each in series.callers.values()),
+        "sent": series.sent + sum(each[4] for each in series.callers.values()),
+        **({"exemplars": {str(bucket): each for bucket, each in series.exemplars.items()}} if series.exemplars else {}),
     }
 
 
@@ -130,24 +190,49 @@ def total(snapshots: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     snapshots = list(snapshots)
     for snapshot in snapshots:
         for entry in snapshot["endpoints"]:
-            key = (entry["component"], entry["version"], entry["endpoint"], entry.get("revision", ""))
+            key = (
+                entry["component"],
+                entry["version"],
+                entry["endpoint"],
+                entry.get("lane", ""),
+                entry.get("revision", ""),
+            )
             summed.setdefault(key, Series()).add(_series(entry))
     entries = [_entry(key, series) for key, series in sorted(summed.items(), key=lambda pair: pair[0])]
     return {"endpoints": entries, "load": total_load(snapshots), "mirrors": total_mirrors(snapshots)}
+
+
+def of_ended(snapshots: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """What stays of workers that have ended, in the form of one's snapshot: a counter never goes down, a gauge is
+    gone."""
+    snapshots = list(snapshots)
+    found = total(snapshots)
+    return {
+        "endpoints": found["endpoints"],
+        "load": ended_load(found["load"]),
+        "mirrors": found["mirrors"],
+        "reports": total_reports(snapshots),
+        "upstreams": total_upstreams(snapshots, ended=True),
+        "samples": total_samples((each.get("samples", {}) for each in snapshots), ended=True),
+    }
 
 
 def _series(entry: Mapping[str, Any]) -> Series:
     series = Series()
     series.classes, series.buckets = list(entry["classes"]), list(entry["buckets"])
     series.seconds, series.received, series.sent = entry["seconds"], entry["received"], entry["sent"]
+    series.exemplars = {int(bucket): each for bucket, each in entry.get("exemplars", {}).items()}
     return series
 
 
-def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
-    """All workers' numbers as one page of metrics."""
+def render_prometheus(
+    snapshots: Iterable[Mapping[str, Any]], also: Iterable[str] = (), *, open_metrics: bool = False
+) -> bytes:
+    """All workers' numbers as one page of metrics, with the lines that the control process has to tell.
+    `open_metrics`: in that form, with exemplars."""
     snapshots = list(snapshots)
     summed = total(snapshots)
-    entries = _summed(summed["endpoints"], NAMES[:3])
+    entries = _summed(summed["endpoints"], NAMES[:4])
     lines = family("penstock_requests_total", "counter", "Exchanges that ended, by class of status.")
     for entry in entries:
         for name, count in zip(CLASSES, entry["classes"], strict=True):
@@ -155,7 +240,7 @@ def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
                 lines.append(f"penstock_requests_total{{{_labels(entry)},status={quoted(name)}}} {count}")
     lines += family("penstock_request_seconds", "histogram", "From the request's head to the end of the reply.")
     for entry in entries:
-        lines += _histogram(entry)
+        lines += _histogram(entry, open_metrics)
     for name, what in (("received", "request"), ("sent", "response")):
         lines += family(f"penstock_{name}_bytes_total", "counter", f"Bytes of {what} bodies.")
         lines += [f"penstock_{name}_bytes_total{{{_labels(entry)}}} {entry[name]}" for entry in entries]
@@ -165,7 +250,8 @@ def render_prometheus(snapshots: Iterable[Mapping[str, Any]]) -> bytes:
     lines += dependency_lines(snapshots)
     lines += report_lines(snapshots)
     lines += mirror_lines(snapshots)
-    return ("\n".join(lines) + "\n").encode()
+    lines += sample_lines(total_samples(each.get("samples", {}) for each in snapshots))
+    return page([*lines, *also], open_metrics)
 
 
 def _summed(entries: Iterable[Mapping[str, Any]], names: tuple[str, ...]) -> list[dict[str, Any]]:
@@ -196,15 +282,14 @@ def _revision_lines(entries: Iterable[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
-def _histogram(entry: Mapping[str, Any]) -> list[str]:
-    named, count, lines = _labels(entry), 0, []
-    for bound, number in zip((*map(str, BOUNDS), "+Inf"), entry["buckets"], strict=True):
-        count += number
-        lines.append(f'penstock_request_seconds_bucket{{{named},le="{bound}"}} {count}')
-    lines.append(f"penstock_request_seconds_sum{{{named}}} {entry['seconds']:.6f}")
-    lines.append(f"penstock_request_seconds_count{{{named}}} {count}")
+def _histogram(entry: Mapping[str, Any], exemplars: bool) -> list[str]:
+    name = "penstock_request_seconds"
+    lines = list(histogram_lines(name, _labels(entry), BOUNDS, entry["buckets"], entry["seconds"]))
+    if exemplars:
+        for bucket, (trace, seconds, at) in entry.get("exemplars", {}).items():
+            lines[int(bucket)] += f' # {{trace_id="{trace}"}} {seconds:.6f} {at:.3f}'
     return lines
 
 
 def _labels(entry: Mapping[str, Any]) -> str:
-    return labels(entry, ("component", "version", "endpoint"))
+    return labels(entry, NAMES[:4])

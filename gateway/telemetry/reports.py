@@ -25,6 +25,14 @@ class Reports:
         return [dict(zip(NAMES, key, strict=True)) | {"count": count} for key, count in sorted(self._counts.items())]
 
 
+def total_reports(snapshots: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    summed = Reports()
+    for snapshot in snapshots:
+        for entry in snapshot.get("reports", ()):
+            summed._counts[entry["component"], entry["version"], entry["step"], entry["part"]] += entry["count"]
+    return summed.snapshot()
+
+
 def report_lines(snapshots: Iterable[Mapping[str, Any]]) -> list[str]:
     """The summed numbers of workers as a family of metrics; nothing while there are none."""
     summed: Counter[str] = Counter()

@@ -60,6 +60,8 @@ async def test_a_line_tells_the_exchange_and_no_secret(tmp_path: Path) -> None:
         "operation": "get_a",
         "application": "partner",
         "lane": "call",
+        "protocol": "1.1",
+        "scheme": "http",
     }
 
 
@@ -117,7 +119,7 @@ async def test_counters_are_kept_by_class_of_status(status: int, name: str) -> N
     clock, observer = ManualClock(), Observer(None)
     await MemoryWire.request(_cell(observer, clock, status), "GET", "/a")
     page = render_prometheus([observer.snapshot()]).decode()
-    labels = 'component="shop",version="v2",endpoint="GET /a\\"b"'
+    labels = 'component="shop",version="v2",endpoint="GET /a\\"b",lane=""'
     assert f'penstock_requests_total{{{labels},status="{name}"}} 1\n' in page
     assert f'penstock_request_seconds_bucket{{{labels},le="0.01"}} 0\n' in page
     assert f'penstock_request_seconds_bucket{{{labels},le="0.025"}} 1\n' in page
