@@ -320,6 +320,7 @@ class _ChainBuilder:
             "version": self.spec.version,
             "revision": self.spec.revision,
             "endpoint": endpoint,
+            "base": self.spec.root,
             "protocol": protocol,
             "lane": lane,
             "operation": operation,

@@ -168,7 +168,7 @@ def _route(exchange: Exchange) -> str:
     """The template, as one names it: `/shop/v1/orders/{id}` without its method."""
     endpoint = exchange.chain.facts.get("endpoint", "")
     method, _, path = endpoint.partition(" ")
-    return path if path.startswith("/") and method.isupper() else endpoint
+    return exchange.chain.facts.get("base", "") + path if path.startswith("/") and method.isupper() else endpoint
 
 
 def _name(exchange: Exchange) -> str:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import http.server
+import re
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from tests.server.nodes import Node, until
+from tests.server.nodes import Node, ask, until
 from tests.server.otlp_receiver import Receiver, told
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -21,7 +24,7 @@ name: away
 version: v1
 base_path: /away
 operations:
-  ask: {{effect: safe, output: any, http: {{backend: up, request: "GET /typed"}}}}
+  ask: {{effect: safe, input: {{}}, output: {{type: object, properties: {{allow: boolean}}}}, http: {{backend: up, request: "GET /typed"}}}}
 backends:
   up: {{http: {{targets: ["{url}"], retries: 1}}}}
 policies: [{{use: anonymous}}]
@@ -37,7 +40,7 @@ class Upstream(http.server.BaseHTTPRequestHandler):
     """Tells what it was sent."""
 
     protocol_version = "HTTP/1.1"
-    seen: list[tuple[str, dict[str, str]]] = []
+    seen: ClassVar[list[tuple[str, dict[str, str]]]] = []
 
     def do_GET(self) -> None:
         self.seen.append((self.path, {name.lower(): value for name, value in self.headers.items()}))
@@ -113,7 +116,9 @@ def below(collector: Receiver, span: Span, count: int = 1) -> list[Span]:
 
 
 def test_a_relayed_request_has_a_server_span_and_one_for_each_attempt(node: Node, collector: Receiver) -> None:
-    answer = node.get("/away/relay/things/7?secret=hush", headers={"traceparent": SAMPLED, "tracestate": "v=1"})
+    answer = ask(
+        "GET", node.url + "/away/relay/things/7?secret=hush", headers={"traceparent": SAMPLED, "tracestate": "v=1"}
+    )
     assert answer.status_code == 200
     (span,) = collector.until("GET /away/relay/**")
     assert (span.trace_id.hex(), span.parent_span_id.hex(), span.kind) == (TRACE, PARENT, Span.SPAN_KIND_SERVER)
@@ -133,20 +138,20 @@ def test_a_relayed_request_has_a_server_span_and_one_for_each_attempt(node: Node
 
 
 def test_a_failed_request_tells_its_type(node: Node, collector: Receiver) -> None:
-    assert node.get("/away/relay/fails", headers={"traceparent": SAMPLED}).status_code == 503
+    assert ask("GET", node.url + "/away/relay/fails", headers={"traceparent": SAMPLED}).status_code == 503
     span = next(each for each in collector.until("GET /away/relay/**", 2) if told(each)["url.path"].endswith("fails"))
     assert (told(span)["error.type"], span.status.code) == ("503", Status.STATUS_CODE_ERROR)
 
 
 def test_a_refused_request_names_the_step(node: Node, collector: Receiver) -> None:
-    assert node.get("/shop/v1/who", headers={"traceparent": SAMPLED}).status_code == 401
+    assert ask("GET", node.url + "/shop/v1/who", headers={"traceparent": SAMPLED}).status_code == 401
     (span,) = collector.until("GET /shop/v1/who")
     assert told(span)["penstock.step"] == "keys"
     assert span.status.code == Status.STATUS_CODE_UNSET
 
 
 def test_a_typed_call_and_its_backend_are_one_trace(node: Node, collector: Receiver) -> None:
-    assert node.get("/away/typed", headers={"traceparent": SAMPLED}).status_code == 200
+    assert ask("GET", node.url + "/away/typed", headers={"traceparent": SAMPLED}).status_code == 200
     (span,) = collector.until("GET /away/typed")
     names = {each.name for each in below(collector, span, 2)}
     assert names == {"step call", "GET"}
@@ -155,7 +160,7 @@ def test_a_typed_call_and_its_backend_are_one_trace(node: Node, collector: Recei
 
 
 def test_a_decision_service_is_asked_within_the_trace(node: Node, collector: Receiver) -> None:
-    assert node.get("/away/decided", headers={"traceparent": SAMPLED}).status_code == 200
+    assert ask("GET", node.url + "/away/decided", headers={"traceparent": SAMPLED}).status_code == 200
     (span,) = collector.until("GET /away/decided")
     below(collector, span, 3)
     asked = [fields for path, fields in Upstream.seen if path == "/decide"]
@@ -163,9 +168,7 @@ def test_a_decision_service_is_asked_within_the_trace(node: Node, collector: Rec
 
 
 def test_a_step_that_waits_for_the_store_has_a_span(node: Node, collector: Receiver, key: str) -> None:
-    assert node.get("/shop/v1/limited", key, headers={}).status_code == 200
     with_trace = {"X-API-KEY": key, "traceparent": SAMPLED}
-    from tests.server.nodes import ask
 
     assert ask("GET", f"{node.url}/shop/v1/limited", headers=with_trace).status_code == 200
     (span,) = collector.until("GET /shop/v1/limited")
@@ -174,7 +177,6 @@ def test_a_step_that_waits_for_the_store_has_a_span(node: Node, collector: Recei
 
 
 def test_a_message_goes_on_in_the_trace_of_who_published_it(node: Node, collector: Receiver, key: str) -> None:
-    from tests.server.nodes import ask
 
     headers = {"X-API-KEY": key, "traceparent": SAMPLED}
     assert ask("POST", f"{node.url}/shop/v1/orders", json={"id": 5}, headers=headers).status_code == 202
@@ -188,16 +190,15 @@ def test_a_message_goes_on_in_the_trace_of_who_published_it(node: Node, collecto
 
 
 def test_what_its_caller_did_not_sample_is_not_sampled_and_goes_on_as_it_came(node: Node, collector: Receiver) -> None:
-    assert node.get("/away/relay/quiet", headers={"traceparent": NOT}).status_code == 200
+    assert ask("GET", node.url + "/away/relay/quiet", headers={"traceparent": NOT}).status_code == 200
     assert Upstream.seen[-1][1]["traceparent"] == NOT
-    assert node.get("/away/relay/heard", headers={"traceparent": SAMPLED}).status_code == 200
-    paths = []
-    until(
-        lambda: "/away/relay/heard"
-        in (paths := [told(each)["url.path"] for each in collector.named("GET /away/relay/**")]) and [paths],
-        "the later one is there",
-    )
-    assert "/away/relay/quiet" not in paths
+    assert ask("GET", node.url + "/away/relay/heard", headers={"traceparent": SAMPLED}).status_code == 200
+
+    def paths() -> list[str]:
+        return [told(each)["url.path"] for each in collector.named("GET /away/relay/**")]
+
+    until(lambda: "/away/relay/heard" in paths(), "the later one is there")
+    assert "/away/relay/quiet" not in paths()
 
 
 def test_a_policy_has_a_request_traced(node: Node, collector: Receiver) -> None:
@@ -218,15 +219,13 @@ def test_the_collector_gets_the_resource_and_the_secret_field_and_nobody_else_do
     written = node.log.read_text() + "".join(node.said) + str(node.health())
     written += (node.data / "log" / "access.log").read_text() + node.admin("GET", "/metrics").text
     for pid in [node.process.pid, *node.pids()]:
-        from pathlib import Path
-
         written += Path(f"/proc/{pid}/cmdline").read_text()
     assert COLLECTOR_KEY not in written
 
 
 def test_the_access_log_has_the_trace_id(node: Node, collector: Receiver) -> None:
     log = node.data / "log" / "access.log"
-    node.get("/away/relay/logged", headers={"traceparent": SAMPLED})
+    ask("GET", node.url + "/away/relay/logged", headers={"traceparent": SAMPLED})
     line = until(
         lambda: next((each for each in log.read_text().splitlines() if "/relay/logged" in each), ""), "it is written"
     )
@@ -234,9 +233,8 @@ def test_the_access_log_has_the_trace_id(node: Node, collector: Receiver) -> Non
 
 
 def test_the_latency_histogram_has_the_trace_as_an_exemplar(node: Node, collector: Receiver) -> None:
-    node.get("/away/relay/exemplar", headers={"traceparent": SAMPLED})
+    ask("GET", node.url + "/away/relay/exemplar", headers={"traceparent": SAMPLED})
     url = node.line(r"metrics +(\S+)")
-    from tests.server.nodes import ask
 
     accept = {"Accept": "application/openmetrics-text"}
     until(lambda: f'# {{trace_id="{TRACE}"}}' in ask("GET", url, headers=accept).text, "there is an exemplar")
@@ -258,8 +256,6 @@ def test_a_collector_that_takes_nothing_slows_no_request_and_is_counted(node: No
     finally:
         collector.status = 200
     failed = r'penstock_spans_total\{outcome="failed"\} ([1-9]\d*)'
-    import re
-
     until(lambda: re.search(failed, node.admin("GET", "/metrics").text), "the loss is counted")
 
 
