@@ -25,6 +25,7 @@ from gateway.admin import (
     signing_in,
     standing,
     stored,
+    usage,
     versions,
 )
 from gateway.admin.access import Access, require
@@ -52,6 +53,7 @@ def entries(service: Service) -> Iterator[Entry]:
     yield from versions.entries(service)
     yield from standing.entries(service)
     yield from callers.entries(service.callers if service is not None else None)
+    yield from usage.entries(service.callers if service is not None else None)
     yield from mirrored.entries(service)
     yield from looking.entries(service)
     yield from stored.entries(service)

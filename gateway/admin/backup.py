@@ -48,8 +48,8 @@ class Source:
         for table in sorted((await store.sizes()).keys() - set(LEFT_OUT)):
             async for part in self._table(writer, table):
                 yield part
-        async for day, what, counts in self.usage.whole():
-            yield writer.line(USAGE, day, what, counts)
+        async for bucket, what, counts in self.usage.whole():
+            yield writer.line(USAGE, bucket, what, {caller: [*count] for caller, count in counts.items()})
         if self.streams is not None:
             async for topic, row in self.streams.rows():
                 yield writer.line(MESSAGE, topic, row)

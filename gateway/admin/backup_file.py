@@ -3,7 +3,7 @@
 ```
 {"penstock": "backup", "form": 1, "release": "0.1.0", "schema": 1, "at": 1764000000.0, "key_check": "…", …}
 ["record", table, key, version, value]      as a table had it when it was read
-["usage", day, component@version, {application: calls}]
+["usage", day or hour, component@version, {application: [calls, refused, failed, received, sent]}]
 ["message", topic, …]                       see `store.stream_copies`
 ["audit", sequence, at, entry]
 ["change", table, key, version, value]      what was committed meanwhile: it counts; null: deleted

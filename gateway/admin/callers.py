@@ -1,4 +1,4 @@
-"""Who still calls a version: counts of real requests by application and day, from the workers into the store.
+"""Who still calls a version: counts of real requests by application and hour, from the workers into the store.
 
 Workers tell once a second, this node writes every few seconds and before it is asked; a batch whose answer was lost is
 sent again and counts once. What a worker that was killed had not told is lost, a second at most.
@@ -22,14 +22,14 @@ from gateway.admin.routing import Entry
 from gateway.consumers.tokens import Token
 from gateway.core.clock import Clock
 from gateway.core.errors import StoreUnavailable
-from gateway.store.usage import KEPT_DAYS, MOST, OTHERS, Usage
+from gateway.store.usage import KEPT_DAYS, MOST, OTHERS, Counts, Usage
 
 log: Final = logging.getLogger("gateway.control")
 EVERY: Final = 10.0  # seconds between two writes
 NOBODY: Final = ""  # calls of no known application
 DAYS: Final = 30
 
-Waiting = dict[tuple[str, str], dict[str, int]]  # (day, component@version): calls by application
+Waiting = dict[tuple[str, str], dict[str, Counts]]  # (hour, component@version): by application
 
 
 @dataclass
@@ -40,18 +40,18 @@ class Callers:
     clock: Clock
     source: str = ""
     _told: Waiting = field(default_factory=dict)
-    _batches: list[tuple[str, tuple[str, str], dict[str, int]]] = field(default_factory=list)
+    _batches: list[tuple[str, tuple[str, str], dict[str, Counts]]] = field(default_factory=list)
     _flushing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def add(self, calls: Iterable[Sequence[Any]]) -> None:
         """Rows of `telemetry.counters.Call`."""
-        day = _day(self.clock.time(), 0)
-        for component, version, application, count, *_ in calls:
-            counts = self._told.setdefault((day, f"{component}@{version}"), {})
+        hour = _hour(self.clock.time())
+        for component, version, application, *count in calls:
+            counts = self._told.setdefault((hour, f"{component}@{version}"), {})
             name = application or NOBODY
             if name not in counts and len(counts) >= MOST:
                 name = OTHERS
-            counts[name] = counts.get(name, 0) + count
+            counts[name] = counts.get(name, Counts()).plus(Counts(*count))
 
     @property
     def unwritten(self) -> int:
@@ -64,18 +64,18 @@ class Callers:
             self._batches += [(uuid.uuid4().hex, what, counts) for what, counts in told.items()]
             self._merge()
             while self._batches:
-                batch, (day, what), counts = self._batches[0]
-                await self.usage.add(batch, self.source, day, what, counts)
+                batch, (hour, what), counts = self._batches[0]
+                await self.usage.add(batch, self.source, hour, what, counts)
                 del self._batches[0]
 
     def _merge(self) -> None:
-        """While the store is away, what was never sent is one batch a day and version; the first may have been."""
+        """While the store is away, what was never sent is one batch an hour and version; the first may have been."""
         first, rest = self._batches[:1], self._batches[1:]
         merged: Waiting = {}
         for _, what, counts in rest:
             sums = merged.setdefault(what, {})
             for name, count in counts.items():
-                sums[name] = sums.get(name, 0) + count
+                sums[name] = sums.get(name, Counts()).plus(count)
         self._batches = first + [(uuid.uuid4().hex, what, counts) for what, counts in merged.items()]
 
     async def flush_forever(self) -> None:
@@ -94,11 +94,15 @@ class Callers:
         wanted = [_day(self.clock.time(), back) for back in range(days)]
         found: dict[str, dict[str, Any]] = {}
         for day, counts in sorted((await self.usage.read(name, wanted)).items()):
-            for application, calls in counts.items():
+            for application, count in counts.items():
                 entry = found.setdefault(application, {"application": application or None, "calls": 0, "first": day})
-                entry["calls"] += calls
+                entry["calls"] += count.calls
                 entry["last"] = day
         return sorted(found.values(), key=lambda each: (-each["calls"], each["application"] or ""))
+
+
+def _hour(now: float) -> str:
+    return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H")
 
 
 def _day(now: float, back: int) -> str:

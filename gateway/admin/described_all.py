@@ -17,6 +17,7 @@ from gateway.admin import (
     described_history,
     described_signing_in,
     described_signing_keys,
+    described_usage,
 )
 from gateway.admin.described import FLAGS, IF_MATCH, IF_NONE_MATCH, About, Schema
 
@@ -53,6 +54,7 @@ _SAID: Final[Mapping[tuple[str, str], About]] = {
     **described_history.DESCRIBED,
     **described_signing_in.DESCRIBED,
     **described_signing_keys.DESCRIBED,
+    **described_usage.DESCRIBED,
 }
 DESCRIBED: Final = {(method, path): _whole(method, path, about) for (method, path), about in _SAID.items()}
 SCHEMAS: Final[dict[str, Schema]] = {
@@ -63,4 +65,5 @@ SCHEMAS: Final[dict[str, Schema]] = {
     **described_history.SCHEMAS,
     **described_signing_in.SCHEMAS,
     **described_signing_keys.SCHEMAS,
+    **described_usage.SCHEMAS,
 }

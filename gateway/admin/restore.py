@@ -28,7 +28,7 @@ from gateway.store.store import (
     Value,
 )
 from gateway.store.stream_copies import StreamCopies
-from gateway.store.usage import Usage
+from gateway.store.usage import Counts, Usage
 
 SECRETS: Final = (KEYS, CREDENTIALS, TOKENS, SIGNING_KEYS, REVOKED)  # what holds under the key secret alone
 OF_A_START: Final = (TOKENS, SIGNING_KEYS, REVOKED, PROPOSALS)  # what a node that starts makes in an empty store
@@ -201,8 +201,8 @@ class Restore:
 
     async def _beside(self) -> None:
         async for batch in self._batches(USAGE):
-            for _, day, what, counts in batch:
-                await self.usage.put(day, what, counts)
+            for _, bucket, what, counts in batch:
+                await self.usage.put(bucket, what, {caller: Counts(*count) for caller, count in counts.items()})
         if self.streams is not None:
             await self._messages(self.streams)
 

@@ -31,6 +31,7 @@ from gateway.cli import (
     serving,
     signing_keys,
     stored,
+    usage,
     versions,
 )
 from gateway.cli.failures import Failed
@@ -67,6 +68,7 @@ documents.add(app)
 login.add(app)
 looking.add(app)
 versions.add(app)
+usage.add(app)
 mirrored.add(app)
 backup.add(app)
 history.add(app)

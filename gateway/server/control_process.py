@@ -41,6 +41,7 @@ from gateway.relay.outside import Outside
 from gateway.runtime.hosts import CheckingHosts
 from gateway.runtime.registry import Registry
 from gateway.server import issuing, launch
+from gateway.server.audit_log import AuditLog
 from gateway.server.control import Control
 from gateway.server.crew import Crew
 from gateway.server.environment import names_of, node_environment, reflecting
@@ -79,6 +80,10 @@ class ControlProcess:
         self.clock = SystemClock()
         self.hasher = KeyHasher(given.key_secret)
         self.store = open_store(given.store_url)
+        self.audit_log: AuditLog | None = None
+        if settings.audit_log is not None:
+            self.audit_log = AuditLog(settings.audit_log, self.clock, given.node)
+            self.audit_log.beside(self.store)
         self.streams = open_streams(given.store_url)
         self.cells = open_cells(given.store_url)
         self.copies = open_stream_copies(given.store_url)
@@ -171,6 +176,11 @@ class ControlProcess:
     def admin_url(self) -> str:
         """As the command line on this machine reaches it."""
         return f"http://{joined(local(self.given.settings.admin_host), self.given.admin_port)}"
+
+    def reopen(self) -> None:
+        """SIGHUP: the audit log's file may have been rotated away."""
+        if self.audit_log is not None:
+            self.audit_log.reopen()
 
     @property
     def metrics_url(self) -> str:
@@ -304,6 +314,8 @@ class ControlProcess:
             await self.copies.close()
         await self.cells.close()
         await self.store.close()
+        if self.audit_log is not None:
+            self.audit_log.close()
 
 
 def _tell(event: str, **more: Any) -> None:
@@ -375,6 +387,7 @@ async def serve(given: launch.Launch) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, process.reopen)
     beat = asyncio.create_task(launch.beat(given.beat_fd))
     people = issuing.people(given.settings, process.outside, process.clock)
     ways = issuing.ways(given.settings, people, process.outside, process.clock)

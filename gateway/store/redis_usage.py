@@ -1,5 +1,6 @@
-"""Who called what, in Redis or Valkey: `{penstock}:calls:DAY:WHAT` hash of counts by caller, which expires;
-`{penstock}:calls:batches` the last batch of each source and thing."""
+"""Who called what, in Redis or Valkey: `{penstock}:usage:BUCKET:WHAT` a hash that expires, with the fields `c:CALLER`
+(calls), `r:`, `f:`, `i:`, `o:` (see `usage.Counts`) and `n`, how many callers it has; `{penstock}:usage:what:DAY` the
+things that were called; `{penstock}:usage:batches` the last batch of each source and thing."""
 
 from __future__ import annotations
 
@@ -7,63 +8,95 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from gateway.store.client import TIMEOUT, Client, Script
-from gateway.store.usage import KEPT_DAYS, MOST, OTHERS
+from gateway.store.usage import KEPT_DAYS, KEPT_HOURS, MOST, OTHERS, Counts, buckets_of
 
-# KEYS: counts, batches. ARGV: field of the batch, batch, seconds to keep, most callers, name of the others, then for
-# each caller: name, count
+# KEYS: batches, things of the day, counts of the hour, counts of the day. ARGV: field of the batch, batch, thing,
+# seconds to keep an hour, a day, most callers, name of the others, then for each caller: name, its five counts
 _ADD: Final = Script("""
-if redis.call('HGET', KEYS[2], ARGV[1]) == ARGV[2] then return 0 end
-redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
-local size = redis.call('HLEN', KEYS[1])
-for i = 6, #ARGV, 2 do
-  local name = ARGV[i]
-  if size >= tonumber(ARGV[4]) and redis.call('HEXISTS', KEYS[1], name) == 0 then name = ARGV[5] end
-  if redis.call('HINCRBY', KEYS[1], name, ARGV[i + 1]) == tonumber(ARGV[i + 1]) then size = size + 1 end
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return 0 end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('SADD', KEYS[2], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[5])
+local signs = {'c:', 'r:', 'f:', 'i:', 'o:'}
+for k = 3, 4 do
+  local size = tonumber(redis.call('HGET', KEYS[k], 'n') or 0)
+  for i = 8, #ARGV, 6 do
+    local name = ARGV[i]
+    if redis.call('HEXISTS', KEYS[k], 'c:' .. name) == 0 then
+      if size >= tonumber(ARGV[6]) then name = ARGV[7] else size = size + 1 end
+    end
+    for j = 1, 5 do
+      if ARGV[i + j] ~= '0' then redis.call('HINCRBY', KEYS[k], signs[j] .. name, ARGV[i + j]) end
+    end
+  end
+  redis.call('HSET', KEYS[k], 'n', size)
+  redis.call('EXPIRE', KEYS[k], ARGV[k + 1])
 end
-redis.call('EXPIRE', KEYS[1], ARGV[3])
 return 1
 """)
-# KEYS: counts. ARGV: seconds to keep, then for each caller: name, count
+# KEYS: counts, things of the day. ARGV: seconds to keep, a day's, thing, then each field and its value
 _SET: Final = Script("""
 redis.call('DEL', KEYS[1])
-for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+redis.call('SADD', KEYS[2], ARGV[3])
+redis.call('EXPIRE', KEYS[2], ARGV[2])
 return redis.call('EXPIRE', KEYS[1], ARGV[1])
 """)
 _SLICE: Final = 500  # callers in one script
+_SIGNS: Final = ("c", "r", "f", "i", "o")
 
 
 class RedisUsage:
     def __init__(self, url: str, prefix: str = "penstock", timeout: float = TIMEOUT) -> None:
         self._client = Client(url, timeout)
-        self._prefix = f"{{{prefix}}}:calls:"
+        self._prefix = f"{{{prefix}}}:usage:"
 
-    async def add(self, batch: str, source: str, day: str, what: str, counts: Mapping[str, int]) -> None:
-        keys = [f"{self._prefix}{day}:{what}", f"{self._prefix}batches"]
+    async def add(self, batch: str, source: str, hour: str, what: str, counts: Mapping[str, Counts]) -> None:
+        _, day = buckets_of(hour)
+        keys = [f"{self._prefix}batches", f"{self._prefix}what:{day}"]
+        keys += [f"{self._prefix}{bucket}:{what}" for bucket in buckets_of(hour)]
         named = sorted(counts.items())
         for at in range(0, len(named), _SLICE):
-            field, keep = f"{source} {what} {at}", KEPT_DAYS * 86_400
-            arguments: list[str | int] = [field, f"{batch} {day}", keep, MOST, OTHERS]
+            arguments: list[str | int] = [f"{source} {what} {at}", f"{batch} {hour}", what]
+            arguments += [KEPT_HOURS * 3600, KEPT_DAYS * 86_400, MOST, OTHERS]
             for caller, count in named[at : at + _SLICE]:
-                arguments += [caller, count]
+                arguments += [caller, *count]
             await self._client.run(_ADD, keys, arguments)
 
-    async def read(self, what: str, days: Sequence[str]) -> dict[str, dict[str, int]]:
+    async def read(self, what: str, buckets: Sequence[str]) -> dict[str, dict[str, Counts]]:
         found = {}
-        for day in days:
-            counts = await self._client.execute("HGETALL", f"{self._prefix}{day}:{what}")
-            if counts:
-                found[day] = {name.decode(): int(count) for name, count in counts.items()}
+        for bucket in buckets:
+            fields = await self._client.execute("HGETALL", f"{self._prefix}{bucket}:{what}")
+            if fields:
+                found[bucket] = _counts({name.decode(): int(count) for name, count in fields.items()})
         return found
 
-    async def whole(self) -> AsyncIterator[tuple[str, str, dict[str, int]]]:
-        async for key in self._client.keys(f"{self._prefix}*:*", self._prefix):
-            day, _, what = key.removeprefix(self._prefix).partition(":")
-            counts = await self._client.execute("HGETALL", key)
-            yield day, what, {name.decode(): int(count) for name, count in counts.items()}
+    async def counted(self, days: Sequence[str]) -> set[str]:
+        found: set[str] = set()
+        for day in days:
+            members = await self._client.execute("SMEMBERS", f"{self._prefix}what:{day}")
+            found |= {each.decode() for each in members}
+        return found
 
-    async def put(self, day: str, what: str, counts: Mapping[str, int]) -> None:
-        named = [part for pair in sorted(counts.items()) for part in pair]
-        await self._client.run(_SET, [f"{self._prefix}{day}:{what}"], [KEPT_DAYS * 86_400, *named])
+    async def whole(self) -> AsyncIterator[tuple[str, str, dict[str, Counts]]]:
+        async for key in self._client.keys(f"{self._prefix}20*:*", self._prefix):
+            bucket, _, what = key.removeprefix(self._prefix).partition(":")
+            fields = await self._client.execute("HGETALL", key)
+            yield bucket, what, _counts({name.decode(): int(count) for name, count in fields.items()})
+
+    async def put(self, bucket: str, what: str, counts: Mapping[str, Counts]) -> None:
+        _, day = buckets_of(bucket)
+        keep = KEPT_DAYS * 86_400 if bucket == day else KEPT_HOURS * 3600
+        arguments: list[str | int] = [keep, KEPT_DAYS * 86_400, what, "n", len(counts)]
+        for caller, count in sorted(counts.items()):
+            for sign, value in zip(_SIGNS, count, strict=True):
+                arguments += [f"{sign}:{caller}", value]
+        await self._client.run(_SET, [f"{self._prefix}{bucket}:{what}", f"{self._prefix}what:{day}"], arguments)
 
     async def close(self) -> None:
         await self._client.close()
+
+
+def _counts(fields: Mapping[str, int]) -> dict[str, Counts]:
+    callers = [name[2:] for name in fields if name.startswith("c:")]
+    return {each: Counts(*(fields.get(f"{sign}:{each}", 0) for sign in _SIGNS)) for each in callers}

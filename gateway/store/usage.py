@@ -1,4 +1,5 @@
-"""Who called what: counts by day, kept for long. Apart from the change log, as nothing that is served depends on them.
+"""Who called what, and what it came to: counts by hour and by day. Apart from the change log, as nothing that is served
+depends on them.
 
 Implementations: `redis_usage.RedisUsage`, `MemoryUsage`; one parametrised suite runs on both.
 """
@@ -6,60 +7,88 @@ Implementations: `redis_usage.RedisUsage`, `MemoryUsage`; one parametrised suite
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 KEPT_DAYS: Final = 400
-MOST: Final = 10_000  # callers of one thing on one day; the others are one, `OTHERS`
+KEPT_HOURS: Final = 32 * 24  # a month of hours
+MOST: Final = 10_000  # callers of one thing in one bucket; the others are one, `OTHERS`
 OTHERS: Final = "*"
 
 
+class Counts(NamedTuple):
+    """`refused` are answers of 4xx, `failed` of 5xx; the others are bytes of bodies."""
+
+    calls: int = 0
+    refused: int = 0
+    failed: int = 0
+    received: int = 0
+    sent: int = 0
+
+    def plus(self, other: Counts) -> Counts:
+        return Counts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
+
 class Usage(Protocol):
-    """Raises StoreUnavailable when the store cannot be reached. Days are ISO dates in UTC."""
+    """Raises StoreUnavailable when the store cannot be reached. A bucket is a day (2026-11-24) or an hour of one
+    (2026-11-24T09), in UTC."""
 
-    async def add(self, batch: str, source: str, day: str, what: str, counts: Mapping[str, int]) -> None:
-        """Adds to the counts of a day, once: the same `batch` of a `source` again changes nothing, so that one whose
-        answer was lost may be sent again."""
+    async def add(self, batch: str, source: str, hour: str, what: str, counts: Mapping[str, Counts]) -> None:
+        """Adds to the counts of an hour and of its day, once: the same `batch` of a `source` again changes nothing, so
+        that one whose answer was lost may be sent again."""
         ...
 
-    async def read(self, what: str, days: Sequence[str]) -> dict[str, dict[str, int]]:
-        """By day, then caller; days without a count are left out."""
+    async def read(self, what: str, buckets: Sequence[str]) -> dict[str, dict[str, Counts]]:
+        """By bucket, then caller; buckets without a count are left out."""
         ...
 
-    def whole(self) -> AsyncIterator[tuple[str, str, dict[str, int]]]:
-        """All that is kept: day, what, counts by caller; in no particular order."""
+    async def counted(self, days: Sequence[str]) -> set[str]:
+        """What was called on any of these days."""
         ...
 
-    async def put(self, day: str, what: str, counts: Mapping[str, int]) -> None:
+    def whole(self) -> AsyncIterator[tuple[str, str, dict[str, Counts]]]:
+        """All that is kept: bucket, what, counts by caller; in no particular order."""
+        ...
+
+    async def put(self, bucket: str, what: str, counts: Mapping[str, Counts]) -> None:
         """These counts in the place of those that are there."""
         ...
 
     async def close(self) -> None: ...
 
 
+def buckets_of(hour: str) -> tuple[str, str]:
+    """The hour and its day."""
+    return hour, hour.partition("T")[0]
+
+
 class MemoryUsage:
     """For tests, and for a node whose store is in memory."""
 
     def __init__(self) -> None:
-        self._counts: dict[tuple[str, str], dict[str, int]] = {}
+        self._counts: dict[tuple[str, str], dict[str, Counts]] = {}
         self._batches: dict[tuple[str, str], str] = {}
 
-    async def add(self, batch: str, source: str, day: str, what: str, counts: Mapping[str, int]) -> None:
+    async def add(self, batch: str, source: str, hour: str, what: str, counts: Mapping[str, Counts]) -> None:
         if self._batches.get((source, what)) == batch:
             return
         self._batches[source, what] = batch
-        found = self._counts.setdefault((day, what), {})
-        for caller, count in counts.items():
-            name = caller if caller in found or len(found) < MOST else OTHERS
-            found[name] = found.get(name, 0) + count
+        for bucket in buckets_of(hour):
+            found = self._counts.setdefault((bucket, what), {})
+            for caller, count in counts.items():
+                name = caller if caller in found or len(found) < MOST else OTHERS
+                found[name] = found.get(name, Counts()).plus(count)
 
-    async def read(self, what: str, days: Sequence[str]) -> dict[str, dict[str, int]]:
-        return {day: dict(self._counts[day, what]) for day in days if (day, what) in self._counts}
+    async def read(self, what: str, buckets: Sequence[str]) -> dict[str, dict[str, Counts]]:
+        return {each: dict(self._counts[each, what]) for each in buckets if (each, what) in self._counts}
 
-    async def whole(self) -> AsyncIterator[tuple[str, str, dict[str, int]]]:
-        for (day, what), counts in list(self._counts.items()):
-            yield day, what, dict(counts)
+    async def counted(self, days: Sequence[str]) -> set[str]:
+        return {what for bucket, what in self._counts if bucket in days}
 
-    async def put(self, day: str, what: str, counts: Mapping[str, int]) -> None:
-        self._counts[day, what] = dict(counts)
+    async def whole(self) -> AsyncIterator[tuple[str, str, dict[str, Counts]]]:
+        for (bucket, what), counts in list(self._counts.items()):
+            yield bucket, what, dict(counts)
+
+    async def put(self, bucket: str, what: str, counts: Mapping[str, Counts]) -> None:
+        self._counts[bucket, what] = dict(counts)
 
     async def close(self) -> None: ...

@@ -42,6 +42,7 @@ ROUTES: dict[str, tuple[str, Tenant]] = {
     "POST /versions/{name}/canary/promote": ("publisher", "refused"),
     "GET /versions/{name}/callers": ("viewer", "refused"),
     "GET /versions/{name}/mirror": ("viewer", "refused"),
+    "GET /usage": ("viewer", "filtered"),
     "GET /revisions": ("viewer", "filtered"),
     "GET /revisions/{revision}": ("viewer", "refused"),
     "GET /diff": ("viewer", "refused"),

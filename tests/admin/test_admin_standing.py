@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from gateway.core.clock import utc_text
 from gateway.snapshot.spec import VersionSpec
 from tests.admin.admin_harness import Bench, policy, problem, shop
 
@@ -258,6 +259,35 @@ async def test_who_called_a_version_is_told_by_application(node: Bench) -> None:
         {"application": None, "calls": 1, "first": day, "last": day},
     ]
     problem(await node.send("GET", V1 + "/callers", params={"days": 401}), 400)
+
+
+async def test_usage_is_told_by_application_version_and_bucket(node: Bench) -> None:
+    await live(node)
+    callers = node.service.callers
+    callers.clock = node.clock
+    callers.add([("shop", "v1", "partner", 3, 1, 1, 10, 20), ("shop", "v2", None, 9, 0, 0, 0, 5)])
+    node.clock.advance(3600)
+    callers.add([("shop", "v1", "partner", 2, 0, 0, 1, 2)])
+    day = utc_text(node.clock.time())[:10]
+    first = utc_text(node.clock.time() - 3600)[:10]
+    told = (await node.send("GET", "/usage", "viewer", params={"from": first, "to": day})).json()["items"]
+    counts = {"calls": 5, "refused": 1, "failed": 1, "received": 11, "sent": 22}
+    named = {"bucket": None, "component": "shop", "version": "v1", "application": "partner"}
+    assert told[0] == named | counts
+    assert [(each["version"], each["application"], each["calls"]) for each in told[1:]] == [("v2", None, 9)]
+    query = {"from": first, "to": day, "each": "hour", "application": "partner"}
+    hours = (await node.send("GET", "/usage", "viewer", params=query)).json()["items"]
+    assert [each["calls"] for each in hours] == [3, 2]
+    query |= {"each": "day"}
+    assert sum(each["calls"] for each in (await node.send("GET", "/usage", params=query)).json()["items"]) == 5
+
+
+@pytest.mark.parametrize(
+    "query",
+    [{"from": "yesterday"}, {"each": "week"}, {"from": "2027-01-02", "to": "2027-01-01"}, {"from": "2001-01-01"}],
+)
+async def test_usage_of_no_range_is_refused(node: Bench, query: dict[str, str]) -> None:
+    problem(await node.send("GET", "/usage", params=query), 400)
 
 
 async def test_what_became_different_is_told_by_protocol(node: Bench) -> None:

@@ -20,7 +20,7 @@ from gateway.store import store as tables
 from gateway.store.memory import MemoryStore
 from gateway.store.redis_store import RedisStore
 from gateway.store.store import PLANS, PROPOSALS, TOKENS, Store, Write
-from gateway.store.usage import MemoryUsage
+from gateway.store.usage import Counts, MemoryUsage
 from tests.admin.admin_harness import PLAN, TOPIC, Bench, bench, policy, problem, shop
 from tests.servers import cluster, prefix, valkey
 
@@ -63,7 +63,7 @@ async def fill(node: Bench) -> None:
         assert (await node.send("POST", "/keys", json=body)).status_code == 201
     body = {"type": "hmac", "application": "partner", "api": "shop"}
     assert (await node.send("POST", "/credentials", json=body)).status_code == 201
-    await node.service.callers.usage.put("2026-11-25", "shop@v1", {"partner": 7})
+    await node.service.callers.usage.put("2026-11-25", "shop@v1", {"partner": Counts(7, 1, 0, 10, 20)})
 
 
 async def taken(node: Bench, **query: Any) -> bytes:

@@ -24,7 +24,11 @@ name: away
 version: v1
 base_path: /away
 operations:
-  ask: {{effect: safe, input: {{}}, output: {{type: object, properties: {{allow: boolean}}}}, http: {{backend: up, request: "GET /typed"}}}}
+  ask:
+    effect: safe
+    input: {{}}
+    output: {{type: object, properties: {{allow: boolean}}}}
+    http: {{backend: up, request: "GET /typed"}}
 backends:
   up: {{http: {{targets: ["{url}"], retries: 1}}}}
 policies: [{{use: anonymous}}]

@@ -12,12 +12,13 @@ from gateway.core.clock import ManualClock
 from gateway.core.errors import StoreUnavailable
 from gateway.store import redis_usage, usage
 from gateway.store.redis_usage import RedisUsage
-from gateway.store.usage import OTHERS, MemoryUsage, Usage
+from gateway.store.usage import OTHERS, Counts, MemoryUsage, Usage
 from tests.servers import cluster, prefix, valkey
 
 __all__ = ["cluster", "prefix", "valkey"]
 
 DAY, NEXT = "2026-11-24", "2026-11-25"
+HOUR, LATER = DAY + "T09", DAY + "T10"
 
 
 @pytest.fixture(params=["memory", "valkey", "cluster"])
@@ -28,29 +29,46 @@ async def counts(request: pytest.FixtureRequest, prefix: str) -> AsyncIterator[U
 
 
 async def test_counts_add_up_by_day_and_caller(counts: Usage) -> None:
-    await counts.add("1", "n1", DAY, "shop@v1", {"partner": 3, "": 1})
-    await counts.add("2", "n1", DAY, "shop@v1", {"partner": 4})
-    await counts.add("3", "n2", NEXT, "shop@v1", {"partner": 5})
-    await counts.add("4", "n1", DAY, "shop@v2", {"partner": 100})
+    await counts.add("1", "n1", HOUR, "shop@v1", {"partner": Counts(3), "": Counts(1)})
+    await counts.add("2", "n1", HOUR, "shop@v1", {"partner": Counts(4)})
+    await counts.add("3", "n2", NEXT + "T00", "shop@v1", {"partner": Counts(5)})
+    await counts.add("4", "n1", HOUR, "shop@v2", {"partner": Counts(100)})
     assert await counts.read("shop@v1", [DAY, NEXT, "2026-11-26"]) == {
-        DAY: {"partner": 7, "": 1},
-        NEXT: {"partner": 5},
+        DAY: {"partner": Counts(7), "": Counts(1)},
+        NEXT: {"partner": Counts(5)},
     }
 
 
 async def test_a_batch_that_is_sent_again_counts_once(counts: Usage) -> None:
     for _ in range(3):
-        await counts.add("1", "n1", DAY, "shop@v1", {"partner": 3})
-    await counts.add("1", "n2", DAY, "shop@v1", {"partner": 1})
-    assert await counts.read("shop@v1", [DAY]) == {DAY: {"partner": 4}}
+        await counts.add("1", "n1", HOUR, "shop@v1", {"partner": Counts(3)})
+    await counts.add("1", "n2", HOUR, "shop@v1", {"partner": Counts(1)})
+    assert await counts.read("shop@v1", [DAY]) == {DAY: {"partner": Counts(4)}}
 
 
 async def test_more_callers_than_are_kept_are_one(counts: Usage, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (usage, redis_usage):
         monkeypatch.setattr(module, "MOST", 2)
-    await counts.add("1", "n1", DAY, "shop@v1", {"a": 1, "b": 1, "c": 1})
-    await counts.add("2", "n1", DAY, "shop@v1", {"a": 1, "d": 5})
-    assert await counts.read("shop@v1", [DAY]) == {DAY: {"a": 2, "b": 1, OTHERS: 6}}
+    await counts.add("1", "n1", HOUR, "shop@v1", {"a": Counts(1), "b": Counts(1), "c": Counts(1)})
+    await counts.add("2", "n1", HOUR, "shop@v1", {"a": Counts(1), "d": Counts(5)})
+    assert await counts.read("shop@v1", [DAY]) == {DAY: {"a": Counts(2), "b": Counts(1), OTHERS: Counts(6)}}
+
+
+async def test_hours_and_days_are_kept_with_all_that_calls_came_to(counts: Usage) -> None:
+    await counts.add("1", "n1", HOUR, "shop@v1", {"partner": Counts(3, 1, 1, 10, 20)})
+    await counts.add("2", "n1", LATER, "shop@v1", {"partner": Counts(1, 0, 0, 1, 2)})
+    assert await counts.read("shop@v1", [HOUR, LATER, DAY]) == {
+        HOUR: {"partner": Counts(3, 1, 1, 10, 20)},
+        LATER: {"partner": Counts(1, 0, 0, 1, 2)},
+        DAY: {"partner": Counts(4, 1, 1, 11, 22)},
+    }
+
+
+async def test_what_was_called_on_a_day_is_known(counts: Usage) -> None:
+    await counts.add("1", "n1", HOUR, "shop@v1", {"partner": Counts(1)})
+    await counts.add("2", "n1", NEXT + "T00", "shop@v2", {"partner": Counts(1)})
+    assert await counts.counted([DAY]) == {"shop@v1"}
+    assert await counts.counted([DAY, NEXT]) == {"shop@v1", "shop@v2"}
 
 
 class Flaky(MemoryUsage):

@@ -18,7 +18,7 @@ from typing import Any, Final
 from gateway.core import chain as chains
 from gateway.core.clock import Clock
 from gateway.core.errors import NotCached, StoreUnavailable
-from gateway.core.exchange import Edits, Exchange, Reply, StepResult, Wait
+from gateway.core.exchange import CACHED, Edits, Exchange, Reply, StepResult, Wait
 from gateway.core.headers import Fields, finder, line, parse
 from gateway.policy.caching import answers
 from gateway.policy.caching.answers import CONDITIONS, Asked, asked
@@ -220,13 +220,14 @@ class Cache:
                 self._refresh(exchange, lookup, entry)
             if found is not State.STALE:
                 self._unclaim(lookup)
-                return self._hit(entry, request, now)
+                return self._hit(exchange, entry, request, now)
             lookup.stale, lookup.why = entry, b"stale"
         if wants.only_if_cached:
             raise NotCached("Nothing fresh is stored, and the request wants nothing else.")
         return self._fetch(exchange, lookup)
 
-    def _hit(self, entry: Entry, request: Asked, now: float, how: bytes = b"hit") -> Reply:
+    def _hit(self, exchange: Exchange, entry: Entry, request: Asked, now: float, how: bytes = b"hit") -> Reply:
+        exchange.note(CACHED, how.partition(b";")[0])
         told = b"%b; %b; ttl=%d" % (NAME, how, int(entry.lifetime - entry.age_at(now)))
         return answers.reply(entry, request, told, now)
 
@@ -295,7 +296,7 @@ class Cache:
         now = self._clock.time()
         if entry is not None and state(entry, now, NOTHING) is State.FRESH:
             self._land(lookup, (entry, lookup.field))
-            return self._hit(entry, lookup.asked, now, b"fwd=%b; collapsed" % lookup.why)
+            return self._hit(exchange, entry, lookup.asked, now, b"fwd=%b; collapsed" % lookup.why)
         return self._ask_leave(exchange, lookup)
 
     def _landed(self, exchange: Exchange, landed: Landed) -> StepResult:
@@ -309,7 +310,7 @@ class Cache:
         shape = self._flights.shape(lookup.key)
         if shape is None or shape.field(exchange.head, lookup.who, lookup.added) != field:
             return None
-        return self._hit(entry, lookup.asked, self._clock.time(), b"fwd=%b; collapsed" % lookup.why)
+        return self._hit(exchange, entry, lookup.asked, self._clock.time(), b"fwd=%b; collapsed" % lookup.why)
 
     def _land(self, lookup: Lookup, landed: Landed, *, passing: bool = False) -> None:
         if lookup.leads:
@@ -359,6 +360,7 @@ class Cache:
             if reply.status < 400:
                 self._invalidate(exchange, reply)
         elif isinstance(noted, bytes):
+            exchange.note(CACHED, noted.partition(b";")[0])
             reply.block += NAME + b"; fwd=" + noted
         elif noted is not None:
             if exchange.at >= len(exchange.chain.steps) - 1:
@@ -372,6 +374,7 @@ class Cache:
         if reply.status == 304 and stale is not None:
             self._freshened(exchange, reply, lookup, merged(stale, fields), stale)
         elif reply.status in FAILED and stale is not None and serves_failure(stale, now):
+            exchange.note(CACHED, b"stale")
             told = b"%b; fwd=stale; fwd-status=%d" % (NAME, reply.status)
             self._replace(exchange, reply, answers.reply(stale, lookup.asked, told, now))
             self._land(lookup, End.NOTHING)
@@ -379,6 +382,7 @@ class Cache:
             found = None
             if exchange.problem is None:  # which tells of this request alone
                 found = self._storable(exchange, reply.status, fields, lookup)
+            exchange.note(CACHED, lookup.why.partition(b";")[0])
             told = b"%b; fwd=%b; fwd-status=%d" % (NAME, lookup.why, reply.status)
             reply.block += told + b"; stored" if found is not None else told
             self._take(exchange, reply, lookup, found)
@@ -442,6 +446,7 @@ class Cache:
             entry = entry.with_body(stale.body)
         else:
             self._land(lookup, End.NOTHING, passing=True)
+        exchange.note(CACHED, b"revalidated")
         told = b"%b; fwd=stale; fwd-status=304%b" % (NAME, b"" if found is None else b"; stored")
         self._replace(exchange, reply, answers.reply(entry, lookup.asked, told, now))
 

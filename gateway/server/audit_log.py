@@ -1,0 +1,64 @@
+"""The audit beside the store: each entry of a change that was made at this node, as a line of JSON in a file of its own,
+or on standard output. Written when the store has committed it; the store's own audit is what counts."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from gateway.core.clock import Clock, utc_text
+from gateway.store.store import Store, Value, Write
+from gateway.telemetry.line_file import open_lines, write_lines
+
+log: Final = logging.getLogger("gateway.control")
+
+
+class AuditLog:
+    def __init__(self, path: Path, clock: Clock, node: str) -> None:
+        self._path = path
+        self._clock = clock
+        self._node = node
+        self._file = open_lines(path)
+
+    def beside(self, store: Store) -> None:
+        """From now on what is committed through this store is written."""
+        commit = store.commit
+
+        async def audited(writes: Sequence[Write], audit: Value | None = None) -> int:
+            sequence = await commit(writes, audit)
+            if audit is not None:
+                self.write(sequence, audit)
+            return sequence
+
+        store.commit = audited  # type: ignore[method-assign]
+
+    def write(self, sequence: int, audit: Value) -> None:
+        """A disk that takes nothing loses the line, not the change; the log says so each time."""
+        told = {"time": utc_text(self._clock.time()), "node": self._node, "sequence": sequence, **audit}
+        try:
+            lost = write_lines(self._file, [orjson.dumps(told) + b"\n"])
+        except OSError:
+            log.exception("the audit log %s cannot be written", self._path)
+            return
+        if lost:
+            log.error(
+                "nobody reads the audit log on standard output: sequence %d is in the store's audit alone", sequence
+            )
+
+    def reopen(self) -> None:
+        """After the file was rotated away."""
+        try:
+            opened = open_lines(self._path)
+        except OSError:
+            log.exception("the audit log %s cannot be opened again; the old file is written on", self._path)
+            return
+        os.close(self._file)
+        self._file = opened
+
+    def close(self) -> None:
+        os.close(self._file)
