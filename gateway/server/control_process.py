@@ -82,7 +82,7 @@ class ControlProcess:
         self.store = open_store(given.store_url)
         self.audit_log: AuditLog | None = None
         if settings.audit_log is not None:
-            self.audit_log = AuditLog(settings.audit_log, self.clock, given.node)
+            self.audit_log = AuditLog(settings.audit_log, self.clock, given.node, _tell_audit)
             self.audit_log.beside(self.store)
         self.streams = open_streams(given.store_url)
         self.cells = open_cells(given.store_url)
@@ -322,6 +322,10 @@ def _tell(event: str, **more: Any) -> None:
     """A line for the supervisor."""
     sys.stdout.buffer.write(orjson.dumps({"event": event, **more}) + b"\n")
     sys.stdout.buffer.flush()
+
+
+def _tell_audit(line: bytes) -> None:
+    _tell("audit", line=line.decode())
 
 
 async def _tell_work(spent: Callable[[], float] = time.process_time, every: float = WORK) -> None:

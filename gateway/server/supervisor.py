@@ -37,6 +37,7 @@ from gateway.server.tls_files import CertificateUnusable
 from gateway.server.tls_keeper import Keeper, refresh
 from gateway.store.address import with_password
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError
+from gateway.telemetry.line_file import STDOUT, open_lines, write_lines
 
 log: Final = logging.getLogger("gateway.supervisor")
 LOOK: Final = 0.5  # seconds between looks at the children
@@ -67,6 +68,7 @@ class Supervisor:
         self._metrics: Opened | None = None
         self._probe: Opened | None = None
         self._store: EmbeddedStore | None = None
+        self._output = -1  # standard output, for the audit
         self._is_ready = False
         self._is_working = False  # the control process has told so
 
@@ -209,6 +211,8 @@ class Supervisor:
                 self._outcome.set_result(str(event["text"]))
                 for child in self._children:
                     child.stop()
+        elif what == "audit":
+            self._audit(str(event["line"]).encode())
         elif what == "working":
             self._is_working = True
         elif what != "ready":
@@ -218,6 +222,13 @@ class Supervisor:
             if not self._outcome.done():
                 self._outcome.set_result(None)
             self.announce(dict(event))
+
+    def _audit(self, line: bytes) -> None:
+        """On standard output, which is this process's."""
+        if self._output < 0:
+            self._output = open_lines(STDOUT)
+        if write_lines(self._output, [line]):
+            log.error("nobody reads standard output: a line of the audit is in the store alone")
 
     # what dies or hangs
 

@@ -227,7 +227,7 @@ class Cache:
         return self._fetch(exchange, lookup)
 
     def _hit(self, exchange: Exchange, entry: Entry, request: Asked, now: float, how: bytes = b"hit") -> Reply:
-        exchange.note(CACHED, how.partition(b";")[0])
+        exchange.note(CACHED, b"collapsed" if how.endswith(b"collapsed") else how)
         told = b"%b; %b; ttl=%d" % (NAME, how, int(entry.lifetime - entry.age_at(now)))
         return answers.reply(entry, request, told, now)
 
