@@ -126,7 +126,7 @@ async def test_a_fresh_store_gets_everything_and_serves_it(pair: tuple[Bench, Be
     assert by["keys"] == {"table": "keys", "create": 7, "update": 0, "unchanged": 0, "delete": 0}
     assert by["tokens"]["create"] == 5
     usage = fresh.service.callers.usage
-    assert await usage.read("shop@v1", ["2026-11-25"]) == {"2026-11-25": {"partner": 7}}
+    assert await usage.read("shop@v1", ["2026-11-25"]) == {"2026-11-25": {"partner": Counts(7, 1, 0, 10, 20)}}
 
 
 async def test_whoever_restores_goes_on_with_his_token_and_the_old_ones_hold_again(pair: tuple[Bench, Bench]) -> None:
