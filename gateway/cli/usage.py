@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from gateway.cli import output
-from gateway.cli.client import USAGE, Failed, connect
+from gateway.cli.client import connect
+from gateway.cli.failures import USAGE, Failed
 from gateway.cli.options import Json, Token, Url
 
 EACH = ("total", "day", "hour")

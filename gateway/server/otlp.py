@@ -3,7 +3,10 @@ one that is down, slow or refuses never slows anything. What waits is bounded; t
 
 from __future__ import annotations
 
+import gzip
 import logging
+import os
+import ssl
 import threading
 import time
 from collections import Counter, deque
@@ -15,7 +18,6 @@ from gateway.core.settings import Settings, named_values
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan
-    from opentelemetry.sdk.trace.export import SpanExporter
 
 log: Final = logging.getLogger("gateway.traces")
 
@@ -24,6 +26,8 @@ BATCH: Final = 512  # of them in one request
 QUIET: Final = 60.0  # seconds between two lines of the log about a collector that takes nothing
 END: Final = 2.0  # seconds that the rest has when the node ends
 PATH: Final = "/v1/traces"
+PAUSE: Final = 0.5  # seconds before the second try; each next one is twice as long
+AGAIN: Final = frozenset((429, 502, 503, 504))
 
 
 class Exporter:
@@ -38,7 +42,6 @@ class Exporter:
         self._ending = False
         self._told = -QUIET
         self._thread = threading.Thread(target=self._run, name="traces", daemon=True)
-        self._exporter: SpanExporter | None = None
         self.outcomes: Counter[str] = Counter()
 
     def start(self) -> None:
@@ -58,8 +61,6 @@ class Exporter:
             self._ending = True
             self._there.notify()
         self._thread.join(END)
-        if self._exporter is not None:
-            self._exporter.shutdown()
 
     def samples(self) -> dict[str, list[list[Any]]]:
         outcomes = {"exported": 0, "failed": 0, "dropped by the node": 0, **self.outcomes}
@@ -68,13 +69,17 @@ class Exporter:
     # the thread
 
     def _run(self) -> None:
-        made = _Making(self._settings, self._node)
-        self._exporter = made.exporter
+        try:
+            made = _Making(self._settings, self._node)
+        except (OSError, ssl.SSLError):
+            log.exception("no trace is sent: the collector's certificates cannot be read")
+            return
         while batch := self._next():
             try:
                 self._send(made, batch)
             except Exception:
                 self._failed(len(batch), "the exporter failed", error=True)
+        made.close()
 
     def _next(self) -> list[Mapping[str, Any]]:
         """Empty at the end."""
@@ -84,12 +89,20 @@ class Exporter:
             return [self._waiting.popleft() for _ in range(min(BATCH, len(self._waiting)))]
 
     def _send(self, made: _Making, batch: Sequence[Mapping[str, Any]]) -> None:
-        from opentelemetry.sdk.trace.export import SpanExportResult
-
-        if made.exporter.export([made.span(each) for each in batch]) is SpanExportResult.SUCCESS:
-            self.outcomes["exported"] += len(batch)
-        else:
-            self._failed(len(batch), f"{self._settings.otlp_endpoint} did not take them")
+        """With its tries, all within the timeout."""
+        body = made.encoded(batch)
+        end = time.monotonic() + self._settings.otlp_timeout
+        pause = PAUSE
+        while True:
+            problem, again = made.sent(body, max(0.1, end - time.monotonic()))
+            if not problem:
+                self.outcomes["exported"] += len(batch)
+                return
+            if not again or self._ending or time.monotonic() + pause >= end:
+                self._failed(len(batch), problem)
+                return
+            time.sleep(pause)
+            pause *= 2
 
     def _failed(self, count: int, why: str, *, error: bool = False) -> None:
         self.outcomes["failed"] += count
@@ -100,32 +113,50 @@ class Exporter:
 
 
 class _Making:
-    """Spans as the SDK has them. Imported by a node that exports, and by no other."""
+    """Spans as the SDK has them, and the requests that carry them. Imported by a node that exports, and by no other."""
 
-    def __init__(self, settings: Settings, node: str) -> None:
-        import requests
+    def __init__(self, settings: Settings, node: str, environ: Mapping[str, str] = os.environ) -> None:
+        import httpx2
         from opentelemetry import trace
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import ReadableSpan
         from opentelemetry.sdk.util.instrumentation import InstrumentationScope
         from opentelemetry.trace import status
 
-        logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # each try of each batch; and what it was told
+        self._api, self._status, self._span, self._encode = trace, status, ReadableSpan, encode_spans
+        self._url = _url(str(settings.otlp_endpoint))
         headers = settings.otlp_headers
-        session = requests.Session()
-        session.max_redirects = 0  # a field may be a secret, and goes nowhere else
-        self.exporter: SpanExporter = OTLPSpanExporter(
-            endpoint=_url(str(settings.otlp_endpoint)),
-            headers={} if headers is None else named_values(headers.reveal()),
-            timeout=settings.otlp_timeout,
-            session=session,
-        )
-        self._api, self._status, self._span = trace, status, ReadableSpan
+        self._headers = {} if headers is None else named_values(headers.reveal())
+        self._headers |= {"Content-Type": "application/x-protobuf"}
+        self._gzip = _variable(environ, "COMPRESSION") == "gzip"
+        if self._gzip:
+            self._headers |= {"Content-Encoding": "gzip"}
+        self._error = httpx2.HTTPError
+        # No redirect is followed: a field may be a secret, and goes nowhere else.
+        self._client = httpx2.Client(verify=_trust(environ), follow_redirects=False)
         attributes = {"service.name": settings.traces_service, "service.version": __version__}
         attributes |= {"service.instance.id": node} | named_values(",".join(settings.traces_attributes))
         self._resource = Resource.create(attributes)
         self._scope = InstrumentationScope("penstock", __version__)
+
+    def encoded(self, batch: Sequence[Mapping[str, Any]]) -> bytes:
+        body: bytes = self._encode([self.span(each) for each in batch]).SerializeToString()
+        return gzip.compress(body, 6) if self._gzip else body
+
+    def sent(self, body: bytes, timeout: float) -> tuple[str, bool]:
+        """Why it was not taken, empty when it was; and whether it may be tried again (OTLP specification, OTLP/HTTP
+        response)."""
+        try:
+            answer = self._client.post(self._url, content=body, headers=self._headers, timeout=timeout)
+        except (self._error, OSError) as error:
+            return f"{self._url} cannot be reached: {type(error).__name__}", True
+        if answer.status_code == 200:
+            return "", False
+        return f"{self._url} answered {answer.status_code}", answer.status_code in AGAIN
+
+    def close(self) -> None:
+        self._client.close()
 
     def span(self, record: Mapping[str, Any]) -> ReadableSpan:
         api, status = self._api, self._status
@@ -163,3 +194,16 @@ class _Making:
 def _url(endpoint: str) -> str:
     """The base URL's path for traces (OTLP specification, endpoint URLs for OTLP/HTTP), unless it is there."""
     return endpoint if endpoint.endswith(PATH) else endpoint + PATH
+
+
+def _variable(environ: Mapping[str, str], name: str) -> str:
+    """One of OpenTelemetry's for the exporter: that for traces before that for all."""
+    return environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}") or environ.get(f"OTEL_EXPORTER_OTLP_{name}") or ""
+
+
+def _trust(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """The system's authorities, or those of a file; with a certificate of our own where there is one."""
+    context = ssl.create_default_context(cafile=_variable(environ, "CERTIFICATE") or None)
+    if certificate := _variable(environ, "CLIENT_CERTIFICATE"):
+        context.load_cert_chain(certificate, _variable(environ, "CLIENT_KEY") or None)
+    return context

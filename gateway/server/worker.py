@@ -119,7 +119,9 @@ class Worker:
         self.shared = Shared(self.cell)
         self.tracer.watch(self.cell)
         self.port = open_port(given, self.shared.overload)
-        self.telling = Telling(given.index, self.observer, self.tracer, self.messages, self.port, self.hosts, self.outside)
+        self.telling = Telling(
+            given.index, self.observer, self.tracer, self.messages, self.port, self.hosts, self.outside
+        )
         self.hasher = KeyHasher(given.key_secret)
         own = issuing.own_issuer(settings, self.directory, self.clock)
         self.tokens = issuing.token_endpoint(
