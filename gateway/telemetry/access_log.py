@@ -68,7 +68,7 @@ class AccessLog:
             None if identity is None else identity.application,
             lane(exchange),
             _way(head.http10, head.peer.scheme, exchange.upstream, exchange.attempts),
-            None if exchange.notes is None and exchange.trace is None else _more(exchange),
+            None if exchange.status < 400 and exchange.trace is None and not _cached(exchange) else _more(exchange),
         )
         self._rows.append(row)
         if len(self._rows) >= BATCH:
@@ -118,6 +118,10 @@ class AccessLog:
         os.close(self._file)
 
 
+def _cached(exchange: Exchange) -> bool:
+    return exchange.notes is not None and CACHED in exchange.notes
+
+
 def _more(exchange: Exchange) -> bytes:
     """Members that few lines have: the trace, the step that refused with its code, what the cache did."""
     found = b""
@@ -126,7 +130,7 @@ def _more(exchange: Exchange) -> bytes:
     if (problem := exchange.problem) is not None:
         step = step_name(exchange.chain, exchange.at)
         found += b',"step":%b,"code":%b' % (_quoted(step), _quoted(problem.code))
-    if exchange.notes is not None and CACHED in exchange.notes:
+    if exchange.notes is not None and _cached(exchange):
         found += b',"cache":"%b"' % exchange.notes[CACHED]
     return found
 

@@ -7,7 +7,8 @@ from typing import Final
 
 # LGPL-2.1 is spyne's alone: it is imported as it came, and can be replaced in its folder.
 _ALLOWED: Final = re.compile(
-    r"MIT|MIT-0|BSD|BSD-2-Clause|BSD-3-Clause|Apache-2\.0|PSF-2\.0|ISC|MPL-2\.0|LGPL-2\.1|BSD License|3-Clause BSD License|MIT License"
+    r"MIT|MIT-0|BSD|BSD-2-Clause|BSD-3-Clause|Apache-2\.0|PSF-2\.0|ISC|MPL-2\.0|LGPL-2\.1|BSD License|MIT License"
+    r"|3-Clause BSD License"
     r"|Apache Software License|ISC License \(ISCL\)|Python Software Foundation License"
 )
 JUDGED: Final = {"sly": "MIT"}  # whose package says nothing: as its repository does
