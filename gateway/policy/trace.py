@@ -33,7 +33,7 @@ KIND = Kind(
     "trace",
     Tracing,
     build,
-    summary="Has requests traced, all or a share of them.",
+    summary="Has requests traced, all or a share of them",
     family="traffic",
     example={"rate": 0.1},
     copied=False,
