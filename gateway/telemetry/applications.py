@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from gateway.telemetry.families import Bounded
 
-NOBODY: Final = ""  # calls of no known application
+NOBODY: Final = "(none)"  # calls of no known application; an empty label would be no label to Prometheus
 OUTCOMES: Final = ("ok", "refused", "failed")
 
 

@@ -94,7 +94,7 @@ def test_requests_are_told_by_endpoint_lane_and_application(node: Node, url: str
     told(url, 1, "penstock_step_refusals_total", 'step="keys"', 'code="unauthorized"')
     told(url, 1, "penstock_requests_total", 'endpoint="GET /who"', 'lane="call"', 'status="2xx"')
     told(url, 1, "penstock_application_requests_total", 'application="partner"', 'outcome="ok"')
-    told(url, 1, "penstock_application_requests_total", 'application=""', 'outcome="refused"')
+    told(url, 1, "penstock_application_requests_total", 'application="(none)"', 'outcome="refused"')
 
 
 def test_applications_beyond_the_bound_are_other(node: Node, url: str) -> None:
