@@ -107,6 +107,14 @@ def test_every_mount_has_its_volume_and_every_volume_its_mount(values: Path) -> 
             assert len(paths) == len(set(paths)), title(each)
 
 
+@every
+def test_no_variable_of_a_container_is_given_twice(values: Path) -> None:
+    for name, pod in pods(rendered(values)):
+        for each in containers(pod):
+            given = [variable["name"] for variable in each.get("env", ())]
+            assert len(given) == len(set(given)), (name, each["name"])
+
+
 def _named_in(value: Any, kind: str) -> set[str]:
     """Secrets or ConfigMaps that a pod names: `kind` is secret or configMap."""
     found: set[str] = set()

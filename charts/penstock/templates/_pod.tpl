@@ -133,10 +133,6 @@ readinessProbe:
 - {name: PENSTOCK_HOST, value: {{ .Values.gateway.bindAddress | quote }}}
 - name: PENSTOCK_NODE
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
-{{- /* Variables win over the file, and the image has these of its own. */}}
-- {name: PENSTOCK_DATA, value: /var/lib/penstock/data}
-- {name: PENSTOCK_CONTEXT, value: /var/lib/penstock/data/context.json}
-- {name: PENSTOCK_HOST, value: {{ .Values.gateway.bindAddress | quote }}}
 - name: PENSTOCK_KEY_SECRET
   valueFrom: {secretKeyRef: {name: {{ include "penstock.credentialsName" . }}, key: {{ .Values.credentials.keySecretKey }}}}
 - name: PENSTOCK_ADMIN_TOKEN
