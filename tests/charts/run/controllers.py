@@ -133,7 +133,8 @@ class StatefulSet:
 
     def settled(self) -> bool:
         wanted = digest(self.object["spec"]["template"])
-        good = [each for each in self.pods if each.ready and each.labels["controller-revision-hash"] == wanted]
+        standing = [each for each in self.pods if each.ready and not each.ending]
+        good = [each for each in standing if each.labels["controller-revision-hash"] == wanted]
         return len(good) == len(self.pods) == int(self.object["spec"].get("replicas", 1))
 
     def _start(self, number: int, wanted: str) -> None:

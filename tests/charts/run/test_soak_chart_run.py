@@ -132,7 +132,6 @@ def test_a_node_that_is_lost_does_not_hold_up_the_next_publish(shop: Shop, recor
     (job,) = shop.release.hook("post-upgrade", _PATIENCE)
     record("seconds until it is published", f"{time.monotonic() - began:.1f}")
     record("tries of the hook Job", str(len(job.tried)))
-    print(job.tried)
     assert "Plan more" in job.tried[-1]
     shop.release.settle(_PATIENCE)
     shop.release.upgrade()
