@@ -212,7 +212,8 @@ class ControlPlane:
         self.kubeconfig.write_text(yaml.safe_dump(document))
 
     def _program(self, name: str, **flags: object) -> None:
-        command = [str(PROGRAMS / name), *(f"--{flag.replace('_', '-')}={value}" for flag, value in flags.items())]
+        options = (f"--{flag.replace('_', '-')}={value}" for flag, value in flags.items())
+        command = ["setpriv", "--pdeathsig", "KILL", "--", str(PROGRAMS / name), *options]  # none outlives a killed run
         with (self.folder / f"{name}.log").open("ab") as log:
             self._started.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
 

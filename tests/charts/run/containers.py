@@ -17,7 +17,7 @@ STATES: Final = Path("/run")
 
 
 class Runc:
-    """The runtime of one run; its state stands in /run under the run's name, so that another run can sweep it."""
+    """The runtime of one run; its state stands in /run under the run's name, so that another run can clear it."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -27,9 +27,6 @@ class Runc:
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["runc", "--root", str(self.root), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    def close(self) -> None:
-        clear(self.root)
 
 
 class Container:
@@ -80,16 +77,10 @@ class Container:
 
 
 def clear(root: Path) -> None:
+    """Ends every container of a runtime's state, and removes that."""
     for each in sorted(root.iterdir()) if root.exists() else ():
         subprocess.run(["runc", "--root", str(root), "delete", "--force", each.name], capture_output=True, check=False)
     shutil.rmtree(root, ignore_errors=True)
-
-
-def sweep() -> None:
-    """Ends what runs left whose process is gone."""
-    for root in STATES.glob("penstock-pst*"):
-        if not Path(f"/proc/{root.name.removeprefix('penstock-pst')}").exists():
-            clear(root)
 
 
 def usable() -> str:

@@ -37,7 +37,7 @@ class Link:
 
 
 class Network:
-    """Close it: it takes all of its namespaces away."""
+    """`clear` takes its namespaces away."""
 
     def __init__(self, prefix: str) -> None:
         self.prefix = prefix
@@ -81,11 +81,6 @@ class Network:
     def rules(self, text: str) -> None:
         """Loads rules into the node's namespace, in one transaction."""
         run_in(self.node, "nft", "-f", "-", given=text)
-
-    def close(self) -> None:
-        for link in list(self._links.values()):
-            self.leave(link)
-        subprocess.run(["ip", "netns", "delete", self.node], capture_output=True, check=False)
 
 
 def run_in(namespace: str, *command: str, given: str = "") -> str:
@@ -132,8 +127,7 @@ def _ip(*lines: str, at: str = "") -> None:
     assert done.returncode == 0, f"{lines}: {done.stderr}"
 
 
-def sweep() -> None:
-    """Takes away what runs left whose process is gone: killed, they could not."""
-    for path in _NAMED.glob("pst*-*") if _NAMED.exists() else ():
-        if not Path(f"/proc/{path.name[3:].partition('-')[0]}").exists():
-            subprocess.run(["ip", "netns", "delete", path.name], capture_output=True, check=False)
+def clear(prefix: str) -> None:
+    """Takes a run's namespaces away, and with them their links and rules."""
+    for path in _NAMED.glob(f"{prefix}-*") if _NAMED.exists() else ():
+        subprocess.run(["ip", "netns", "delete", path.name], capture_output=True, check=False)

@@ -14,6 +14,7 @@ import pytest
 
 from tests.charts.run.clients import ask, reaches
 from tests.charts.run.conftest import VALUES, Shop
+from tests.charts.run.machine import sweep
 from tests.charts.run.pods import Pod
 from tests.charts.run.probes import wait
 from tests.charts.run.release import NAMESPACE
@@ -219,8 +220,8 @@ def test_the_admin_rest_is_not_on_the_gateways_service(shop: Shop) -> None:
     assert answer.status == 404
 
 
-def test_an_interrupted_run_leaves_nothing_behind(shop: Shop) -> None:
-    """By Ctrl-C while its pods start."""
+def _started() -> tuple[subprocess.Popen[bytes], Path]:
+    """Another run, whose pods are starting, with its folder."""
     text = "\n".join(
         [
             "from tests.charts.run.release import Release",
@@ -233,18 +234,36 @@ def test_an_interrupted_run_leaves_nothing_behind(shop: Shop) -> None:
         ]
     )
     child = subprocess.Popen([sys.executable, "-c", text], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    assert child.stdout is not None
-    folder = Path(child.stdout.readline().decode().strip())
+    with child.stdout or pytest.fail("no output") as out:
+        folder = Path(out.readline().decode().strip())
     wait(lambda: len(list((folder / "pods").glob("*/log"))) >= 3, _PATIENCE, "pods start")
-    child.send_signal(signal.SIGINT)
-    child.wait(_PATIENCE)
-    child.stdout.close()
+    return child, folder
+
+
+def _left(child: subprocess.Popen[bytes], folder: Path) -> list[str]:
+    """What is still there of a run."""
     name = f"pst{child.pid}"
     spaces = json.loads(
         subprocess.run(["ip", "-j", "netns"], capture_output=True, text=True, check=True).stdout or "[]"
     )
-    assert not [each for each in spaces if each["name"].startswith(f"{name}-")]
-    assert not folder.exists()
-    assert not Path(f"/run/penstock-{name}").exists()
-    assert not list(Path("/sys/fs/cgroup").glob(f"**/penstock-{name}"))
-    assert str(folder) not in Path("/proc/self/mountinfo").read_text()
+    found = [each["name"] for each in spaces if each["name"].startswith(f"{name}-")]
+    found += [str(path) for path in (folder, Path(f"/run/penstock-{name}")) if path.exists()]
+    found += map(str, Path("/sys/fs/cgroup").glob(f"**/penstock-{name}"))
+    return found + [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(folder) in line]
+
+
+def test_an_interrupted_run_leaves_nothing_behind(shop: Shop) -> None:
+    """By Ctrl-C while its pods start."""
+    child, folder = _started()
+    child.send_signal(signal.SIGINT)
+    child.wait(_PATIENCE)
+    assert not _left(child, folder)
+
+
+def test_what_a_killed_run_left_is_taken_away_by_the_next(shop: Shop) -> None:
+    child, folder = _started()
+    child.kill()
+    child.wait(_PATIENCE)
+    assert _left(child, folder)
+    sweep()
+    assert not _left(child, folder)
