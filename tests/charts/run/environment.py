@@ -17,6 +17,8 @@ def environment(container: Object, pod: Object, objects: Objects) -> dict[str, s
     found: dict[str, str] = {}
     for source in container.get("envFrom") or []:
         found |= dict(_all_of(source, objects))
+    names = [each["name"] for each in container.get("env") or []]
+    assert len(set(names)) == len(names), f"{container['name']} names a variable twice: {sorted(names)}"
     for each in container.get("env") or []:
         value = _value(each, container, pod, objects)
         if value is not None:
