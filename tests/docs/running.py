@@ -18,7 +18,7 @@ from tests.docs import pages
 from tests.docs.pages import Type, Write
 
 ROOT: Final = Path(__file__).resolve().parents[2]
-PATIENCE: Final = 120.0  # seconds for a command, and for a node until it is ready
+PATIENCE: Final = 300.0  # seconds for a command, and for a node until it is ready
 # What curl got is written to descriptor 9: its output is the reader's.
 PRELUDE: Final = r"""
 curl() { command curl --noproxy '*' --max-time 60 -w '%{stderr}\n@status %{http_code}\n' "$@"; }
@@ -60,7 +60,7 @@ class Reader:
         }
         self._shell = subprocess.Popen(
             ["bash", "--noprofile", "--norc"], cwd=folder, env=self._environment,
-            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
         self._say(PRELUDE)
 
@@ -70,7 +70,11 @@ class Reader:
     def __exit__(self, *_error: object) -> None:
         assert self._shell.stdin is not None
         self._shell.stdin.close()
-        self._shell.wait(10)
+        try:
+            self._shell.wait(10)
+        except subprocess.TimeoutExpired:  # a command that hangs: the test has failed by it already
+            os.killpg(self._shell.pid, signal.SIGKILL)
+            self._shell.wait()
         for node in self._nodes:
             node.send_signal(signal.SIGTERM)
         ends = [node.wait(60) for node in self._nodes]
@@ -107,8 +111,9 @@ class Reader:
         """Types it, and waits until it is done."""
         self._count += 1
         out, done = (self.folder.with_name(f"{self.folder.name}.{self._count}.{kind}") for kind in ("out", "done"))
-        held = f"{{ {self._here(text)}\n}} > {shlex.quote(str(out))} 2>&1 < /dev/null\n"
-        self._say(f"{held}echo $? > {shlex.quote(str(done))}.new; mv {shlex.quote(str(done))}.new {shlex.quote(str(done))}\n")
+        held = f"{{ {self._here(text)}\n}} > {shlex.quote(str(out))} 2>&1 < /dev/null"
+        new, name = shlex.quote(f"{done}.new"), shlex.quote(str(done))
+        self._say(f"{held}\necho $? > {new}; mv {new} {name}\n")
         end = time.monotonic() + PATIENCE
         while not done.exists():
             assert self._shell.poll() is None, f"{text}: the shell ended"

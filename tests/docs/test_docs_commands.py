@@ -48,7 +48,9 @@ def test_a_page_that_only_shows_commands_is_listed_with_the_reason() -> None:
 
 
 def test_the_index_names_every_page_of_the_guide() -> None:
-    assert {each.name for each in pages.GUIDE.glob("*.md")} - set(re.findall(r"\(([\w-]+\.md)\)", INDEX)) == {"README.md"}
+    assert {each.name for each in pages.GUIDE.glob("*.md")} - set(re.findall(r"\(([\w-]+\.md)\)", INDEX)) == {
+        "README.md"
+    }
 
 
 @pytest.mark.parametrize("page", TASKS)

@@ -22,7 +22,7 @@ def test_a_fence_behind_a_name_is_a_file_and_its_addition() -> None:
 
 
 def test_expectations_stand_behind_a_command() -> None:
-    text = "```sh\ncurl x  # 404, problem details\npenstock plan api   # exit 2: there are changes\necho 200 # 300\n```\n"
+    text = "```sh\ncurl x  # 404, details\npenstock plan api   # exit 2: changes\necho 200 # 300\n```\n"
     assert [(each.status, each.code) for each in pages.steps(text) if isinstance(each, Type)] == [
         (404, 0), (None, 2), (None, 0),
     ]  # fmt: skip
@@ -50,7 +50,10 @@ def _read(guide: Path, text: str) -> None:
 
 
 def test_variables_and_the_folder_last_from_one_command_to_the_next(guide: Path) -> None:
-    _read(guide, "`f`:\n\n```yaml\nx\n```\n```sh\nmkdir d && cd d\nA=$(cat ../f)\ntest $A = x\ntest $A = y  # exit 1\n```\n")
+    _read(
+        guide,
+        "`f`:\n\n```yaml\nx\n```\n```sh\nmkdir d && cd d\nA=$(cat ../f)\ntest $A = x\ntest $A = y  # exit 1\n```\n",
+    )
 
 
 def test_a_command_that_fails_is_told_with_its_place_and_what_it_printed(guide: Path) -> None:
