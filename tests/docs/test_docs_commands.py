@@ -19,8 +19,10 @@ TASKS = sorted(set(re.findall(r"^\| [^|]+ \| \[[^]]+\]\(([\w-]+\.md)\)", INDEX, 
 SHOWN = {
     "install.md": "docker: tests/image runs the Dockerfile's steps and starts what they make",
     "image.md": "docker: tests/image, likewise",
+    "command-line.md": "what is never over, or asks people: tests/cli runs the example of every command",
+    "deploy.md": "helm and a cluster: tests/charts renders the chart and runs its pods",
 }
-ELSEWHERE: dict[str, str] = {}  # pages with another test that types their commands, and which
+ELSEWHERE = {"disaster.md": "tests/e2e/test_e2e_disaster.py"}  # which types its commands on two nodes and a store
 INDEXED = {"install.md": "PENSTOCK_REQUIRE_INSTALL"}  # takes libraries from the package index: .ci/run does
 
 
@@ -45,6 +47,17 @@ def test_a_page_that_only_shows_commands_is_listed_with_the_reason() -> None:
         if any(language == "console" for language, *_ in pages.blocks(page.read_text()))
     }
     assert showing == set(SHOWN)
+
+
+@pytest.mark.parametrize("page", ELSEWHERE)
+def test_the_other_test_speaks_of_the_page(page: str) -> None:
+    assert f'"{page}"' in (pages.GUIDE.parents[1] / ELSEWHERE[page]).read_text()
+
+
+@pytest.mark.parametrize("page", TASKS)
+def test_a_task_page_marks_its_commands_as_typed_or_shown(page: str) -> None:
+    for language, content, line, _ in pages.blocks((pages.GUIDE / page).read_text()):
+        assert language or not re.search(r"^(penstock|curl|helm|kubectl|docker)\b", content, re.MULTILINE), line
 
 
 def test_the_index_names_every_page_of_the_guide() -> None:
