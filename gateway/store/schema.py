@@ -53,6 +53,8 @@ class Schema:
 class StoreUnfit(StoreUnavailable):
     """This release cannot use this store at all, however long it waits."""
 
+    code = "store_unavailable"  # each of its kinds has its own
+
 
 class StoreTooNew(StoreUnfit):
     """A newer release wrote this store in a form that this one does not know."""

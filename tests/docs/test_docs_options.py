@@ -17,7 +17,7 @@ from tests.docs import pages
 ROOT = pages.GUIDE.parents[1]
 PAGES = [*pages.GUIDE.glob("*.md"), ROOT / "README.md"]
 SHELLS = ("", "sh", "console")
-_CALL = re.compile(r"(?:^|[\s/(])penstock(?=\s)")
+_CALL = re.compile(r"(?:^|[\s(]|(?<!charts)/)penstock(?=\s)")  # charts/penstock is helm's
 
 
 def _shown(page: Path) -> Iterator[tuple[int, list[str]]]:
