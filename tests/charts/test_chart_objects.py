@@ -285,13 +285,13 @@ def test_the_admin_rest_is_reached_by_the_hook_job_and_by_who_is_named(name: str
     given = yaml.safe_load(named(name).read_text()).get("networkPolicy", {})
     (rule,) = [each for each in _ingress(objects, "gateway") if {"port": "admin", "protocol": "TCP"} in each["ports"]]
     job, *others = rule["from"]
-    assert others == [*given.get("adminFrom", []), *given.get("metricsFrom", [])]
+    assert others == given.get("adminFrom", [])
     for each in of_kind(objects, "Job"):
         assert _selects(job["podSelector"]["matchLabels"], template(each))
 
 
 def test_where_metrics_have_a_port_prometheus_has_no_way_to_the_admin_rest() -> None:
-    objects = rendered(named("ingress"), "metrics.port=9464")
+    objects = rendered(named("ingress"))
     rules = {tuple(port["port"] for port in each["ports"]): each.get("from") for each in _ingress(objects, "gateway")}
     assert rules[("metrics",)] == [
         {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
@@ -303,7 +303,8 @@ def test_where_metrics_have_a_port_prometheus_has_no_way_to_the_admin_rest() -> 
 
 
 def test_without_such_a_port_prometheus_shows_the_token_that_may_only_look() -> None:
-    (endpoint,) = one(rendered(named("ingress")), "ServiceMonitor")["spec"]["endpoints"]
+    objects = rendered(named("ingress"), "metrics.port=null")
+    (endpoint,) = one(objects, "ServiceMonitor")["spec"]["endpoints"]
     assert (endpoint["port"], endpoint["path"]) == ("admin", "/admin/v1/metrics")
     assert endpoint["authorization"]["credentials"] == {"name": "shop-penstock-credentials", "key": "viewer-token"}
 
