@@ -1,13 +1,13 @@
-"""What `penstock top` shows: two readings of a node's metrics become rates. Pure; `top` asks and prints."""
+"""What `penstock top` shows: two readings of nodes' metrics become rates. Pure; `top` asks and prints."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-_LINE: Final = re.compile(r"(\w+)\{(.*)\} (\S+)")
+_LINE: Final = re.compile(r"(\w+)\{(.*)\} (\S+)(?: # .*)?")
 _LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _PLAIN: Final = re.compile(r"(\w+) (\S+)")
 GAUGES: Final = {
@@ -16,65 +16,127 @@ GAUGES: Final = {
     "loop_lag_seconds": "penstock_loop_lag_seconds",
 }
 SHED: Final = "penstock_shed_requests_total"
-Key = tuple[str, str]  # version, endpoint
+REQUESTS: Final = "penstock_requests_total"
+OUTCOMES: Final = {"ok": "2xx", "refused": "4xx", "failed": "5xx"}
+Key = tuple[str, ...]
+Labels = Mapping[str, str]
 
 
 @dataclass(slots=True)
 class Route:
-    """Counts of one endpoint since the node started; `buckets` are cumulative, by their upper bound in seconds."""
+    """Counts of what is one row since its node started; `buckets` are cumulative, by their upper bound in seconds."""
 
     statuses: dict[str, float] = field(default_factory=dict)
     buckets: dict[float, float] = field(default_factory=dict)
-    seconds: float = 0.0
 
     @property
     def requests(self) -> float:
         return sum(self.statuses.values())
 
+    def count(self, status: str, value: float) -> None:
+        self.statuses[status] = self.statuses.get(status, 0.0) + value
+
 
 @dataclass(slots=True)
 class Reading:
-    """One answer of `/metrics`, and when it came (monotonic seconds)."""
+    """One answer of `/metrics`, or several nodes' together, and when it came (monotonic seconds)."""
 
     at: float
     routes: dict[Key, Route] = field(default_factory=dict)
     plain: dict[str, float] = field(default_factory=dict)
+    requests: float = 0.0
 
 
-def read(text: str, at: float) -> Reading:
+def _version(labels: Labels) -> str:
+    component, version = labels.get("component", ""), labels.get("version", "")
+    return f"{component}@{version}" if version else component or "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What makes a row: its columns, and what they are of a metric's labels and a node's name. `counts` and `times`
+    are the metrics that it is read from."""
+
+    columns: tuple[str, ...]
+    key: Callable[[Labels, str], Key]
+    counts: tuple[str, ...] = (REQUESTS,)
+    times: str = "penstock_request_seconds_bucket"
+
+
+GROUPS: Final[Mapping[str, Group]] = {
+    "endpoint": Group(
+        ("version", "endpoint"), lambda labels, _node: (_version(labels), labels.get("endpoint", "") or "-")
+    ),
+    "version": Group(("version",), lambda labels, _node: (_version(labels),)),
+    "lane": Group(("lane",), lambda labels, _node: (labels.get("lane", "-"),)),
+    "node": Group(("node",), lambda _labels, node: (node,)),
+    "application": Group(
+        ("application", "version"),
+        lambda labels, _node: (labels.get("application", "-"), _version(labels)),
+        ("penstock_application_requests_total",),
+        "",
+    ),
+    "upstream": Group(
+        ("version", "backend", "target"),
+        lambda labels, _node: (_version(labels), labels.get("backend", "-"), labels.get("target", "-")),
+        ("penstock_upstream_attempts_total", "penstock_upstream_failed_total"),
+        "penstock_upstream_seconds_bucket",
+    ),
+}
+
+
+def read(text: str, at: float, group: str = "endpoint", node: str = "") -> Reading:
     """The Prometheus text format, as far as it is told here; other lines are of no interest."""
-    found = Reading(at)
+    found, by_what = Reading(at), GROUPS[group]
     for line in text.splitlines():
         if (match := _LINE.fullmatch(line)) is not None:
-            _take(found, match[1], dict(_LABEL.findall(match[2])), float(match[3]))
+            _take(found, by_what, match[1], dict(_LABEL.findall(match[2])), float(match[3]), node)
         elif (match := _PLAIN.fullmatch(line)) is not None:
             found.plain[match[1]] = float(match[2])
     return found
 
 
-def _take(found: Reading, name: str, labels: Mapping[str, str], value: float) -> None:
-    if "endpoint" not in labels:
-        return
-    component, version = labels.get("component", ""), labels.get("version", "")
-    key = (f"{component}@{version}" if version else component or "-", labels["endpoint"] or "-")
-    route = found.routes.setdefault(key, Route())
-    if name == "penstock_requests_total":
-        status = labels.get("status", "")
-        route.statuses[status] = route.statuses.get(status, 0.0) + value
-    elif name == "penstock_request_seconds_bucket":
+def _take(found: Reading, group: Group, name: str, labels: Labels, value: float, node: str) -> None:
+    if name == REQUESTS:
+        found.requests += value
+    if name == group.times:
+        buckets = found.routes.setdefault(group.key(labels, node), Route()).buckets
         bound = float(labels["le"])
-        route.buckets[bound] = route.buckets.get(bound, 0.0) + value
-    elif name == "penstock_request_seconds_sum":
-        route.seconds += value
+        buckets[bound] = buckets.get(bound, 0.0) + value
+    elif name in group.counts:
+        route = found.routes.setdefault(group.key(labels, node), Route())
+        if name.endswith("_failed_total"):  # of the attempts, which are counted as well
+            route.count("5xx", value)
+            route.count("2xx", -value)
+        else:
+            route.count(labels.get("status") or OUTCOMES.get(labels.get("outcome", ""), "2xx"), value)
 
 
-def rows(before: Reading, after: Reading) -> list[dict[str, Any]]:
-    """Endpoints that had requests in between, the busiest first. Rates are a second, times in milliseconds."""
-    found = list(_rows(before, after, max(after.at - before.at, 1e-9)))
-    return sorted(found, key=lambda each: (-each["requests"], each["version"], each["endpoint"]))
+def together(readings: Iterable[Reading], at: float) -> Reading:
+    """Of several nodes: counts and gauges are summed, the lag is the longest."""
+    found = Reading(at)
+    for each in readings:
+        found.requests += each.requests
+        for key, route in each.routes.items():
+            mine = found.routes.setdefault(key, Route())
+            for status, value in route.statuses.items():
+                mine.count(status, value)
+            for bound, value in route.buckets.items():
+                mine.buckets[bound] = mine.buckets.get(bound, 0.0) + value
+        for name, value in each.plain.items():
+            before = found.plain.get(name, 0.0)
+            found.plain[name] = max(before, value) if name == GAUGES["loop_lag_seconds"] else before + value
+    return found
 
 
-def _rows(before: Reading, after: Reading, seconds: float) -> Iterator[dict[str, Any]]:
+def rows(before: Reading, after: Reading, group: str = "endpoint") -> list[dict[str, Any]]:
+    """What had requests in between, the busiest first. Rates are a second, times in milliseconds."""
+    columns = GROUPS[group].columns
+    found = list(_rows(before, after, max(after.at - before.at, 1e-9), columns))
+    return sorted(found, key=lambda each: (-each["requests"], *(each[name] for name in columns)))
+
+
+def _rows(before: Reading, after: Reading, seconds: float, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
     for key, now in after.routes.items():
         then = before.routes.get(key, Route())
         count = now.requests - then.requests
@@ -82,8 +144,7 @@ def _rows(before: Reading, after: Reading, seconds: float) -> Iterator[dict[str,
             continue
         buckets = {bound: value - then.buckets.get(bound, 0.0) for bound, value in now.buckets.items()}
         yield {
-            "version": key[0],
-            "endpoint": key[1],
+            **dict(zip(columns, key, strict=True)),
             "requests": round(count / seconds, 1),
             "refused": _share(now, then, "4xx", count),
             "failed": _share(now, then, "5xx", count),
@@ -114,11 +175,11 @@ def quantile(buckets: Mapping[float, float], share: float) -> float | None:
 
 
 def node(before: Reading, after: Reading) -> dict[str, Any]:
-    """What concerns the node as a whole."""
+    """What concerns the nodes as a whole."""
     seconds = max(after.at - before.at, 1e-9)
     gauges = {name: after.plain.get(metric, 0.0) for name, metric in GAUGES.items()}
-    total = sum(each.requests for each in after.routes.values()) - sum(each.requests for each in before.routes.values())
-    shed = after.plain.get(SHED, 0.0) - before.plain.get(SHED, 0.0)
+    total = max(0.0, after.requests - before.requests)  # a node that started anew counts from nothing
+    shed = max(0.0, after.plain.get(SHED, 0.0) - before.plain.get(SHED, 0.0))
     return {"requests": round(total / seconds, 1), "shed": round(shed / seconds, 1), **gauges}
 
 

@@ -48,6 +48,58 @@ def test_an_endpoint_that_nobody_called_in_between_is_not_shown() -> None:
     assert traffic.rows(reading, traffic.read(metrics(10, 0, 10), 7.0)) == []
 
 
+def _counts(node: str, group: str, count: int) -> traffic.Reading:
+    return traffic.read(metrics(count, 0, count), float(count), group, node)
+
+
+@pytest.mark.parametrize(
+    ("group", "named"),
+    [("version", {"version": "shop@v2"}), ("lane", {"lane": "call"}), ("node", {"node": "a"})],
+)
+def test_a_line_is_what_one_asks_for(group: str, named: dict[str, str]) -> None:
+    (row,) = traffic.rows(_counts("a", group, 1), _counts("a", group, 11), group)
+    assert row | named == row
+    assert row["requests"] == 1.0
+
+
+def test_applications_and_upstreams_have_metrics_of_their_own() -> None:
+    def text(calls: int, failed: int) -> str:
+        upstream = 'component="shop",version="v2",backend="erp",target="10.0.0.1:80"'
+        application = 'application="partner",component="shop",version="v2"'
+        return "\n".join(
+            [
+                f'penstock_application_requests_total{{{application},outcome="ok"}} {calls - failed}',
+                f'penstock_application_requests_total{{{application},outcome="refused"}} {failed}',
+                f"penstock_upstream_attempts_total{{{upstream}}} {calls}",
+                f"penstock_upstream_failed_total{{{upstream}}} {failed}",
+            ]
+        )
+
+    def row(group: str) -> dict[str, Any]:
+        found = traffic.rows(traffic.read(text(0, 0), 0.0, group), traffic.read(text(40, 10), 10.0, group), group)
+        (one,) = found
+        return one
+
+    called, sent = row("application"), row("upstream")
+    assert (called["application"], called["requests"], called["refused"]) == ("partner", 4.0, 0.25)
+    assert (sent["backend"], sent["target"], sent["requests"], sent["failed"]) == ("erp", "10.0.0.1:80", 4.0, 0.25)
+
+
+def test_nodes_are_summed_and_the_longest_lag_counts() -> None:
+    one, two = traffic.read("penstock_loop_lag_seconds 0.5", 1.0), traffic.read("penstock_loop_lag_seconds 0.1", 1.0)
+    both = traffic.together([_counts("a", "version", 1), _counts("b", "version", 2), one, two], 2.0)
+    assert both.requests == 3
+    assert both.routes[("shop@v2",)].requests == 3
+    assert both.plain["penstock_loop_lag_seconds"] == 0.5
+
+
+def test_a_node_that_started_anew_counts_for_nothing_once() -> None:
+    before, after = _counts("a", "node", 100), _counts("a", "node", 1)
+    after.at = before.at + 1
+    assert traffic.rows(before, after, "node") == []
+    assert traffic.node(before, after)["requests"] == 0
+
+
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=6), st.floats(0.01, 0.99))
 def test_a_quantile_lies_within_the_bounds(counts: list[int], share: float) -> None:
     cumulative = {float(number + 1): float(sum(counts[: number + 1])) for number in range(len(counts))}
@@ -119,6 +171,17 @@ def test_top_looks_once(gateway: Served) -> None:
     found = penstock("top", "--once", "--interval", "0.2", "--json")
     assert found.code == 0
     assert found.json["items"] == []
+
+
+def test_top_goes_on_with_the_nodes_that_answer(gateway: Served) -> None:
+    gone = "http://127.0.0.1:9"
+    looked = penstock(
+        "top", "--once", "--interval", "0.2", "--url", gateway.url, "--url", gone, "--by", "node", "--json"
+    )
+    assert looked.code == 0, looked.err
+    assert looked.json["silent"] == [gone]
+    nobody = penstock("top", "--once", "--url", gone)
+    assert nobody.code == 3
 
 
 def test_one_kind_is_told_with_its_settings(gateway: Served) -> None:
