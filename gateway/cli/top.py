@@ -7,7 +7,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal
 
@@ -37,7 +37,8 @@ def top(
 
     Example: penstock top --once --by version
     """
-    nodes = Nodes([connect(each, token) for each in url or [None]], by)
+    named: Sequence[str | None] = url or (None,)
+    nodes = Nodes([connect(each, token) for each in named], by)
     if as_json:
         for look in _looks(nodes, interval, once, sort, _sleep):
             output.as_json(look)
