@@ -20,6 +20,7 @@ SHOWN = {
     "install.md": "docker: tests/image runs the Dockerfile's steps and starts what they make",
     "image.md": "docker: tests/image, likewise",
     "command-line.md": "what is never over, or asks people: tests/cli runs the example of every command",
+    "monitoring.md": "names of an example's machines: the tests of telemetry scrape a real Prometheus",
     "deploy.md": "helm and a cluster: tests/charts renders the chart and runs its pods",
 }
 ELSEWHERE = {"disaster.md": "tests/e2e/test_e2e_disaster.py"}  # which types its commands on two nodes and a store
