@@ -15,7 +15,7 @@ TASKS: Final[dict[str, tuple[str, ...]]] = {
     "Look": ("list", "show", "diff", "changelog", "activations", "explain", "callers", "audit"),
     "Consumers": ("apps", "keys", "credentials"),
     "Policies": ("policies", "plans"),
-    "Traffic": ("top", "cache", "topics"),
+    "Traffic": ("top", "usage", "cache", "topics"),
     "Operate": ("health", "doctor", "nodes", "environments", "tokens", "signing-keys", "backup", "restore"),
     "Local": ("login", "logout", "whoami", "serve", "demo", "check", "import"),
 }  # fmt: skip
