@@ -12,7 +12,8 @@ import typer
 
 from gateway.cli import output
 from gateway.cli.client import CONTEXT, Admin, connect
-from gateway.cli.findings import ENDING, Found, Told, examine
+from gateway.cli.finding import Found
+from gateway.cli.findings import ENDING, Told, examine
 from gateway.cli.options import Json, Token, Url
 
 SIGNS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
@@ -43,6 +44,7 @@ def ask(admin: Admin) -> Told:
         versions=admin.get("/versions")["items"],
         environments=admin.get("/environments")["items"],
         ending=admin.get("/keys", expiring=ENDING)["items"],
+        metrics=admin.get("/metrics"),
         skew=float(health.get("at", asked)) - (asked + time.time()) / 2,
         now=datetime.now(UTC),
         context=context if context.exists() else None,

@@ -8,22 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-State = Literal["ok", "warn", "bad"]
+from gateway.cli.finding import Found
+from gateway.cli.measured import examine_folder, examine_metrics, samples
+
 SKEW: Final = 2.0  # seconds
 ENDING: Final = "14d"
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """`what` was looked at, what was seen, and, unless it is ok, the way out."""
-
-    what: str
-    state: State
-    seen: str
-    out: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +32,7 @@ class Told:
     skew: float
     now: datetime
     context: Path | None = None  # the token's file on this machine
+    metrics: str = ""  # of the node that is asked
 
 
 def examine(told: Told) -> list[Found]:
@@ -146,6 +139,16 @@ def _context(told: Told) -> Iterator[Found]:
         yield Found("token file", "ok", f"{told.context} is this user's alone")
 
 
+def _metrics(told: Told) -> Iterator[Found]:
+    yield from examine_metrics(samples(told.metrics), told.now.timestamp() + told.skew)
+
+
+def _folder(told: Told) -> Iterator[Found]:
+    """Where the token's file was written by a node of this machine."""
+    if told.context is not None and (told.context.parent / "run").is_dir():
+        yield from examine_folder(told.context.parent)
+
+
 CHECKS: Final[tuple[Callable[[Told], Iterator[Found]], ...]] = (
     _ready,
     _store,
@@ -154,6 +157,8 @@ CHECKS: Final[tuple[Callable[[Told], Iterator[Found]], ...]] = (
     _environments,
     _versions,
     _keys,
+    _metrics,
     _exposure,
     _context,
+    _folder,
 )

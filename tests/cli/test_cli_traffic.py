@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gateway.cli import traffic
 from gateway.cli.findings import Told, examine
+from gateway.cli.measured import examine_folder, examine_metrics, samples
 from tests.cli.cli_harness import Served, penstock
 
 LABELS = 'component="shop",version="v2",endpoint="GET /orders/{id}",lane="call"'
@@ -159,6 +160,57 @@ def test_a_token_that_others_may_read_is_bad(tmp_path: Path) -> None:
     path.chmod(0o644)
     (found,) = [each for each in examine(told(context=path)) if each.state == "bad"]
     assert "chmod 600" in found.out
+
+
+MEASURED = """\
+penstock_certificate_expires_timestamp_seconds{listener="public",file="shop.pem"} 9000000
+penstock_process_open_fds{process="worker 0"} 20
+penstock_process_max_fds{process="worker 0"} 65536
+penstock_workers 2
+penstock_workers_configured 2
+penstock_last_known_good_timestamp_seconds 99990
+penstock_sequence_behind 0
+penstock_upstream_circuit{component="shop",version="v1",backend="erp",target="a:1",worker="0"} 0
+penstock_upstream_healthy{component="shop",version="v1",backend="erp",target="a:1",worker="0"} 1
+penstock_store_lines{state="up"} 2
+penstock_store_lines{state="down"} 0
+penstock_access_log_lines_dropped_total 0
+"""
+
+
+def test_metrics_of_a_node_that_is_well_tell_nothing_to_mend() -> None:
+    assert {each.state for each in examine_metrics(samples(MEASURED), 100_000.0)} == {"ok"}
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "what", "state"),
+    [
+        ("shop.pem\"} 9000000", "shop.pem\"} 200000", "certificate of public", "warn"),
+        ("shop.pem\"} 9000000", "shop.pem\"} 99999", "certificate of public", "bad"),
+        ("} 20\n", "} 65000\n", "open files of worker 0", "warn"),
+        ("65536", "1024", "open files", "warn"),
+        ("penstock_workers 2", "penstock_workers 1", "workers", "bad"),
+        ("99990", "90000", "last known good", "warn"),
+        ("behind 0", "behind 3", "change log", "warn"),
+        ('circuit{component="shop",version="v1",backend="erp",target="a:1",worker="0"} 0',
+         'circuit{component="shop",version="v1",backend="erp",target="a:1",worker="0"} 2',
+         "upstream shop@v1 erp a:1", "warn"),
+        ('state="down"} 0', 'state="down"} 1', "store", "bad"),
+        ("dropped_total 0", "dropped_total 7", "access log", "warn"),
+    ],
+)  # fmt: skip
+def test_what_metrics_show_wrong_is_told_with_the_way_out(was: str, now: str, what: str, state: str) -> None:
+    assert was in MEASURED
+    wrong = [each for each in examine_metrics(samples(MEASURED.replace(was, now)), 100_000.0) if each.state != "ok"]
+    assert [(each.what, each.state) for each in wrong] == [(what, state)]
+    assert wrong[0].out
+
+
+def test_a_data_folder_that_everybody_may_read_is_told(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    assert "chmod o-rwx" in " ".join(each.out for each in examine_folder(tmp_path))
+    tmp_path.chmod(0o700)
+    assert {each.state for each in examine_folder(tmp_path)} == {"ok"}
 
 
 def test_doctor_ends_with_0_when_nothing_is_bad(gateway: Served) -> None:
