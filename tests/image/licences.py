@@ -11,7 +11,7 @@ _ALLOWED: Final = re.compile(
     r"|3-Clause BSD License"
     r"|Apache Software License|ISC License \(ISCL\)|Python Software Foundation License"
 )
-JUDGED: Final = {"sly": "MIT"}  # whose package says nothing: as its repository does
+JUDGED: Final = {"sly": "MIT", "protobuf": "BSD-3-Clause"}  # of which the bill says nothing: as their sources do
 
 
 def refused(expressions: list[str]) -> list[str]:

@@ -22,7 +22,7 @@ def node(start: Start) -> Container:
 
 
 def test_a_fresh_container_serves_and_tells_that_it_is_healthy(node: Container) -> None:
-    node.until(lambda: bool(node.get("http://127.0.0.1:8080/-/ready")[0] == 200))
+    node.until(lambda: bool(node.get("http://127.0.0.1:8080/-/live")[0] == 200))
     healthy = node.execute(*node.image.healthcheck)
     assert healthy.returncode == 0, healthy.stderr
 
