@@ -36,17 +36,19 @@ def doctor(url: Url = None, token: Token = None, as_json: Json = False) -> None:
 def ask(admin: Admin) -> Told:
     asked = time.time()
     health = admin.get("/health")
+    heard = time.time()
+    nodes, now = admin.get("/nodes")["items"], datetime.now(UTC)  # before long lists: heartbeats grow old
     context = Path(os.environ.get("PENSTOCK_CONTEXT", str(CONTEXT)))
     return Told(
         url=admin.url,
         health=health,
-        nodes=admin.get("/nodes")["items"],
+        nodes=nodes,
         versions=admin.get("/versions")["items"],
         environments=admin.get("/environments")["items"],
         ending=admin.get("/keys", expiring=ENDING)["items"],
         metrics=admin.get("/metrics"),
-        skew=float(health.get("at", asked)) - (asked + time.time()) / 2,
-        now=datetime.now(UTC),
+        skew=float(health.get("at", asked)) - (asked + heard) / 2,
+        now=now,
         context=context if context.exists() else None,
     )
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from gateway.cli.agreeing import examine_nodes
 from gateway.cli.finding import Found
 from gateway.cli.measured import examine_folder, examine_metrics, samples
 
@@ -76,6 +77,10 @@ def _nodes(told: Told) -> Iterator[Found]:
             yield Found(f"node {each['name']}", "bad", str(problem), "Mend that; the node goes on with what it had.")
     if len({each.get("version") for each in told.nodes}) > 1:
         yield Found("nodes", "warn", "they run different releases", "Finish the upgrade: two adjacent ones get along.")
+
+
+def _agreeing(told: Told) -> Iterator[Found]:
+    yield from examine_nodes(told.nodes, told.now.timestamp() + told.skew)
 
 
 def _environments(told: Told) -> Iterator[Found]:
@@ -154,6 +159,7 @@ CHECKS: Final[tuple[Callable[[Told], Iterator[Found]], ...]] = (
     _store,
     _clock,
     _nodes,
+    _agreeing,
     _environments,
     _versions,
     _keys,
