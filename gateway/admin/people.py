@@ -112,7 +112,8 @@ class People:
         if not isinstance(sub, str) or not sub.isprintable() or not 0 < len(sub) <= 256:
             return None
         mail = claims.get("email")
-        name = mail if isinstance(mail, str) and mail.isprintable() and 0 < len(mail) <= 256 else sub
+        proved = claims.get("email_verified", True) in (True, "true")  # else anybody's, as whoever types it
+        name = mail if proved and isinstance(mail, str) and mail.isprintable() and 0 < len(mail) <= 256 else sub
         held = words(self._role_of(claims))
         roles = frozenset(role for value, role in self._provider.roles if value in held)
         if not roles:

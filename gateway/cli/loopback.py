@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -18,10 +18,11 @@ _PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><meta nam
 <title>{title}</title><body style="{style}"><h1 style="font-size: 1.4rem">{title}</h1><p>{text}</p></body></html>"""
 
 
-class _Server(HTTPServer):
-    """`given`: what the visit brought that was ours."""
+class _Server(ThreadingHTTPServer):
+    """`given`: what the visit brought that was ours. A thread for each, as browsers connect in advance."""
 
-    timeout = 0.5
+    daemon_threads = True
+    timeout = 0.2
     given: dict[str, str] | None = None
 
     def accepts(self, _given: dict[str, str]) -> bool:
@@ -35,8 +36,6 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True, max_num_fields=50))
         ours = urlsplit(self.path).path == "/" and self.server.accepts(given)
-        if ours:
-            self.server.given = given
         status, title, text = _said(ours, given)
         page = _PAGE.format(title=title, text=text, style=_STYLE).encode()
         self.send_response(status)
@@ -50,6 +49,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(page)
+        self.wfile.flush()
+        if ours:
+            self.server.given = given  # now that the page has left, as the command may end
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a code stands in the address."""

@@ -30,6 +30,7 @@ TIMEOUT: Final = 20.0  # seconds
 AHEAD: Final = 30.0  # seconds before its end at which an access token is renewed
 LASTS: Final = 300.0  # seconds of an access token of which the provider says nothing
 DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
+ENDED: Final = {"invalid_grant", "invalid_client", "unauthorized_client"}  # RFC 6749 section 5.2
 AGAIN: Final = "Sign in again with: penstock login"
 
 
@@ -166,10 +167,11 @@ def renewed(url: str, old: str) -> str | None:
             return login.access
         form = {"grant_type": "refresh_token", "refresh_token": login.refresh, "client_id": login.client_id}
         status, answer = _post(login.token_endpoint, form | ({"resource": login.resource} if login.resource else {}))
-        if status >= 500:
+        taken = status == 200 and isinstance(answer.get("access_token"), str)
+        if not taken and answer.get("error") not in ENDED:
             raise Failed(f"The identity provider {login.issuer} answers {status}: try again later.", UNREACHABLE)
         access, refresh = answer.get("access_token"), answer.get("refresh_token")
-        if status != 200 or not isinstance(access, str):
+        if not taken or not isinstance(access, str):
             logins.keep(url, None)
             raise Failed(f"Your sign-in at {url} has ended: {_reason(answer)}. {AGAIN}")
         kept = refresh if isinstance(refresh, str) else login.refresh

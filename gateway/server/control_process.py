@@ -30,7 +30,7 @@ from gateway.consumers.expiring import ExpiryWatch
 from gateway.consumers.tokens import create_token
 from gateway.core.clock import SystemClock
 from gateway.core.egress import Egress
-from gateway.core.errors import Conflict, Problem, StoreUnavailable
+from gateway.core.errors import Conflict, PreconditionFailed, Problem, StoreUnavailable
 from gateway.core.findings import DocumentsRefused
 from gateway.core.listening import joined
 from gateway.core.secrets import KeyHasher
@@ -207,7 +207,7 @@ class ControlProcess:
         anyone = [key async for key, _ in self.store.scan(TOKENS)]
         if chosen is None and anyone:
             return None
-        with contextlib.suppress(Conflict):
+        with contextlib.suppress(Conflict, PreconditionFailed):  # another node that starts may be first
             credential = chosen.reveal() if chosen else None
             _id, token = await create_token(
                 self.store,
@@ -225,7 +225,7 @@ class ControlProcess:
         """The configured token that may only look; after the first one, which is made where there is no other."""
         chosen = self.given.settings.viewer_token
         if chosen is not None:
-            with contextlib.suppress(Conflict):
+            with contextlib.suppress(Conflict, PreconditionFailed):  # another node that starts may be first
                 await create_token(
                     self.store,
                     self.hasher,

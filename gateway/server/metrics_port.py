@@ -12,11 +12,28 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gateway.admin.app import metrics_answer
 
 MOST: Final = 64  # connections at a time; a scraper has one
 PATIENCE: Final = 5  # seconds that one may be unused
+
+
+class Bounded(HttpToolsProtocol):
+    """uvicorn times connections between requests only: one on which no request came in time is closed, and what comes
+    while there are too many at once, so that nobody holds the control process's open files."""
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        if len(self.connections) > MOST:
+            transport.abort()
+        else:
+            self.loop.call_later(PATIENCE, self._leave_silent, transport)
+
+    def _leave_silent(self, transport: Any) -> None:
+        if getattr(self, "cycle", None) is None:
+            transport.abort()
 
 
 class MetricsServer(uvicorn.Server):
@@ -37,7 +54,7 @@ class MetricsServer(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Bounded,
                 ws="none",
                 lifespan="off",
                 log_config=None,

@@ -318,9 +318,10 @@ class HotConnection:
         while True:
             await asyncio.sleep(LOOK)
             with contextlib.suppress(OSError):
-                if self._link is not None and await self._sentinels.master() != self._server:
+                link = self._link
+                if link is not None and await self._sentinels.master() != self._server and link is self._link:
                     log.warning("the store at %s has another master now", self._where)
-                    self._link.cut()
+                    link.cut()
 
     async def _open(self, link: _Link) -> None:
         loop = asyncio.get_running_loop()

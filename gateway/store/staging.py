@@ -28,6 +28,12 @@ def taken_over() -> Conflict:
     return Conflict("Another restore has begun on this store, and this one gave way. Nothing of it holds.")
 
 
+def part_lost() -> Conflict:
+    return Conflict(
+        "The store has lost a part of what was staged, as a failover may. Nothing of it holds: restore again."
+    )
+
+
 def moved_on(expect: int, found: int) -> PreconditionFailed:
     return PreconditionFailed(f"The store has changed meanwhile: it was at sequence {expect}, it is at {found}.")
 

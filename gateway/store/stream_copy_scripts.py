@@ -102,7 +102,9 @@ RENAME: Final = Script(
     _PRELUDE
     + """
 local newest, to = redis.call('HGET', stage .. 'newest', 'id'), stage .. 'log'
-if newest then redis.call('XSETID', to, newest) end
+if newest and redis.pcall('XSETID', to, newest)['err'] then -- entries of after it was noted are there
+  newest = map(redis.call('XINFO', 'STREAM', to))['last-generated-id']
+end
 for _, one in ipairs(redis.call('XRANGE', log, '(' .. (newest or '0-0'), '+')) do
   redis.call('XADD', to, one[1], unpack(one[2]))
 end

@@ -41,13 +41,21 @@ def write_lines(file: int, lines: Sequence[bytes], write: Write = os.write) -> i
         write(file, b"".join(lines))
         return 0
     lost = 0
-    for piece in _pieces(lines):
+    for piece in _pieces([_whole(line) for line in lines]):
         try:
-            if write(file, b"".join(piece)) < 0:
-                lost += len(piece)
+            write(file, b"".join(piece))
         except BlockingIOError:
             lost += len(piece)
     return lost
+
+
+def _whole(line: bytes) -> bytes:
+    """What a pipe might take a part of would glue others to it: instead of it a line that says so, with what every line
+    begins with (time and id)."""
+    if len(line) <= select.PIPE_BUF:
+        return line
+    kept = line[: line.index(b',"', 1)] if b',"' in line[:200] else b"{"
+    return kept + (b"," if kept != b"{" else b"") + b'"too_long":%d}\n' % len(line)
 
 
 def _pieces(lines: Sequence[bytes]) -> list[list[bytes]]:

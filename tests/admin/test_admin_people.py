@@ -52,6 +52,12 @@ async def test_a_person_has_the_roles_of_the_claim_on_the_components_of_the_clai
         assert shown not in await node.dump()
 
 
+async def test_an_address_that_the_provider_did_not_verify_names_nobody(tmp_path: Path) -> None:
+    async with signed_in(tmp_path) as (node, service):
+        shown = person(service, "ops", email_verified=False)
+        assert (await node.send("GET", "/whoami", shown)).json()["name"] == "ann"
+
+
 async def test_a_person_without_a_role_gets_in_nowhere(tmp_path: Path) -> None:
     async with signed_in(tmp_path) as (node, service):
         for shown in (person(service), person(service, "admin")):

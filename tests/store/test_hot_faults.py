@@ -14,7 +14,10 @@ import pytest
 
 from gateway.store.client import Script
 from gateway.store.hot import HotConnection, pack
+from tests.servers import valkey
 from tests.store.scripted import Close, Hang, ScriptedStore, bulk, closing, refusing, scripted, silent, well
+
+__all__ = ["valkey"]
 
 SCRIPT = Script("return 1")
 RUN = pack(b"EVALSHA", SCRIPT.sha.encode(), b"0")
@@ -223,3 +226,32 @@ async def test_no_answer_ever_meets_another_call_whatever_the_store_does(
     wrong = {text: found for text, found in answers.items() if found[0] not in (None, text)}
     assert wrong == {}
     assert sum(found[0] is not None for found in answers.values()) > 50
+
+
+async def test_the_look_for_another_master_outlasts_a_link_that_is_lost_meanwhile(valkey: str) -> None:
+    connection = HotConnection(valkey)
+    looked = asyncio.Event()
+
+    class Sentinels:
+        calls = 0
+
+        async def master(self) -> tuple[str, int]:
+            self.calls += 1
+            connection._link = None
+            if self.calls > 1:
+                looked.set()
+            return "127.0.0.1", 1
+
+    assert await connection.connect()
+    connection._sentinels = Sentinels()  # type: ignore[assignment]
+    link = connection._link
+    watching = asyncio.create_task(connection._leave_old_masters())
+    async with asyncio.timeout(20):
+        while not looked.is_set() and not watching.done():
+            connection._link = link
+            await asyncio.wait({watching, asyncio.create_task(looked.wait())}, timeout=0.2)
+    assert not watching.done()
+    watching.cancel()
+    connection._sentinels = None
+    connection._link = link
+    await connection.close()

@@ -9,6 +9,7 @@ import redis.asyncio
 
 from gateway.core.clock import ManualClock
 from gateway.core.errors import Conflict, PreconditionFailed
+from gateway.store.redis_staging import _UNSTAGE
 from gateway.store.schema import CURRENT
 from gateway.store.staging import LEAP, Staging
 from gateway.store.store import Gap, Record, Store, Write
@@ -111,3 +112,39 @@ async def test_what_becomes_live_lasts_and_nothing_else_is_left(
         lasting = {name.decode().partition(":")[2] for name in names}
         assert lasting == {"t:plans", "i:plans", "seq", "log", "audit", "schema", "schema:oldest", "id"}
         assert {await raw.pttl(name) for name in names} == {-1}
+
+
+async def test_nothing_is_put_in_place_of_which_the_store_lost_a_part(valkey: str, prefix: str) -> None:
+    store = make("valkey", _Given(valkey), prefix, ManualClock(), 20)  # type: ignore[arg-type]
+    await store.commit([Write("plans", "old", {"n": 1})])
+    staging = await staged(store)
+    async with redis.asyncio.from_url(valkey) as client:
+        await client.hdel(f"{{{prefix}}}:r:t:plans", "gold")
+    with pytest.raises(Conflict, match="lost a part"):
+        await staging.activate(40, CURRENT.form, {}, None)
+    assert await store.sizes() == {"plans": 1}
+    await store.close()
+
+
+async def test_who_gives_way_takes_nothing_of_the_other_away(valkey: str, prefix: str) -> None:
+    """However slow it is: it still holds the names of what it found."""
+    store = make("valkey", _Given(valkey), prefix, ManualClock(), 20)  # type: ignore[arg-type]
+    first = await staged(store)
+    found = [f"{{{prefix}}}:r:t:plans", f"{{{prefix}}}:r:i:plans"]
+    second = await staged(store)
+    for key in found:
+        assert not await first._client.run(_UNSTAGE, [f"{{{prefix}}}:r", key], [first._me])  # type: ignore[attr-defined]
+    await first.drop()
+    await second.activate(40, CURRENT.form, {}, None)
+    assert await store.sizes() == {"plans": 2}
+    await store.close()
+
+
+class _Given:
+    """What `make` asks a test's request for."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def getfixturevalue(self, _name: str) -> str:
+        return self._url

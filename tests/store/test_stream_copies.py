@@ -113,3 +113,16 @@ async def test_what_is_no_row_is_refused(valkey: str, prefix: str, row: Row) -> 
         await copies.begin("orders")
         with pytest.raises(InvalidInput, match="no row of a message"):
             await copies.put("orders", [row])
+
+
+async def test_a_message_that_came_while_it_was_read_comes_back_too(valkey: str, prefix: str) -> None:
+    """The newest id is noted before the entries are read: entries may be newer than that."""
+    async with opened(valkey, prefix) as (streams, copies), opened(valkey, prefix + "-other") as (others, back):
+        await filled(streams)
+        early = [each async for each in copies.rows()]
+        await streams.append("orders", b"one more")
+        late = [each async for each in copies.rows()]
+        assert len(early) < len(late)
+        mixed = [early[0], *late[1:]] if early[0][1][0] == late[0][1][0] else late
+        await put(back, mixed)
+        assert await others.browse("orders") == await streams.browse("orders")

@@ -80,6 +80,17 @@ def _read(file: int) -> bytes:
         return b""
 
 
+def test_a_line_that_no_pipe_takes_whole_is_one_that_says_so() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    long = b'{"time":"2026-11-26T00:00:00.000Z","id":"a","path":"/' + b"x" * 8000 + b'"}\n'
+    assert write_lines(writing, [b'{"id":"b"}\n', long, b'{"id":"c"}\n']) == 0
+    lines = [orjson.loads(each) for each in os.read(reading, 65_536).splitlines()]
+    assert lines == [{"id": "b"}, {"time": "2026-11-26T00:00:00.000Z", "too_long": len(long)}, {"id": "c"}]
+    os.close(reading)
+    os.close(writing)
+
+
 def test_lines_to_a_pipe_are_never_torn() -> None:
     """Several workers write to it: what is longer than PIPE_BUF may be mixed (pipe(7))."""
     reading, writing = os.pipe2(os.O_NONBLOCK)

@@ -47,7 +47,7 @@ def config(
         "process": _process(pod, container, image, {**image.environment, **variables}),
         "root": {"path": str(image.root), "readonly": bool(_own(container).get("readOnlyRootFilesystem"))},
         "hostname": pod["metadata"]["name"][:63],
-        "mounts": [*_system(image), *_given(files), *_volumes(container, paths)],
+        "mounts": [*_system(image), *_given(files), *_volumes(container, paths), *_hidden(image, container)],
         "linux": {
             "namespaces": [
                 *({"type": each} for each in ("pid", "ipc", "uts", "mount")),
@@ -143,6 +143,12 @@ def _volumes(container: Object, paths: Mapping[str, Path]) -> list[Object]:
             path = (path / part).resolve()
         found.append(_bind(each["mountPath"], path, writable=not each.get("readOnly")))
     return found
+
+
+def _hidden(image: Image, container: Object) -> list[Object]:
+    """What a volume lies over, once more: a checkout below /tmp, say."""
+    at = [Path(each["mountPath"]) for each in container.get("volumeMounts") or []]
+    return [_bind(str(path), path, writable=False) for path in image.binds if any(map(path.is_relative_to, at))]
 
 
 def _resources(container: Object) -> Object:
