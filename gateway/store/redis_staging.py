@@ -64,6 +64,11 @@ for i = 9, #KEYS, 4 do
   into(KEYS[i + 2], KEYS[i])
   into(KEYS[i + 3], KEYS[i + 1])
 end
+local newest = redis.call('XREVRANGE', KEYS[5], '+', '-', 'COUNT', 1)[1]
+local from = math.max(tonumber(ARGV[3]), newest and tonumber(string.match(newest[1], '^%d+')) or 0)
+for _, one in ipairs(redis.call('XRANGE', KEYS[4], '(' .. string.format('%.0f', from) .. '-0', '+')) do
+  redis.call('XADD', KEYS[5], one[1], unpack(one[2]))
+end
 into(KEYS[5], KEYS[4])
 local seq = string.format('%.0f', math.max(tonumber(now), tonumber(ARGV[3])) + tonumber(ARGV[4]))
 redis.call('UNLINK', KEYS[3])
@@ -87,7 +92,8 @@ return 0
 
 class RedisStaging:
     """`tables` gives the tables that the store has now, each of which ends or is replaced. What was staged is counted,
-    so that nothing is put in place of which the store lost a part."""
+    so that nothing is put in place of which the store lost a part. What the audit told since it was copied, the step
+    copies itself: who replaces a store hides nothing."""
 
     def __init__(
         self,

@@ -126,6 +126,21 @@ async def test_nothing_is_put_in_place_of_which_the_store_lost_a_part(valkey: st
     await store.close()
 
 
+async def test_what_was_done_until_the_last_moment_is_in_the_audit(valkey: str, prefix: str) -> None:
+    store = make("valkey", _Given(valkey), prefix, ManualClock(), 20)  # type: ignore[arg-type]
+    for number in range(45):
+        await store.commit([Write("plans", "old", {"n": number})], {"action": f"before {number}"})
+    staging = await staged(store)
+    await staging.audit([(each[0], each[1], each[2]) for each in await store.audited(40)])
+    await store.commit([Write("plans", "old", {})], {"action": "mallory"})
+    await staging.activate(40, CURRENT.form, {"action": "restore"}, None)
+    told = [each[2]["action"] for each in await store.audited(0)]
+    assert told[:2] == ["once", "twice"]
+    assert told[-2:] == ["mallory", "restore"]
+    assert len(told) == len(set(told))
+    await store.close()
+
+
 async def test_who_gives_way_takes_nothing_of_the_other_away(valkey: str, prefix: str) -> None:
     """However slow it is: it still holds the names of what it found."""
     store = make("valkey", _Given(valkey), prefix, ManualClock(), 20)  # type: ignore[arg-type]
