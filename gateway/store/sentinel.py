@@ -77,12 +77,15 @@ class Following:
         self._due = 0.0
 
     async def look(self) -> None:
-        """At most once in a second; Sentinels that do not answer change nothing."""
-        now = time.monotonic()
-        if isinstance(self._pool, SentinelConnectionPool) and now >= self._due:
-            self._due = now + LOOK
-            with contextlib.suppress(RedisError):
+        """At most once in a second; Sentinels that do not answer change nothing, and hold a command up for no longer
+        than one of them may take."""
+        if not isinstance(self._pool, SentinelConnectionPool) or time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + LOOK
+        with contextlib.suppress(RedisError, OSError):
+            async with asyncio.timeout(PATIENCE):
                 await self._pool.get_master_address()  # type: ignore[no-untyped-call]
+        self._due = time.monotonic() + LOOK
 
 
 async def close_client(client: Any) -> None:
