@@ -8,7 +8,7 @@ from typing import Final
 from starlette.requests import Request
 
 from gateway.admin.people import People
-from gateway.consumers.tokens import Token, find_token
+from gateway.consumers.tokens import Token, find_token, was_token
 from gateway.core.clock import Clock
 from gateway.core.errors import Forbidden, Unauthorized
 from gateway.core.secrets import KeyHasher
@@ -39,12 +39,18 @@ class Access:
         if scheme.lower() != "bearer" or not presented.strip():
             raise Unauthorized("Send an admin token: Authorization: Bearer TOKEN.", headers=CHALLENGE)
         shown = presented.strip()
-        if self.people is not None and shown.count(".") == 2:  # an admin token has none
-            found = await self.people.token(shown)
-        else:
-            found = await find_token(self.store, self.hasher, self.clock, shown)
+        found = await self._found(shown)
         if found is None:
             raise Unauthorized("The admin token is unknown, revoked or has ended.", headers=CHALLENGE)
+        return found
+
+    async def _found(self, shown: str) -> Token | None:
+        people = self.people
+        if people is not None and shown.count(".") == 2:  # an admin token has none
+            return await people.token(shown)
+        found = await find_token(self.store, self.hasher, self.clock, shown)
+        if found is None and people is not None and people.asker is not None:
+            return None if await was_token(self.store, self.hasher, shown) else await people.opaque(shown)
         return found
 
 

@@ -13,7 +13,8 @@ import typer
 
 from gateway.cli import logins, output
 from gateway.cli.client import Admin, connect, where
-from gateway.cli.failures import Failed
+from gateway.cli.failures import REFUSED, Failed
+from gateway.cli.logins import Login
 from gateway.cli.loopback import Loopback
 from gateway.cli.options import Json, Token, Url
 from gateway.cli.provider import Client, Provider, revoke
@@ -42,13 +43,15 @@ def login(
     else:
         with Loopback() as loopback:
             found = provider.by_browser(loopback, lambda page: _show_page(page, browser))
-    who = Admin(chosen, found.access).get("/whoami")  # nothing is kept of what the gateway does not take
+    who = _taken(chosen, found)
     with logins.turn():
         logins.keep(chosen, found)
     if as_json:
         output.as_json(who)
     else:
         output.good(f"You are {who['name']} at {chosen}: {', '.join(who['roles'])}{_of(who)}.")
+    if os.environ.get("PENSTOCK_TOKEN"):
+        output.note("PENSTOCK_TOKEN is set, and goes first: commands use it, and not this sign-in, until it is unset.")
 
 
 def logout(url: Url = None, as_json: Json = False) -> None:
@@ -95,6 +98,24 @@ def _source(url: str, token: str | None) -> str:
     if os.environ.get("PENSTOCK_TOKEN"):
         return "PENSTOCK_TOKEN"
     return "penstock login" if logins.find(url) is not None else "the context file"
+
+
+def _taken(url: str, found: Login) -> dict[str, Any]:
+    """Who it is at the gateway. Of what it does not take nothing is kept, here or at the provider."""
+    try:
+        who: dict[str, Any] = Admin(url, found.access).get("/whoami")
+    except Failed as failed:
+        revoke(found)
+        if failed.problem.get("status") != 401:
+            raise
+        raise Failed(
+            f"{found.issuer} has signed you in, but {url} does not take its access token: its log tells why. It has "
+            "to be made for the gateway (`aud`: the setting admin_oidc_audience). Where the provider makes such ones "
+            "only when it is asked for a resource, the setting admin_oidc_resource names it.",
+            REFUSED,
+            failed.problem,
+        ) from None
+    return who
 
 
 def _client(url: str) -> Client:

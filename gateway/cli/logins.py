@@ -60,8 +60,14 @@ def only_url() -> str | None:
 def turn() -> Iterator[None]:
     """One command at a time changes the file."""
     path = file()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with open(os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600), "rb") as lock:
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Failed(
+            f"{path.parent} cannot be written: {error.strerror}. PENSTOCK_LOGINS names another place."
+        ) from None
+    with open(handle, "rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -74,9 +80,13 @@ def keep(url: str, login: Login | None) -> None:
         known[_key(url)] = asdict(login)
     path = file()
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=".logins-")  # of mode 0600
-    with os.fdopen(handle, "wb") as made:
-        made.write(orjson.dumps(known, option=orjson.OPT_INDENT_2))
-    Path(name).replace(path)
+    try:
+        with os.fdopen(handle, "wb") as made:
+            made.write(orjson.dumps(known, option=orjson.OPT_INDENT_2))
+        Path(name).replace(path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise Failed(f"{path} cannot be written: {error.strerror}. PENSTOCK_LOGINS names another place.") from None
 
 
 def _key(url: str) -> str:

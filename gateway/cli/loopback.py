@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import parse_qsl, urlsplit
@@ -19,14 +19,21 @@ _PAGE: Final = """<!doctype html><html lang="en"><meta charset="utf-8"><meta nam
 
 
 class _Server(ThreadingHTTPServer):
-    """`given`: what the visit brought that was ours. A thread for each, as browsers connect in advance."""
+    """`given`: what the first visit brought that was ours; `came`: it has got its page. A thread each: browsers open
+    connections ahead of what they ask for."""
 
     daemon_threads = True
-    timeout = 0.2
     given: dict[str, str] | None = None
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.came = Event()
 
     def accepts(self, _given: dict[str, str]) -> bool:
         return False
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nothing: whoever goes away in between concerns nobody."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -34,9 +41,17 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10
 
     def do_GET(self) -> None:
-        given = dict(parse_qsl(urlsplit(self.path).query, keep_blank_values=True, max_num_fields=50))
+        given = _parameters(self.path)
         ours = urlsplit(self.path).path == "/" and self.server.accepts(given)
-        status, title, text = _said(ours, given)
+        if ours and self.server.given is None:
+            self.server.given = given
+        try:
+            self._answer(*_said(ours, given))
+        finally:
+            if ours:
+                self.server.came.set()
+
+    def _answer(self, status: int, title: str, text: str) -> None:
         page = _PAGE.format(title=title, text=text, style=_STYLE).encode()
         self.send_response(status)
         for name, value in (
@@ -49,12 +64,18 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(page)
-        self.wfile.flush()
-        if ours:
-            self.server.given = given  # now that the page has left, as the command may end
 
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing: a code stands in the address."""
+
+
+def _parameters(target: str) -> dict[str, str]:
+    """None of them where one stands there twice (RFC 6749 section 3.1), or there are too many."""
+    try:
+        pairs = parse_qsl(urlsplit(target).query, keep_blank_values=True, max_num_fields=50)
+    except ValueError:
+        return {}
+    return dict(pairs) if len({name for name, _ in pairs}) == len(pairs) else {}
 
 
 def _said(ours: bool, given: dict[str, str]) -> tuple[int, str, str]:
@@ -69,17 +90,19 @@ class Loopback:
     """Listens while it is entered. `url` is the redirect URI."""
 
     def __init__(self) -> None:
-        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server = _Server()
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
 
     def wait(self, accepts: Callable[[dict[str, str]], bool]) -> dict[str, str]:
         """The parameters of the first visit that is ours; others are told so and change nothing."""
         self._server.accepts = accepts  # type: ignore[assignment,method-assign]
-        until = time.monotonic() + PATIENCE
-        while self._server.given is None:
-            if time.monotonic() > until:
-                raise Failed("Nobody signed in within five minutes. Begin again with: penstock login")
-            self._server.handle_request()
+        Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        try:
+            self._server.came.wait(PATIENCE)
+        finally:
+            self._server.shutdown()
+        if self._server.given is None:
+            raise Failed("Nobody signed in within five minutes. Begin again with: penstock login")
         return self._server.given
 
     def __enter__(self) -> Self:

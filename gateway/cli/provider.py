@@ -32,6 +32,8 @@ LASTS: Final = 300.0  # seconds of an access token of which the provider says no
 DEVICE: Final = "urn:ietf:params:oauth:grant-type:device_code"
 ENDED: Final = {"invalid_grant", "invalid_client", "unauthorized_client"}  # RFC 6749 section 5.2
 AGAIN: Final = "Sign in again with: penstock login"
+LATE: Final = "Nobody typed the code in time. Begin again with: penstock login --device"
+SLOWEST: Final = 60.0  # seconds between two questions
 
 
 @dataclass(frozen=True)
@@ -105,19 +107,26 @@ class Provider:
             page, code, device = (str(told[name]) for name in ("verification_uri", "user_code", "device_code"))
         except KeyError as missing:
             raise Failed(f"The identity provider's answer has no {missing.args[0]}: {_reason(told)}") from None
-        show(page, code, told.get("verification_uri_complete"))
-        interval = float(told.get("interval") or 5)
-        until = time.monotonic() + float(told.get("expires_in") or 600)
+        whole = told.get("verification_uri_complete")
+        show(page, code, whole if isinstance(whole, str) else None)
+        interval = _seconds(told.get("interval"), 5.0)
+        until = time.monotonic() + _seconds(told.get("expires_in"), 600.0)
         while time.monotonic() < until:
             sleep(interval)
-            status, answer = self._ask_token(self.client.form(grant_type=DEVICE, device_code=device))
+            status, answer = self._poll(self.client.form(grant_type=DEVICE, device_code=device))
             if status == 200:
                 return self._login(answer)
-            if answer.get("error") == "slow_down":
-                interval += 5
-            elif answer.get("error") != "authorization_pending":
-                raise _denied(answer)
-        raise Failed("Nobody typed the code in time. Begin again with: penstock login --device")
+            interval = _next(interval, status, answer)
+        raise Failed(LATE)
+
+    def _poll(self, form: Mapping[str, str]) -> tuple[int, dict[str, Any]]:
+        """As an answer 503 where there is none: the person may be typing meanwhile."""
+        try:
+            return self._ask_token(form)
+        except Failed as failed:
+            if failed.code != UNREACHABLE:
+                raise
+            return 503, {}
 
     # tokens
 
@@ -153,7 +162,12 @@ def fresh(url: str) -> str:
     assert login is not None
     if time.time() < login.ends - AHEAD:
         return login.access
-    return renewed(url, login.access) or login.access
+    try:
+        return renewed(url, login.access) or login.access
+    except Failed as failed:
+        if failed.code == UNREACHABLE and time.time() < login.ends:  # it holds for some seconds yet
+            return login.access
+        raise
 
 
 def renewed(url: str, old: str) -> str | None:
@@ -167,13 +181,13 @@ def renewed(url: str, old: str) -> str | None:
             return login.access
         form = {"grant_type": "refresh_token", "refresh_token": login.refresh, "client_id": login.client_id}
         status, answer = _post(login.token_endpoint, form | ({"resource": login.resource} if login.resource else {}))
-        taken = status == 200 and isinstance(answer.get("access_token"), str)
-        if not taken and answer.get("error") not in ENDED:
-            raise Failed(f"The identity provider {login.issuer} answers {status}: try again later.", UNREACHABLE)
-        access, refresh = answer.get("access_token"), answer.get("refresh_token")
-        if not taken or not isinstance(access, str):
+        if status != 200 and answer.get("error") in ENDED:
             logins.keep(url, None)
             raise Failed(f"Your sign-in at {url} has ended: {_reason(answer)}. {AGAIN}")
+        access, refresh = answer.get("access_token"), answer.get("refresh_token")
+        if status != 200 or not isinstance(access, str):  # it may give one later
+            text = f"The identity provider {login.issuer} answers {status} ({_reason(answer)}): try again later."
+            raise Failed(f"{text} If it stays so: penstock login", UNREACHABLE)
         kept = refresh if isinstance(refresh, str) else login.refresh
         logins.keep(url, replace(login, access=access, ends=_ends(answer), refresh=kept))
         return access
@@ -185,6 +199,7 @@ def revoke(login: Login) -> bool:
         return False
     token = login.refresh or login.access
     try:
+        _guarded(login.issuer, login.revocation_endpoint)
         status, _ = _post(login.revocation_endpoint, {"token": token, "client_id": login.client_id})
     except Failed:
         return False
@@ -192,9 +207,27 @@ def revoke(login: Login) -> bool:
 
 
 def _ends(answer: Mapping[str, Any]) -> float:
-    lasts = answer.get("expires_in")
-    known = isinstance(lasts, int | float) and not isinstance(lasts, bool) and lasts > 0
-    return time.time() + (float(lasts) if known else LASTS)  # type: ignore[arg-type]
+    return time.time() + _seconds(answer.get("expires_in"), LASTS)
+
+
+def _seconds(told: object, otherwise: float) -> float:
+    """A length of time that a provider tells."""
+    if isinstance(told, int | float) and not isinstance(told, bool) and told > 0:
+        return float(told)
+    return otherwise
+
+
+def _next(interval: float, status: int, answer: Mapping[str, Any]) -> float:
+    """When to ask again (RFC 8628 section 3.5): slower where the provider says so, or does not answer well. Raises
+    Failed where there is nothing to wait for."""
+    error = answer.get("error")
+    if error == "slow_down":
+        return interval + 5
+    if error == "authorization_pending":
+        return interval
+    if status >= 500 or status == 429:
+        return min(2 * interval, max(interval, SLOWEST))
+    raise Failed(LATE) if error == "expired_token" else _denied(answer)
 
 
 def _metadata(issuer: str) -> dict[str, Any]:

@@ -94,6 +94,13 @@ async def find_token(store: Store, hasher: KeyHasher, clock: Clock, presented: s
     return _valid(token_id(digest), record.value, clock)
 
 
+async def was_token(store: Store, hasher: KeyHasher, presented: str) -> bool:
+    """Whether it is one of ours, or was: nobody else is asked about such a one."""
+    if presented.startswith(TOKEN_PREFIX):
+        return True
+    return await store.get(TOKENS, token_id(hasher.digest(presented.encode()))) is not None
+
+
 async def current_token(store: Store, clock: Clock, id: str) -> Token | None:
     """A token that was proved before, as it is now; None when it has ended since or was revoked."""
     record = await store.get(TOKENS, id)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from gateway.admin.console.by_provider import NAME, ByProvider, Client
 from gateway.admin.console.gate import Gate
 from gateway.admin.console.signing_in import Way
-from gateway.admin.people import People, Provider, SignIn
+from gateway.admin.people import Asker, People, Provider, SignIn
 from gateway.consumers.current import CurrentDirectory
 from gateway.consumers.directory import Directory
 from gateway.core.clock import Clock
@@ -47,7 +47,10 @@ def people(settings: Settings, outside: Outside, clock: Clock) -> People | None:
     if settings.admin_oidc_cli_client_id is not None:
         asked = (settings.admin_oidc_scopes, settings.admin_oidc_resource)
         sign_in = SignIn(settings.admin_oidc_issuer, settings.admin_oidc_cli_client_id, *asked)
-    return People(Provider(settings.admin_oidc_issuer, *about), outside, clock, sign_in)
+    asker = None
+    if settings.admin_oidc_client_id is not None and settings.admin_oidc_client_secret is not None:
+        asker = Asker(settings.admin_oidc_client_id, settings.admin_oidc_client_secret)
+    return People(Provider(settings.admin_oidc_issuer, *about), outside, clock, sign_in, asker)
 
 
 def ways(settings: Settings, people: People | None, outside: Outside, clock: Clock) -> tuple[Way, ...]:

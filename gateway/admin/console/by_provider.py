@@ -32,7 +32,7 @@ from gateway.admin.console.visit import BASE, local
 from gateway.admin.people import PERSON, People
 from gateway.consumers.tokens import Token
 from gateway.core.clock import Clock
-from gateway.core.errors import Problem
+from gateway.core.errors import Forbidden, Problem
 from gateway.core.secrets import Secret
 from gateway.relay.outside import DependencyFailed, Outside
 
@@ -201,16 +201,27 @@ class ByProvider:
         from gateway.policy.tokens.sessions import SignInFailed
 
         access, refresh = told.get("access_token"), told.get("refresh_token")
-        found = None
-        if isinstance(access, str) and access.count(".") == 2:
-            found = await self._people.token(access)
-        if found is None and claims is not None:
-            found = self._people.person(claims, float(claims["exp"]))
+        found = await self._named(claims, access if isinstance(access, str) else "")
         if found is None:
             raise SignInFailed("the provider's tokens name nobody")
         if claims is not None and found.id != f"{PERSON}{claims.get('sub')}":
             raise SignInFailed("the provider's tokens are about different people")
         return _Signed(found, found.ends or 0.0, refresh if isinstance(refresh, str) else before)
+
+    async def _named(self, claims: Mapping[str, Any] | None, access: str) -> Token | None:
+        """An access token that is no JWT is asked about only where the ID token does not do."""
+        found = await self._people.token(access) if access.count(".") == 2 else None
+        if found is not None:
+            return found
+        if claims is None:
+            return await self._people.opaque(access)
+        try:
+            return self._people.person(claims, float(claims["exp"]))
+        except Forbidden:
+            found = await self._people.opaque(access)
+            if found is None:
+                raise
+            return found
 
     # afterwards
 
