@@ -16,7 +16,7 @@ from starlette.responses import Response
 from gateway.admin.console.by_provider import ATTEMPT, ByProvider, Client, NotSignedIn
 from gateway.admin.console.gate import Gate
 from gateway.admin.console.sessions import Prove
-from gateway.admin.people import People, Provider
+from gateway.admin.people import Asker, People, Provider
 from gateway.core.clock import ManualClock
 from gateway.core.errors import Forbidden
 from gateway.core.secrets import Secret
@@ -78,8 +78,10 @@ async def door() -> AsyncIterator[Door]:
     network = Network(clock=clock)
     outside = Outside(network)
     ends = {"authorization_endpoint": "/auth", "token_endpoint": "/token", "end_session_endpoint": "/end"}
-    async with issuer(**ends) as provider:
-        people = People(Provider(provider.url, "penstock", "roles", [("ops", "operator")]), outside, clock)
+    async with issuer(**ends, introspection_endpoint="/introspect") as provider:
+        provider.answers["/introspect"] = answer({"active": False})
+        about, asker = Provider(provider.url, "penstock", "roles", [("ops", "operator")]), Asker("c", Secret("hidden"))
+        people = People(about, outside, clock, None, asker)
         client = Client(provider.url, "console", Secret("hidden"), ("openid",), None)
         yield Door(ByProvider(client, people, Gate(()), outside, clock), provider, clock, [])
     await outside.close()
@@ -212,3 +214,42 @@ async def test_who_has_no_role_is_told_what_is_missing() -> None:
         console.gives(asked["nonce"], roles=("guests",))
         with pytest.raises(Forbidden, match=r"`guests`.*admin_oidc_roles"):
             await console.back(asked["state"])
+
+
+def says(console: Door, **more: Any) -> None:
+    """Of the opaque access token."""
+    about = {"active": True, "sub": "ann", "aud": "penstock", "exp": console.clock.time() + LASTS, "roles": ["ops"]}
+    console.provider.answers["/introspect"] = answer(about | more)
+
+
+async def test_roles_that_the_id_token_lacks_are_asked_for_with_the_access_token() -> None:
+    async with door() as console:
+        says(console)
+        found = await (await console.sign_in(roles=()))()
+        assert found is not None
+        assert found.roles == {"operator"}
+
+
+async def test_the_provider_is_not_asked_about_the_access_token_where_the_id_token_does() -> None:
+    async with door() as console:
+        assert await (await console.sign_in())() is not None
+        assert "/introspect" not in console.provider.asked
+
+
+async def test_an_access_token_of_somebody_else_signs_nobody_in() -> None:
+    async with door() as console:
+        says(console, sub="eve")
+        with pytest.raises(NotSignedIn, match="different people"):
+            await console.sign_in(roles=())
+
+
+async def test_a_renewal_without_an_id_token_is_told_by_the_access_token() -> None:
+    async with door() as console:
+        prove = await console.sign_in(refresh_token="r1")
+        console.clock.advance(LASTS)
+        says(console)
+        console.provider.answers["/token"] = answer({"access_token": "opaque-2", "refresh_token": "r2"})
+        assert await prove() is not None
+        console.clock.advance(LASTS)
+        console.provider.answers["/introspect"] = answer({"active": False})
+        assert await prove() is None

@@ -9,6 +9,7 @@ import re
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from typing import Any
 import httpx2
 import pytest
 
+from gateway.cli import provider as command_line
+from gateway.cli.logins import Login
+from gateway.cli.loopback import Loopback
+from gateway.cli.provider import Client
 from tests.e2e.openid_provider import INSTALLED, PAGE, SECRET, Provider, browse, free_port, started
 from tests.server.nodes import Node
 
@@ -247,6 +252,48 @@ def test_nothing_is_kept_of_who_has_no_role(terminal: Terminal) -> None:
     code, _, told = terminal.login("guest-eve")
     assert (code, "admin_oidc_roles" in told) == (1, True)
     assert not terminal.file.exists()
+
+
+def opaque(world: World, name: str) -> Login:
+    """Of a person with a program that asks for a resource of which the provider makes no JWT."""
+    people: list[threading.Thread] = []
+
+    def person(page: str) -> None:
+        with httpx2.Client(timeout=20) as browser:
+            browse(browser, page, name)
+
+    def show(page: str) -> None:
+        people.append(threading.Thread(target=person, args=(page,)))
+        people[0].start()
+
+    with Loopback() as loopback:
+        client = Client(world.provider.issuer, "terminal", ("openid",), f"{RESOURCE}:opaque")
+        found = command_line.Provider(client).by_browser(loopback, show)
+    people[0].join(20)
+    assert found.access.count(".") == 0
+    return found
+
+
+def whoami(world: World, token: str | None) -> httpx2.Response:
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx2.get(f"{world.node.admin_url}/admin/v1/whoami", headers=headers)
+
+
+def test_the_provider_is_asked_about_a_token_that_is_no_jwt(world: World) -> None:
+    login = opaque(world, "ops-ann")
+    who = whoami(world, login.access)
+    assert who.status_code == 200, who.text
+    assert (who.json()["name"], who.json()["roles"]) == ("ops-ann@example.com", ["operator"])
+    assert whoami(world, login.refresh).status_code == 401, "a refresh token is no access token"
+    files = b"".join(path.read_bytes() for path in world.node.folder.rglob("*") if path.is_file())
+    assert login.access.encode() not in files
+
+
+def test_a_token_that_was_revoked_before_it_was_shown_is_nobodys(world: World) -> None:
+    login = opaque(world, "ops-ann")
+    form = {"token": login.access, "client_id": "terminal"}
+    assert httpx2.post(f"{world.provider.issuer}/token/revocation", data=form).status_code == 200
+    assert whoami(world, login.access).status_code == 401
 
 
 def test_no_secret_of_signing_in_is_in_any_log(world: World, terminal: Terminal) -> None:

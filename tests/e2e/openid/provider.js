@@ -29,7 +29,7 @@ const provider = new Provider(issuer, {
       getResourceServerInfo: (_context, asked) => ({
         scope: "read write openid",
         audience: asked === resource ? "shop" : "penstock",
-        accessTokenFormat: "jwt",
+        accessTokenFormat: asked.endsWith(":opaque") ? "opaque" : "jwt",
       }),
     },
   },
