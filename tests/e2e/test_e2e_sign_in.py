@@ -117,6 +117,7 @@ def test_an_answer_that_another_browser_asked_for_signs_nobody_in(world: World) 
         refused = victim.get(back, headers=PAGE)
         assert refused.status_code == 403
         assert "this browser began no such attempt" in refused.text
+        assert 'href="/console/sign-in">Sign in again</a>' in refused.text
         assert not [each for each in refused.headers.get_list("set-cookie") if "attempt" not in each]
 
 

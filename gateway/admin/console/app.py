@@ -216,7 +216,8 @@ class Console:
             query = f"?{request.url.query}" if request.url.query else ""
             return RedirectResponse(to("sign-in", to=request.url.path + query), 303)
         problem, status, headers = _told(error)
-        answer = page("refused.html", status, problem=problem)
+        signing_in = request.url.path.startswith(to("sign-in") + "/")  # there going back is to an attempt that is over
+        answer = page("refused.html", status, problem=problem, signing_in=signing_in)
         for name, value in headers:
             answer.headers[name.decode()] = value.decode()
         return answer
