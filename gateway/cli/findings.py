@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 
 from gateway.cli.agreeing import examine_nodes
 from gateway.cli.finding import Found
-from gateway.cli.measured import examine_folder, examine_metrics, samples
+from gateway.cli.measured import examine_folder, examine_metrics
+from gateway.cli.metrics_text import samples
 
 SKEW: Final = 2.0  # seconds
 ENDING: Final = "14d"
@@ -145,7 +146,7 @@ def _context(told: Told) -> Iterator[Found]:
 
 
 def _metrics(told: Told) -> Iterator[Found]:
-    yield from examine_metrics(samples(told.metrics), told.now.timestamp() + told.skew)
+    yield from examine_metrics(list(samples(told.metrics)), told.now.timestamp() + told.skew)
 
 
 def _folder(told: Told) -> Iterator[Found]:

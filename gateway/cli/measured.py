@@ -3,35 +3,19 @@ the store's lines, lost log lines; and in the data folder, where it is on this m
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from gateway.cli.finding import Found
+from gateway.cli.metrics_text import Sample
 
-_LINE: Final = re.compile(r"(\w+)(?:\{(.*)\})? (\S+)(?: # .*)?")
-_LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 SOON: Final = 14 * 86_400.0  # seconds before a certificate's end at which it is told
 STALE: Final = 900.0  # seconds for which the last known good may lag behind; the node keeps it every few
 ENOUGH: Final = 4096  # open files
 CROWDED: Final = 0.8  # of the open files
 LEAST: Final = 512 * 1024 * 1024  # bytes of disk
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    name: str
-    labels: Mapping[str, str]
-    value: float
-
-
-def samples(text: str) -> list[Sample]:
-    """Of the Prometheus text format; other lines are of no interest."""
-    matches = filter(None, map(_LINE.fullmatch, text.splitlines()))
-    return [Sample(each[1], dict(_LABEL.findall(each[2] or "")), float(each[3])) for each in matches]
 
 
 def examine_metrics(found: Sequence[Sample], now: float) -> list[Found]:

@@ -7,8 +7,6 @@ are not looked into.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import hmac
 import secrets
 import time
@@ -20,6 +18,7 @@ from urllib.parse import urlencode, urlsplit
 from gateway.cli import logins
 from gateway.cli.failures import REFUSED, UNREACHABLE, Failed
 from gateway.cli.logins import Login
+from gateway.core.pkce import challenge
 
 if TYPE_CHECKING:
     import httpx2
@@ -68,13 +67,12 @@ class Provider:
     def by_browser(self, loopback: Loopback, show: Callable[[str], None]) -> Login:
         """`show` gets the URL that a person opens."""
         state, verifier = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-        digest = hashlib.sha256(verifier.encode()).digest()
         query = self.client.form(
             response_type="code",
             redirect_uri=loopback.url,
             scope=" ".join(self.client.scopes),
             state=state,
-            code_challenge=base64.urlsafe_b64encode(digest).rstrip(b"=").decode(),
+            code_challenge=challenge(verifier),
             code_challenge_method="S256",
         )
         url = self._endpoint("authorization_endpoint")

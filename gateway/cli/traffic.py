@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-_LINE: Final = re.compile(r"(\w+)\{(.*)\} (\S+)(?: # .*)?")
-_LABEL: Final = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
-_PLAIN: Final = re.compile(r"(\w+) (\S+)")
+from gateway.cli.metrics_text import samples
+
 GAUGES: Final = {
     "connections": "penstock_connections",
     "in_flight": "penstock_exchanges",
@@ -88,11 +86,11 @@ GROUPS: Final[Mapping[str, Group]] = {
 def read(text: str, at: float, group: str = "endpoint", node: str = "") -> Reading:
     """The Prometheus text format, as far as it is told here; other lines are of no interest."""
     found, by_what = Reading(at), GROUPS[group]
-    for line in text.splitlines():
-        if (match := _LINE.fullmatch(line)) is not None:
-            _take(found, by_what, match[1], dict(_LABEL.findall(match[2])), float(match[3]), node)
-        elif (match := _PLAIN.fullmatch(line)) is not None:
-            found.plain[match[1]] = float(match[2])
+    for each in samples(text):
+        if each.labels:
+            _take(found, by_what, each.name, each.labels, each.value, node)
+        else:
+            found.plain[each.name] = each.value
     return found
 
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gateway.cli import traffic
 from gateway.cli.findings import Told, examine
-from gateway.cli.measured import examine_folder, examine_metrics, samples
+from gateway.cli.measured import examine_folder, examine_metrics
+from gateway.cli.metrics_text import samples
 from tests.cli.cli_harness import Served, penstock
 
 LABELS = 'component="shop",version="v2",endpoint="GET /orders/{id}",lane="call"'
@@ -179,7 +180,7 @@ penstock_access_log_lines_dropped_total 0
 
 
 def test_metrics_of_a_node_that_is_well_tell_nothing_to_mend() -> None:
-    assert {each.state for each in examine_metrics(samples(MEASURED), 100_000.0)} == {"ok"}
+    assert {each.state for each in examine_metrics(list(samples(MEASURED)), 100_000.0)} == {"ok"}
 
 
 @pytest.mark.parametrize(
@@ -201,7 +202,9 @@ def test_metrics_of_a_node_that_is_well_tell_nothing_to_mend() -> None:
 )  # fmt: skip
 def test_what_metrics_show_wrong_is_told_with_the_way_out(was: str, now: str, what: str, state: str) -> None:
     assert was in MEASURED
-    wrong = [each for each in examine_metrics(samples(MEASURED.replace(was, now)), 100_000.0) if each.state != "ok"]
+    wrong = [
+        each for each in examine_metrics(list(samples(MEASURED.replace(was, now))), 100_000.0) if each.state != "ok"
+    ]
     assert [(each.what, each.state) for each in wrong] == [(what, state)]
     assert wrong[0].out
 

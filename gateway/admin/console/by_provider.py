@@ -11,7 +11,6 @@ one, the session ends with them.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import hmac
 import logging
@@ -33,6 +32,7 @@ from gateway.admin.people import PERSON, People
 from gateway.consumers.tokens import Token
 from gateway.core.clock import Clock
 from gateway.core.errors import Forbidden, Problem
+from gateway.core.pkce import challenge
 from gateway.core.secrets import Secret
 from gateway.relay.outside import DependencyFailed, Outside
 
@@ -283,11 +283,6 @@ class ByProvider:
                 None,
             )
         return self._issuer
-
-
-def challenge(verifier: str) -> str:
-    """RFC 7636 section 4.2, S256."""
-    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
 
 
 def _hash(state: str) -> str:

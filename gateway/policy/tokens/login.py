@@ -9,7 +9,6 @@ it: its state has to be in a cookie of it.
 from __future__ import annotations
 
 import asyncio
-import base64
 import hashlib
 import hmac
 import logging
@@ -22,6 +21,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from gateway.core.clock import Clock
 from gateway.core.errors import Forbidden, Unauthorized
 from gateway.core.exchange import Exchange, Reply
+from gateway.core.pkce import challenge
 from gateway.policy.credentials.presented import cookies
 from gateway.policy.tokens.browser import SAFE, crosses_sites
 from gateway.policy.tokens.introspecting import failed
@@ -83,7 +83,6 @@ class Login:
         if metadata.authorization_endpoint is None:
             raise failed(metadata.issuer, "its metadata names no authorization_endpoint")
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).rstrip(b"=").decode()
         query = {
             "response_type": "code",
             "client_id": self._way.client_id,
@@ -91,7 +90,7 @@ class Login:
             "scope": " ".join(self._way.scopes),
             "state": state,
             "nonce": nonce,
-            "code_challenge": challenge,
+            "code_challenge": challenge(verifier),
             "code_challenge_method": "S256",
         }
         url = metadata.authorization_endpoint
