@@ -130,7 +130,7 @@ def _client(url: str) -> Client:
 
 def _show_page(page: str, browser: bool) -> None:
     output.note("Sign in on this page; it comes back to this command:")
-    output.aside(page)
+    output.told(page)
     if browser and not _headless():
         webbrowser.open(page)
 
@@ -143,6 +143,6 @@ def _headless() -> bool:
 
 def _show_code(page: str, code: str, whole: str | None) -> None:
     output.note(f"On any machine, open {page} and type the code")
-    output.aside(code)
+    output.told(code)
     if whole is not None:
         output.note(f"or open {whole}")

@@ -87,13 +87,8 @@ def bad(text: str) -> None:
 
 
 def note(text: str) -> None:
-    """To whoever sits there, beside what the command answers."""
+    """As `told`, for what explains what is told next."""
     err.print(shown(text, style="dim"))
-
-
-def aside(text: str) -> None:
-    """The same, to be copied: whole and on a line of its own."""
-    err.print(shown(text))
 
 
 COLOURS: Final = {"create": "green", "update": "yellow", "delete": "red", "unchanged": "dim"}
