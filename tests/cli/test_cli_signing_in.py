@@ -111,7 +111,7 @@ def test_the_provider_is_asked_with_a_challenge_and_told_the_verifier(world: Wor
 def test_the_page_is_printed_where_there_is_no_browser_to_open(world: World) -> None:
     person, opened = Browser(), Browser()
     world.gives("ops")
-    world.patch.setattr("gateway.cli.output.aside", person.open)
+    world.patch.setattr("gateway.cli.output.told", person.open)
     assert world.login(opened, "--no-browser").code == 0
     assert not opened.asked
     person.wait()
