@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -65,10 +65,11 @@ class ChangeSet:
 class Resolver:
     """What resolving needs from this node."""
 
-    contracts: Mapping[str, dict[str, Any]]
+    contracts: Mapping[str, Mapping[str, Any]]
     reflect: Reflect
     values: Mapping[str, str | int | float | bool]
     kinds: Kinds = field(default_factory=dict)
+    away: Callable[[], Sequence[str]] = tuple  # tells of runtimes that cannot be asked for contracts
 
 
 async def change_set(
@@ -232,6 +233,7 @@ async def _components(
         policies=policies,
         reflect=resolver.reflect,
         values=resolver.values,
+        away=resolver.away(),
     )
     findings = await asyncio.to_thread(_checked, bundles)
     findings += [finding for bundle in bundles for finding in _canary_in_the_way(bundle, state, canary)]

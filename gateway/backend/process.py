@@ -1,7 +1,7 @@
 """The backend kind `python`: an operation that is a process of a runtime.
 
-The host of processes is the service named `processes`: anything with `runner(name)`, so that a runtime inside of the
-worker, in a process of its own or elsewhere is the same to an operation.
+The host of processes is the service named `processes`: anything with `runner`, so that a runtime inside of the worker,
+in a process of its own or elsewhere is the same to an operation.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from gateway.schema.types import Operation, Types
 
 
 class Host(Protocol):
-    def runner(self, name: str) -> Callable[[Call], Awaitable[Any]]:
-        """LookupError when it hosts no such process."""
+    def runner(self, name: str, operation: Operation, types: Types, digest: str) -> Callable[[Call], Awaitable[Any]]:
+        """What runs a process for a revision that was published with that contract and the code of that digest.
+        LookupError when it hosts no such process."""
         ...
 
 
@@ -28,6 +29,7 @@ class ProcessOperation(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     process: str = Field(description="the name under which a runtime registered it")
+    digest: str = Field("", description="of the code that it was published with")
 
 
 class ProcessBackend:
@@ -43,9 +45,9 @@ class ProcessBackend:
         """The host outlives the operation."""
 
 
-def _bind(config: ProcessOperation, _connection: None, _operation: Operation, _types: Types, services: Services) -> Any:
+def _bind(config: ProcessOperation, _connection: None, operation: Operation, types: Types, services: Services) -> Any:
     host: Host = services.named("processes")
-    return ProcessBackend(host.runner(config.process))
+    return ProcessBackend(host.runner(config.process, operation, types, config.digest))
 
 
 KIND = BackendKind(

@@ -28,6 +28,7 @@ from gateway.cli import (
     looking,
     mirrored,
     output,
+    runtime,
     serving,
     signing_keys,
     stored,
@@ -64,6 +65,7 @@ def root(
 
 
 serving.add(app)
+runtime.add(app)
 documents.add(app)
 login.add(app)
 looking.add(app)

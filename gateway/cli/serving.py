@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer.core import TyperCommand
 
-from gateway.cli import output, setting_words
+from gateway.cli import output
 from gateway.cli.failures import USAGE, Failed
+from gateway.cli.given_settings import WithSettings, given_settings
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from gateway.core.settings import Settings
 
 
@@ -23,32 +25,25 @@ def add(app: typer.Typer) -> None:
     app.command()(demo)
 
 
-class Serve(TyperCommand):
-    """Its help lists every setting, those without a flag too."""
-
-    def format_epilog(self, _ctx: Any, formatter: Any) -> None:
+class Serve(WithSettings):
+    @classmethod
+    def model(cls) -> tuple[type[BaseModel], str]:
         from gateway.core.settings import PREFIX, Settings
 
-        fields = Settings.model_fields.items()
-        with formatter.section("Settings; a flag wins over a variable, a variable over a line of --config"):
-            formatter.write_dl([(f"{PREFIX}{name.upper()}", _meaning(field)) for name, field in fields])
-
-
-def _meaning(field: Any) -> str:
-    text = field.description or ""
-    if field.default is None or field.default == ():
-        return text
-    default = field.default
-    default = (
-        f"{default:g}" if isinstance(default, float) else ",".join(default) if isinstance(default, tuple) else default
-    )
-    return f"{text}; default {default}" if text else f"default {default}"
+        return Settings, PREFIX
 
 
 def serve(
     manifests: Annotated[Path | None, typer.Option(help="Folder of documents published at start.", exists=True)] = None,
     policies: Annotated[Path | None, typer.Option(help="Folder of policies applied at start.", exists=True)] = None,
     processes: Annotated[list[str] | None, typer.Option(help="Package whose processes run here.")] = None,
+    runtimes: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A runtime whose processes may be called: NAME=HOST:PORT or NAME=unix:PATH, then words such as "
+            "ca=FILE; see docs/guide/runtimes.md. May be repeated."
+        ),
+    ] = None,
     policies_code: Annotated[list[str] | None, typer.Option(help="Package whose policies run isolated.")] = None,
     environment: Annotated[Path | None, typer.Option(help="Values and secrets of this node.", exists=True)] = None,
     store: Annotated[
@@ -84,6 +79,7 @@ def serve(
         "manifests": manifests,
         "policies": policies,
         "processes": tuple(processes) if processes else None,
+        "runtimes": tuple(runtimes) if runtimes else None,
         "policies_code": tuple(policies_code) if policies_code else None,
         "environment": environment,
         "store": store,
@@ -102,51 +98,16 @@ def serve(
 
 
 def settings_of(flags: dict[str, Any], config: Path | None) -> Settings:
-    """Flags over variables over the file."""
-    from pydantic import ValidationError
-
+    """Flags over variables over the file; OpenTelemetry's own variables below all."""
     from gateway.core.otel_variables import NotDone
     from gateway.core.otel_variables import from_variables as from_otel
-    from gateway.core.settings import PREFIX, Settings, from_environment
+    from gateway.core.settings import PREFIX, Settings
 
-    from_file = _read(config) if config else {}
-    from_variables = from_environment(os.environ)
     try:
-        standard, standard_sources = from_otel(os.environ)
+        standard, sources = from_otel(os.environ)
     except NotDone as error:
         raise Failed(f"These settings cannot be used:\n  {error}", USAGE) from None
-    given = {name: value for name, value in flags.items() if value is not None}
-    known = Settings.model_fields
-
-    def source(name: str) -> str:
-        if name in given:
-            return "--" + name.replace("_", "-")
-        if name in from_variables:
-            return PREFIX + name.upper()
-        return str(config) if name in from_file else standard_sources.get(name, str(config))
-
-    wrong = setting_words.misspelt(os.environ, PREFIX, known)
-    try:
-        settings = Settings.model_validate({**standard, **from_file, **from_variables, **given})
-    except ValidationError as error:
-        wrong = setting_words.lines(error, source, known) + wrong
-    if wrong:
-        text = "These settings cannot be used:\n" + "\n".join(f"  {line}" for line in wrong)
-        raise Failed(text, USAGE)
-    return settings
-
-
-def _read(path: Path) -> dict[str, Any]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        found = YAML(typ="safe", pure=True).load(path.read_text())
-    except YAMLError as error:
-        raise Failed(f"{path} cannot be read: {error}", USAGE) from None
-    if not isinstance(found, dict):
-        raise Failed(f"{path} is no list of settings: write `name: value` lines.", USAGE)
-    return found
+    return given_settings(Settings, PREFIX, flags, config, standard, sources)
 
 
 def run(settings: Settings, announcing: Callable[[dict[str, Any]], None]) -> None:

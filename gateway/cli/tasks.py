@@ -17,7 +17,7 @@ TASKS: Final[dict[str, tuple[str, ...]]] = {
     "Policies": ("policies", "plans"),
     "Traffic": ("top", "usage", "cache", "topics"),
     "Operate": ("health", "doctor", "nodes", "environments", "tokens", "signing-keys", "backup", "restore"),
-    "Local": ("login", "logout", "whoami", "serve", "demo", "check", "import"),
+    "Local": ("login", "logout", "whoami", "serve", "runtime", "demo", "check", "import"),
 }  # fmt: skip
 OTHER: Final = "Other"  # a command that no task names is told all the same
 

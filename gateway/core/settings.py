@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from gateway.core.egress import Egress
 from gateway.core.listening import Listen, Listener, Network, clashes, joined
+from gateway.core.runtimes import Runtime, clash
 from gateway.core.secrets import Secret
 
 PREFIX = "PENSTOCK_"
@@ -36,6 +37,12 @@ class Settings(BaseModel):
         "always", description="when these folders are applied: at each start, or only while nothing is live"
     )
     processes: tuple[str, ...] = Field((), description="packages whose processes and policies this node hosts")
+    runtimes: tuple[Runtime, ...] = Field(
+        (),
+        description="runtimes whose processes this node may call: NAME=HOST:PORT or NAME=unix:PATH, then words such as "
+        "ca=FILE",
+    )
+    runtime_token: Secret | None = Field(None, description="what they and this node know, their own token")
     policies_code: tuple[str, ...] = Field((), description="packages whose policies run isolated, a process for each")
     policies_memory: int = Field(
         512 * 1024 * 1024, ge=64 * 1024 * 1024, description="bytes that such a process may take"
@@ -162,6 +169,18 @@ class Settings(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _runtimes_fit(self) -> Self:
+        if found := clash(self.runtimes):
+            raise ValueError(f"runtimes: {found}")
+        for each in self.runtimes:
+            if each.unix is None and self.runtime_token is None:
+                raise ValueError(
+                    f"runtimes: {each.name} is reached by a port, so this node has to prove itself: give "
+                    "runtime_token, the one that the runtime has"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _store_passwords_fit(self) -> Self:
         if self.store_password is not None and (self.store is None or _has_password(self.store)):
             raise ValueError("store_password goes with a store whose URL has no password; give one of the two")
@@ -260,11 +279,13 @@ def named_values(text: str) -> dict[str, str]:
     return found
 
 
-def from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+def from_environment(
+    environ: Mapping[str, str], model: type[BaseModel] = Settings, prefix: str = PREFIX
+) -> dict[str, Any]:
     """The `PENSTOCK_…` variables that name settings; lists are comma separated."""
     found: dict[str, Any] = {}
-    for name, field in Settings.model_fields.items():
-        text = environ.get(PREFIX + name.upper())
+    for name, field in model.model_fields.items():
+        text = environ.get(prefix + name.upper())
         if text is not None:
             found[name] = _split(text) if "tuple" in str(field.annotation) else text
     return found

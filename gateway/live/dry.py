@@ -84,7 +84,7 @@ class _Anything(dict[str, Secret]):
 class _Processes:
     """Stands for a runtime: nothing runs here. That a process is there was seen when its contract was read."""
 
-    def runner(self, _process: str) -> Callable[[Call], Any]:
+    def runner(self, *_process: object) -> Callable[[Call], Any]:
         def refuse(_call: Call) -> Any:
             raise NotImplementedHere("Nothing runs in a dry build.")
 

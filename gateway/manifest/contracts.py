@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from gateway.core.findings import DocumentsRefused
@@ -50,8 +50,11 @@ def read_types(version: Version, types: Mapping[str, Schema]) -> Types:
         return Types()
 
 
-def contracts_of(version: Version, types: Mapping[str, Schema], processes: Described) -> dict[str, ContractPart]:
-    """The contract of every operation. What is wrong with types is told first; only then contracts are read whole."""
+def contracts_of(
+    version: Version, types: Mapping[str, Schema], processes: Described, away: Sequence[str] = ()
+) -> dict[str, ContractPart]:
+    """The contract of every operation. What is wrong with types is told first; only then contracts are read whole.
+    `away` tells of runtimes that could not be asked for their processes."""
     before = len(version.findings)
     table = read_types(version, types)
     readable = len(version.findings) == before
@@ -59,7 +62,7 @@ def contracts_of(version: Version, types: Mapping[str, Schema], processes: Descr
     for name, operation in version.manifest.operations.items():
         keys = ("operations", name)
         wrong = len(version.findings)
-        contract = _contract(version, operation, set(types), processes, keys)
+        contract = _contract(version, operation, set(types), processes, keys, away)
         if contract is None:
             continue
         found[name] = contract
@@ -79,10 +82,10 @@ def _check(version: Version, name: str, contract: ContractPart, types: Types) ->
 
 
 def _contract(
-    version: Version, operation: Operation, named: set[str], processes: Described, keys: Keys
+    version: Version, operation: Operation, named: set[str], processes: Described, keys: Keys, away: Sequence[str]
 ) -> ContractPart | None:
     if operation.python is not None:
-        return _process(version, operation, processes, keys)
+        return _process(version, operation, processes, keys, away)
     if operation.http is None and operation.soap is None and operation.fixed is None:
         return None  # `check` tells that an operation needs exactly one kind
     if (operation.http is not None or operation.soap is not None) and operation.input is None:
@@ -133,7 +136,9 @@ def _errors(version: Version, operation: Operation, named: set[str], keys: Keys)
     return found
 
 
-def _process(version: Version, operation: Operation, processes: Described, keys: Keys) -> ContractPart | None:
+def _process(
+    version: Version, operation: Operation, processes: Described, keys: Keys, away: Sequence[str]
+) -> ContractPart | None:
     name = str(operation.python)
     for key in ("input", "output", "errors"):
         if getattr(operation, key) is not None:
@@ -141,7 +146,8 @@ def _process(version: Version, operation: Operation, processes: Described, keys:
             version.refuse((*keys, key), "contract", f"{key} is read from the process {name}'s annotations.", hint)
     described = processes.get(name)
     if described is None:
-        hint = f"{near(name, processes)} Is its package given by --processes?"
+        hint = f"{near(name, processes)} Is its package given by --processes, or its runtime by --runtimes?"
+        hint = " ".join((hint, *away))
         version.refuse((*keys, "python"), "unknown-process", f"no runtime has registered a process {name!r}.", hint)
         return None
     contract = dict(described["contract"])

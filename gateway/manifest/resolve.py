@@ -6,7 +6,7 @@ A version is resolved after the one that it extends, whether that one is among t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,15 +41,17 @@ async def resolve(
     policies: Mapping[str, int],
     reflect: Reflect,
     values: Mapping[str, Value],
+    away: Sequence[str] = (),
 ) -> list[Bundle]:
     """The bundles of all ApiComponents among the documents, in their order; other kinds are passed over.
 
-    `contracts` are the registered processes' as their runtime describes them; `policies` are the named policies that
+    `contracts` are the registered processes' as their runtime describes them, `away` tells of runtimes that could not
+    be asked; `policies` are the named policies that
     exist with their current revisions; `values` (from the Environment) are only used to reach databases, of which
     `reflect` reads tables. DocumentsRefused holds everything that is wrong with all of them.
     """
     components = [loaded for loaded in documents if loaded.kind == "ApiComponent"]
-    resolving = _Resolving(folder, contracts, parents, policies, reflect, values)
+    resolving = _Resolving(folder, contracts, parents, policies, reflect, values, away)
     resolving.findings += loading.duplicates(components)
     for loaded in components:
         resolving.waiting[_id(loaded)] = loaded
@@ -73,6 +75,7 @@ class _Resolving:
     policies: Mapping[str, int]
     reflect: Reflect
     values: Mapping[str, Value]
+    away: Sequence[str]
     waiting: dict[Id, Loaded] = field(default_factory=dict)
     done: dict[Id, Bundle | None] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
@@ -124,7 +127,7 @@ class _Resolving:
 
     async def bundle(self, version: Version, parent: Bundle | None) -> Bundle:
         types = types_of(version, self.processes)
-        contracts = contracts_of(version, types, self.processes)
+        contracts = contracts_of(version, types, self.processes, self.away)
         tables = await tables_of(version, self.reflect, self.values)
         entities = entity_types(version, types, tables)
         return Bundle(

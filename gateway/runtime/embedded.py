@@ -33,10 +33,12 @@ Finish = Callable[[Any, Call], Any]
 
 
 class EmbeddedRuntime:
-    """`threads` run plain functions; `waiting` is how many calls may be under way or wait for one of them."""
+    """`threads` run plain functions; `waiting` is how many calls may be under way or wait for one of them. `place` says
+    whose log tells of what failed."""
 
-    def __init__(self, registry: Registry, threads: int = 16, waiting: int = 256) -> None:
+    def __init__(self, registry: Registry, threads: int = 16, waiting: int = 256, place: str = "gateway") -> None:
         self.registry = registry
+        self._place = place
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="process")
         self._waiting = waiting
         self._taken = 0
@@ -47,7 +49,8 @@ class EmbeddedRuntime:
         that is not hosted. The runner raises the process's own Problems, InvalidInput for what its models refuse,
         InternalError for everything else, of which the log tells more."""
         process = self.registry.get(name)
-        arguments, finish = _arguments(process), _finish(process)
+        failed = functools.partial(_failed, process, self._place)
+        arguments, finish = _arguments(process), _finish(process, failed)
         run: Run = functools.partial(_call, process.function) if process.asynchronous else self._threaded(process)
 
         async def run_process(call: Call) -> Any:
@@ -56,7 +59,7 @@ class EmbeddedRuntime:
             except Problem:
                 raise
             except (Exception, SystemExit) as error:
-                raise _failed(process, call, error) from error
+                raise failed(call, error) from error
             return finish(result, call)
 
         return run_process
@@ -126,7 +129,7 @@ def _invalid(parameter: str, error: ValidationError) -> InvalidInput:
     return InvalidInput(f"{details[0].target}: {details[0].message}", target=details[0].target, details=details)
 
 
-def _finish(process: Process) -> Finish:
+def _finish(process: Process, failed: Callable[..., InternalError]) -> Finish:
     """From the function's result to a canonical value that fits the contract."""
     operation, dump = process.operation, process.dump
     if operation.output is None:
@@ -138,9 +141,9 @@ def _finish(process: Process) -> Finish:
             value = result if dump is None or result is None else dump(result)
             fit(value, ROOT)
         except Unfit as unfit:
-            raise _failed(process, call, unfit, f" at {render(unfit.path)}: {unfit}") from unfit
+            raise failed(call, unfit, f" at {render(unfit.path)}: {unfit}") from unfit
         except Exception as error:
-            raise _failed(process, call, error, f": {error}") from error
+            raise failed(call, error, f": {error}") from error
         return value
 
     return finish
@@ -151,11 +154,11 @@ def _unspelled(scalar: Scalar) -> Callable[[Any, Any], Any]:
     return checked(scalar, None)
 
 
-def _failed(process: Process, call: Call, error: BaseException, unfit: str | None = None) -> InternalError:
+def _failed(process: Process, place: str, call: Call, error: BaseException, unfit: str | None = None) -> InternalError:
     """Logs the whole story; the client is told where to ask."""
     call_id = call.context.call_id
     if unfit is None:
         log.error("call %s: the process %s failed", call_id, process.name, exc_info=error)
     else:
         log.error("call %s: the result of %s does not fit its contract%s", call_id, process.name, unfit)
-    return InternalError(f"The operation failed. The gateway's log tells more under the id {call_id}.")
+    return InternalError(f"The operation failed. The {place}'s log tells more under the id {call_id}.")

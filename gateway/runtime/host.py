@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from gateway.core.errors import Problem
 from gateway.core.policy_code import Request, Response
-from gateway.runtime.host_frames import BadFrame, Frames, pack
+from gateway.runtime.frames import BadFrame, Frames, pack
 from gateway.runtime.policies import PythonPolicy
 from gateway.runtime.policy_messages import (
     edits_message,

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from gateway.runtime.host_frames import BadFrame, Frame, Frames, pack
+from gateway.runtime.frames import BadFrame, Frame, Frames, pack
 
 log: Final = logging.getLogger("gateway.runtime")
 

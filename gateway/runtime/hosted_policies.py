@@ -18,7 +18,7 @@ from gateway.core.errors import Problem
 from gateway.core.exchange import Exchange, Reply, StepResult, Wait
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.core.policy_code import Mark, Request
-from gateway.runtime.host_frames import Frame
+from gateway.runtime.frames import Frame
 from gateway.runtime.hosts import Hosts
 from gateway.runtime.policy_exchange import (
     before,

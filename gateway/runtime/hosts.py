@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from gateway.runtime.frames import BadFrame, Frame, Frames, pack
 from gateway.runtime.host_client import HostClient
-from gateway.runtime.host_frames import BadFrame, Frame, Frames, pack
 
 Deliver = Callable[[Frame | None], None]
 PATIENCE: Final = 5.0  # seconds for a host to check settings

@@ -43,11 +43,12 @@ def identity_message(identity: Identity) -> dict[str, Any]:
         "credential": identity.credential,
         "scopes": sorted(identity.scopes),
         "claims": dict(identity.claims),
+        "roles": sorted(identity.roles),
     }
 
 
 def identity_from(told: Mapping[str, Any]) -> Identity:
-    return Identity(**{**told, "scopes": frozenset(told["scopes"])})
+    return Identity(**{**told, "scopes": frozenset(told["scopes"]), "roles": frozenset(told["roles"])})
 
 
 def edits_message(request: Request) -> dict[str, Any]:

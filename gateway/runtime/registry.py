@@ -47,6 +47,9 @@ class Registry:
     def __len__(self) -> int:
         return len(self._processes)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._processes
+
     def get(self, name: str) -> Process:
         """LookupError names the processes that there are."""
         if name in self._processes:

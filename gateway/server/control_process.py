@@ -39,7 +39,9 @@ from gateway.manifest.transfer import gather
 from gateway.relay.network import Network
 from gateway.relay.outside import Outside
 from gateway.runtime.hosts import CheckingHosts
+from gateway.runtime.processes import Contracts
 from gateway.runtime.registry import Registry
+from gateway.runtime.remotes import Remotes, largest_message
 from gateway.server import issuing, launch
 from gateway.server.audit_log import AuditLog
 from gateway.server.control import Control
@@ -64,6 +66,7 @@ GRACE: Final = 3  # seconds for admin requests in flight
 CREW: Final = 30.0  # seconds to wait for the first worker
 WORK: Final = 5.0  # seconds between two looks at the processor time that a start takes
 LEAST: Final = 0.03  # of one processor: an idle loop, its beat and its metrics take less
+RUNTIMES: Final = 15.0  # seconds that a start waits for runtimes which have not told yet what they host
 AGAIN: Final = 0.5  # seconds between looks for a store that is away
 
 
@@ -87,7 +90,6 @@ class ControlProcess:
         self.streams = open_streams(given.store_url)
         self.cells = open_cells(given.store_url)
         self.copies = open_stream_copies(given.store_url)
-        registry = Registry.load(settings.processes)
         kinds = self.kinds = node_kinds(settings.processes, given.hosted)
         hosts = CheckingHosts(given.hosted)
         environment = node_environment(settings)
@@ -95,6 +97,9 @@ class ControlProcess:
         own = issuing.own_issuer(settings, None, self.clock)
         self.network = Network(egress, clock=self.clock)
         self.outside = Outside(self.network)
+        limit = largest_message(settings)
+        self.remotes = Remotes(settings.runtimes, settings.runtime_token, limit, self.network.names)
+        contracts = Contracts(Registry.load(settings.processes), self.remotes)
         self.crew = Crew(given.control_socket, self._directory, given.run)
         self.control = Control(
             name=given.node,
@@ -128,7 +133,7 @@ class ControlProcess:
             store=self.store,
             streams=self.streams,
             publisher=self.publisher,
-            resolver=Resolver(registry.described(), reflecting(environment), environment.values, kinds),
+            resolver=Resolver(contracts, reflecting(environment), environment.values, kinds, contracts.away),
             kinds=kinds,
             backend_kinds=BACKEND_KINDS,
             hasher=self.hasher,
@@ -249,6 +254,7 @@ class ControlProcess:
         paths = [path for path in (settings.policies, settings.manifests) if path is not None]
         if not paths or not self.given.first:
             return None
+        await self.remotes.all_known(RUNTIMES)
         if settings.apply_at_start == "first" and await self._is_anything_live():
             return None
         try:
@@ -308,6 +314,7 @@ class ControlProcess:
             await self.callers.flush()
         await self.callers.usage.close()
         await self.outside.close()
+        await self.remotes.close()
         await self.network.close()
         await self.streams.close()
         if self.copies is not None:
@@ -350,6 +357,7 @@ async def _start(process: ControlProcess) -> None:
 
 
 async def _come_up(process: ControlProcess) -> None:
+    process.remotes.start()
     await process.crew.start()
     try:
         await process.crew.until(1, CREW)

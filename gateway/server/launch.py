@@ -25,7 +25,7 @@ from gateway.server.tls_files import Material
 PASSWORDS: Final = ("store_password", "sentinel_password")  # which stand in the store's URL by now
 TOKENS: Final = ("admin_token", "viewer_token")  # settings that the control process makes admin tokens of
 # Settings that only the pipe of a child gets.
-_SECRET: Final = (*TOKENS, "admin_oidc_client_secret", "otlp_headers")
+_SECRET: Final = (*TOKENS, "admin_oidc_client_secret", "otlp_headers", "runtime_token")
 BEAT: Final = 0.5  # seconds between signs of life
 
 

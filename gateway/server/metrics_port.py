@@ -38,18 +38,19 @@ class Bounded(HttpToolsProtocol):
 
 class MetricsServer(uvicorn.Server):
     """On an inherited socket. `metrics` gives the numbers of every worker, `lines` what the control process has to
-    tell."""
+    tell, `more` are further routes for whoever can reach it."""
 
     def __init__(
         self,
         descriptor: int,
         metrics: Callable[[], Sequence[Mapping[str, Any]]],
-        lines: Callable[[], Sequence[str]],
+        lines: Callable[[], Sequence[str]] = tuple,
+        more: Sequence[Route] = (),
     ) -> None:
         async def answer(request: Request) -> Response:
             return metrics_answer(request, metrics, lines)
 
-        app = Starlette(routes=[Route("/metrics", answer, methods=["GET"])])
+        app = Starlette(routes=[Route("/metrics", answer, methods=["GET"]), *more])
         app.router.redirect_slashes = False
         super().__init__(
             uvicorn.Config(

@@ -40,7 +40,9 @@ from gateway.relay.network import Network
 from gateway.relay.outside import Outside
 from gateway.runtime.embedded import EmbeddedRuntime
 from gateway.runtime.hosts import WorkerHosts
+from gateway.runtime.processes import Processes
 from gateway.runtime.registry import Registry
+from gateway.runtime.remotes import Remotes, largest_message
 from gateway.server import collector, issuing, launch
 from gateway.server.environment import node_environment
 from gateway.server.kinds import BACKEND_KINDS, node_kinds
@@ -87,7 +89,6 @@ class Worker:
         self.cells = open_cells(given.store_url)
         self.messages = Messages()
         self.topics = Topics(self.streams, {}, self.messages)
-        self.runtime = EmbeddedRuntime(Registry.load(settings.processes))
         self.tracer = Tracer(self.clock, sampling_of(settings), trusts=self._trusts)
         self.observer = Observer(settings.access_log or given.data / "log" / "access.log", self.clock, self.tracer)
         consumer = f"{given.node}-{given.index}"
@@ -116,11 +117,13 @@ class Worker:
         self.network = Network(Egress.parse(settings.egress, given.data), clock=self.clock)
         self.outside = Outside(self.network)
         self.hosts = WorkerHosts(given.hosted, settings.max_body)
+        limit = largest_message(settings)
+        self.remotes = Remotes(settings.runtimes, settings.runtime_token, limit, self.network.names)
         self.shared = Shared(self.cell)
         self.tracer.watch(self.cell)
         self.port = open_port(given, self.shared.overload)
         self.telling = Telling(
-            given.index, self.observer, self.tracer, self.messages, self.port, self.hosts, self.outside
+            given.index, self.observer, self.tracer, self.messages, self.port, self.hosts, self.outside, self.remotes
         )
         self.hasher = KeyHasher(given.key_secret)
         own = issuing.own_issuer(settings, self.directory, self.clock)
@@ -145,7 +148,7 @@ class Worker:
             clock=self.clock,
             topics=self.topics,
             streams=self.streams,
-            processes=self.runtime,
+            processes=Processes(EmbeddedRuntime(Registry.load(settings.processes)), self.remotes),
         )
         secrets = node_environment(settings).secrets
         builder = Builder(node_kinds(settings.processes, given.hosted), services, secrets)
@@ -307,6 +310,7 @@ class Worker:
             await self.tokens.close()
         await self.outside.close()
         await self.hosts.close()
+        await self.remotes.close()
         await self.network.close()
         await self.streams.close()
         await self.cells.close()
@@ -335,6 +339,7 @@ def _application(cell: LiveCell, shared: Shared) -> Starlette:
 
 async def serve(given: launch.Launch) -> None:
     worker = Worker(given, await connect_counters(given.store_url))
+    worker.remotes.start()
     ready, stop = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gateway.live.swap import LiveSnapshot
     from gateway.relay.outside import Outside
     from gateway.runtime.hosts import WorkerHosts
+    from gateway.runtime.remotes import Remotes
     from gateway.server.port import Port
 
 SPANS: Final = 0.25  # seconds between looks at the ring
@@ -36,7 +37,9 @@ class Telling:
         port: Port,
         hosts: WorkerHosts,
         outside: Outside,
+        remotes: Remotes,
     ) -> None:
+        self.remotes = remotes
         self.outside = outside
         self.index = index
         self.observer = observer
@@ -60,6 +63,7 @@ class Telling:
             **store_samples(),
             **self.messages.samples(),
             **self.hosts.samples(str(self.index)),
+            **self.remotes.samples(str(self.index)),
             **self.port.samples(),
             **process_samples(f"worker {self.index}"),
             "penstock_worker_loop_lag_seconds": [[str(self.index), gauges["loop_lag_seconds"]]],

@@ -148,7 +148,7 @@ class VersionCompiler:
     def _operation(self, name: str) -> OperationSpec:
         declared = self.manifest.operations[name]
         contract = self.bundle.contracts[name]
-        kind, backend, part = _target(declared)
+        kind, backend, part = _target(declared, contract)
         place = self.place("operations", name, kind)
         config = self._fill(part, place)
         model = self.backend_kinds[kind].operation
@@ -363,10 +363,10 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _target(declared: Operation) -> tuple[str, str, dict[str, Any]]:
+def _target(declared: Operation, contract: ContractPart) -> tuple[str, str, dict[str, Any]]:
     """(backend kind, backend name, configuration) of an operation."""
     if declared.python is not None:
-        return "python", "", {"process": declared.python}
+        return "python", "", {"process": declared.python, "digest": contract.digest}
     if declared.http is not None:
         config = declared.http.model_dump(mode="json", exclude_defaults=True)
         return "http", config.pop("backend"), config

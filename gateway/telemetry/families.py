@@ -53,6 +53,12 @@ FAMILIES: Final[Mapping[str, Family]] = {
     "penstock_delivery_seconds": Family(
         "summary", ("component", "version", "listener"), "Time of an operation that ran for a message."
     ),
+    "penstock_runtime_calls_total": Family("counter", ("runtime", "outcome"), "Calls to runtimes elsewhere."),
+    "penstock_runtime_connections": Family("gauge", ("runtime", "worker"), "Processes of it that take calls."),
+    "penstock_process_calls_total": Family("counter", ("name", "outcome"), "Calls that a runtime ran, by its process."),
+    "penstock_process_seconds_total": Family("counter", ("name",), "Time in calls of a runtime's process."),
+    "penstock_process_running": Family("gauge", (), "Calls that a runtime runs now."),
+    "penstock_process_gateways": Family("gauge", (), "Gateway workers that are connected to a runtime."),
     "penstock_policy_host_calls_total": Family("counter", ("package", "outcome"), "Calls to isolated policies."),
     "penstock_policy_host_up": Family("gauge", ("package", "worker"), "1 while the worker is connected to the host."),
     "penstock_certificate_expires_timestamp_seconds": Family(

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from gateway.runtime.frames import Frame, Frames, pack
 from gateway.runtime.host_client import MOST, UNREAD, HostClient
-from gateway.runtime.host_frames import Frame, Frames, pack
 
 BODY = 1_048_576
 ASKED = {"do": "request", "policy": "check", "config": "c"}

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.runtime.host_frames import BadFrame, Frames, pack
+from gateway.runtime.frames import BadFrame, Frames, pack
 
 MESSAGES = st.lists(
     st.tuples(st.dictionaries(st.text(max_size=5), st.integers(-9, 9), max_size=3), st.binary(max_size=40)), max_size=5

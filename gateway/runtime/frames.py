@@ -1,7 +1,7 @@
-"""How a worker and a policy host talk over a private unix socket: frames of JSON and raw bytes.
+"""How a worker talks with what hosts code for it, a policy host or a runtime: frames of JSON and raw bytes.
 
 A frame is two lengths (32 bits each, network order), a JSON object, and the body that it speaks of. Neither side
-believes the other's lengths beyond `limit`.
+believes the other's lengths beyond its limits.
 """
 
 from __future__ import annotations
@@ -28,10 +28,12 @@ def pack(message: Mapping[str, Any], body: bytes = b"") -> bytes:
 
 
 class Frames:
-    """Takes bytes as they come; `feed` yields every frame that is whole. `limit` bounds a body in bytes."""
+    """Takes bytes as they come; `feed` yields every frame that is whole. `limit` bounds a body in bytes, `json_limit`
+    the rest; both may be changed between two frames."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, json_limit: int = JSON_LIMIT) -> None:
+        self.limit = limit
+        self.json_limit = json_limit
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Frame]:
@@ -41,7 +43,7 @@ class Frames:
         at = 0
         while len(buffer) - at >= _HEAD.size:
             json_length, body_length = _HEAD.unpack_from(buffer, at)
-            if json_length > JSON_LIMIT or body_length > self._limit:
+            if json_length > self.json_limit or body_length > self.limit:
                 raise BadFrame(f"a frame of {json_length} and {body_length} bytes")
             middle = at + _HEAD.size + json_length
             end = middle + body_length
