@@ -22,6 +22,7 @@ from gateway.admin import (
     letters,
     looking,
     mirrored,
+    runtimes,
     signing_in,
     standing,
     stored,
@@ -62,6 +63,7 @@ def entries(service: Service) -> Iterator[Entry]:
     yield from letters.entries(service)
     yield from history.entries(service)
     yield from environments.entries(service)
+    yield from runtimes.entries(service)
     yield from backups.entries(service)
 
 

@@ -35,6 +35,7 @@ from gateway.core.kinds import BackendKinds, Kinds
 from gateway.core.secrets import KeyHasher
 from gateway.manifest.bundle import Bundle
 from gateway.manifest.loading import Loaded
+from gateway.runtime.processes import Contracts, no_processes
 from gateway.snapshot.diff import diff
 from gateway.snapshot.explain import Application, explain
 from gateway.snapshot.lifecycle import override
@@ -105,6 +106,7 @@ class Service:
     backend_kinds: BackendKinds
     hasher: KeyHasher
     clock: Clock
+    processes: Contracts = field(default_factory=no_processes)
     rehearse: Rehearse = lambda _snapshot, _places: ()
     callers: Callers = field(default_factory=lambda: Callers(MemoryUsage(), SystemClock()))
     cells: Cells = field(default_factory=MemoryCells)

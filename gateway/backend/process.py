@@ -19,7 +19,7 @@ from gateway.schema.types import Operation, Types
 class Host(Protocol):
     def runner(self, name: str, operation: Operation, types: Types, digest: str) -> Callable[[Call], Awaitable[Any]]:
         """What runs a process for a revision that was published with that contract and the code of that digest.
-        LookupError when it hosts no such process."""
+        LookupError when it hosts no such process. Where that may be away, it has `available() -> bool`."""
         ...
 
 
@@ -33,10 +33,11 @@ class ProcessOperation(BaseModel):
 
 
 class ProcessBackend:
-    """Runs one process."""
+    """Runs one process. `available` tells whether it could run now."""
 
-    def __init__(self, run: Callable[[Call], Awaitable[Any]]) -> None:
+    def __init__(self, run: Callable[[Call], Awaitable[Any]], available: Callable[[], bool]) -> None:
         self._run = run
+        self.available = available
 
     async def invoke(self, call: Call) -> Any:
         return await self._run(call)
@@ -47,7 +48,12 @@ class ProcessBackend:
 
 def _bind(config: ProcessOperation, _connection: None, operation: Operation, types: Types, services: Services) -> Any:
     host: Host = services.named("processes")
-    return ProcessBackend(host.runner(config.process, operation, types, config.digest))
+    run = host.runner(config.process, operation, types, config.digest)
+    return ProcessBackend(run, getattr(run, "available", _always))
+
+
+def _always() -> bool:
+    return True
 
 
 KIND = BackendKind(

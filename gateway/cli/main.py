@@ -29,6 +29,7 @@ from gateway.cli import (
     mirrored,
     output,
     runtime,
+    runtimes,
     serving,
     signing_keys,
     stored,
@@ -74,6 +75,7 @@ usage.add(app)
 mirrored.add(app)
 backup.add(app)
 history.add(app)
+runtimes.add(app)
 for name, group in (*stored.groups(), *consumers.groups(), *credentials.groups()):
     app.add_typer(group, name=name)
 app.add_typer(cached.group, name="cache")

@@ -20,6 +20,7 @@ LISTED: Final = {  # collections by the first part of a path, with the field tha
     "plans": "name",
     "policies": "name",
     "policy-kinds": "name",
+    "runtimes": "name",
     "subscriptions": "application",
     "tokens": "id",
     "topics": "name",

@@ -16,7 +16,10 @@ TASKS: Final[dict[str, tuple[str, ...]]] = {
     "Consumers": ("apps", "keys", "credentials"),
     "Policies": ("policies", "plans"),
     "Traffic": ("top", "usage", "cache", "topics"),
-    "Operate": ("health", "doctor", "nodes", "environments", "tokens", "signing-keys", "backup", "restore"),
+    "Operate": (
+        "health", "doctor", "nodes", "environments", "runtimes", "processes", "tokens", "signing-keys", "backup",
+        "restore",
+    ),
     "Local": ("login", "logout", "whoami", "serve", "runtime", "demo", "check", "import"),
 }  # fmt: skip
 OTHER: Final = "Other"  # a command that no task names is told all the same

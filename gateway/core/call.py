@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from gateway.core.identity import ANONYMOUS, Identity
 from gateway.core.override import Override
@@ -23,6 +23,7 @@ class Context:
     attempt: int = 1  # deliveries of a message count from 1
     message_id: str | None = None
     properties: Mapping[str, str] = field(default_factory=dict)
+    traceparent: str | None = None  # of the trace that this call is part of (W3C Trace Context), for what it asks
 
 
 @dataclass(slots=True)
@@ -47,3 +48,10 @@ class Backend(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class Placed(Protocol):
+    """A backend that may be away for longer than a call should wait: a listener does not read messages for it then."""
+
+    def available(self) -> bool: ...

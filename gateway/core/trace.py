@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -130,6 +131,17 @@ class Trace:
             span.problem = error.code if isinstance(error, Problem) else type(error).__name__
         if len(self.spans) < MOST_SPANS:
             self.spans.append(span)
+
+    @contextmanager
+    def within(self, name: str, kind: int, attributes: Attributes | None = None) -> Iterator[Span]:
+        """A span around a piece of work, with what that failed with."""
+        span = self.begin(name, kind, attributes)
+        try:
+            yield span
+        except BaseException as error:
+            self.end(span, error)
+            raise
+        self.end(span)
 
     def parent_of(self, span: Span) -> bytes:
         """The value of `traceparent` for what this span asks."""

@@ -12,7 +12,7 @@ import contextlib
 import logging
 from typing import Final
 
-from gateway.core.call import Backend
+from gateway.core.call import Backend, Placed
 from gateway.core.clock import Clock
 from gateway.core.errors import NotFound, StoreUnavailable
 from gateway.core.findings import DocumentsRefused, Finding, Place
@@ -24,6 +24,7 @@ from gateway.telemetry.events import Messages
 from gateway.telemetry.tracing import Tracer
 
 log: Final = logging.getLogger("gateway.events")
+AWAY: Final = 0.5  # seconds between two looks for what runs the messages
 
 
 class Listener:
@@ -74,6 +75,8 @@ class Listener:
             messages=messages,
             tracer=tracer,
         )
+        self._placed = backend if isinstance(backend, Placed) else None
+        self._away = False
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._freed = asyncio.Event()
@@ -125,6 +128,9 @@ class Listener:
 
     async def _take(self) -> None:
         """Starts as many messages as may run; waits for one to end when all do."""
+        if not self._available():
+            await self._pause(AWAY)
+            return
         free = self.spec.concurrency - len(self._running)
         if free <= 0:
             self._freed.clear()
@@ -134,6 +140,16 @@ class Listener:
             task = asyncio.create_task(self._delivery.handle(message))
             self._running.add(task)
             task.add_done_callback(self._finished)
+
+    def _available(self) -> bool:
+        """Whether what runs its messages can be reached: if not, to read them would only spend their attempts. Told
+        once each time."""
+        available = self._placed is None or self._placed.available()
+        if available == self._away:
+            self._away = not available
+            told = "%s goes on" if available else "%s reads nothing: what runs its messages is away"
+            log.log(logging.INFO if available else logging.WARNING, told, self.name)
+        return available
 
     async def _read(self, count: int) -> list[Message]:
         """A task of its own, so that a drain out of time can end it. It is not ended before: messages that a read

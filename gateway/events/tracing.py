@@ -25,16 +25,11 @@ def producing(topic: str, properties: dict[str, str]) -> Iterator[Span | None]:
         yield None
         return
     told = {**_SYSTEM, "messaging.operation.type": "send", "messaging.destination.name": topic}
-    span = trace.begin(f"send {topic}", PRODUCER, told)
-    properties[TRACEPARENT] = trace.parent_of(span).decode()
-    if trace.state:
-        properties[TRACESTATE] = trace.state
-    try:
+    with trace.within(f"send {topic}", PRODUCER, told) as span:
+        properties[TRACEPARENT] = trace.parent_of(span).decode()
+        if trace.state:
+            properties[TRACESTATE] = trace.state
         yield span
-    except BaseException as error:
-        trace.end(span, error)
-        raise
-    trace.end(span)
 
 
 class Consuming:

@@ -15,7 +15,7 @@ from gateway.frontend.rest.problems import dump
 from gateway.runtime.policy_messages import identity_from, identity_message
 
 _ESCAPED: Final = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")  # also whole pairs: there is no telling
-_PLAIN: Final = ("call_id", "component", "version", "operation", "protocol", "attempt", "message_id")
+_PLAIN: Final = ("call_id", "component", "version", "operation", "protocol", "attempt", "message_id", "traceparent")
 
 
 def context_message(context: Context) -> dict[str, Any]:

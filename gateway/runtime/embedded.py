@@ -13,12 +13,14 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, Final
 
 from pydantic import ValidationError
 
 from gateway.core.call import Call
 from gateway.core.errors import Detail, InternalError, InvalidInput, Problem, Unavailable
+from gateway.core.trace import CURRENT, INTERNAL
 from gateway.runtime.contracts import Process
 from gateway.runtime.registry import Registry
 from gateway.schema.json_write import Unfit, checked, compile_writer
@@ -53,6 +55,14 @@ class EmbeddedRuntime:
         arguments, finish = _arguments(process), _finish(process, failed)
         run: Run = functools.partial(_call, process.function) if process.asynchronous else self._threaded(process)
 
+        async def traced(call: Call) -> Any:
+            trace = CURRENT.get()
+            if trace is None:
+                return await run_process(call)
+            with trace.within(f"process {name}", INTERNAL) as span:
+                call.context = replace(call.context, traceparent=trace.parent_of(span).decode())
+                return await run_process(call)
+
         async def run_process(call: Call) -> Any:
             try:
                 result = await run(arguments(call))
@@ -62,7 +72,7 @@ class EmbeddedRuntime:
                 raise failed(call, error) from error
             return finish(result, call)
 
-        return run_process
+        return traced
 
     def close(self) -> None:
         """Waits for no thread; calls that wait for one are given up."""

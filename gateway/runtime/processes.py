@@ -31,25 +31,28 @@ class Processes:
         return self._remotes.runner(name, Signed(operation, types, digest), here)
 
 
+Described = Mapping[str, Mapping[str, Any]]
+
+
 class Contracts(Mapping[str, Mapping[str, Any]]):
     """What a node publishes with: the contracts of imported processes, then those that runtimes tell of, as they are
     now. {name: {"contract": …, "types": …}}"""
 
     def __init__(self, registry: Registry, remotes: Remotes) -> None:
-        self._own = registry.described()
-        self._remotes = remotes
+        self.own: Described = registry.described()
+        self.remotes = remotes
         self._turn = -1
-        self._all: Mapping[str, Mapping[str, Any]] = self._own
+        self._all: Described = self.own
 
-    def _now(self) -> Mapping[str, Mapping[str, Any]]:
-        if self._turn != self._remotes.turn:
-            self._turn = self._remotes.turn
-            self._all = {**self._remotes.described(), **self._own}
+    def _now(self) -> Described:
+        if self._turn != self.remotes.turn:
+            self._turn = self.remotes.turn
+            self._all = dict(self.remotes.described()) | dict(self.own)
         return self._all
 
     def away(self) -> list[str]:
         """A sentence for each runtime that cannot be asked."""
-        return self._remotes.away()
+        return self.remotes.away()
 
     def __getitem__(self, name: str) -> Mapping[str, Any]:
         return self._now()[name]
@@ -59,3 +62,7 @@ class Contracts(Mapping[str, Mapping[str, Any]]):
 
     def __len__(self) -> int:
         return len(self._now())
+
+
+def no_processes() -> Contracts:
+    return Contracts(Registry({}), Remotes())

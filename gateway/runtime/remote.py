@@ -26,7 +26,7 @@ class Remote:
     """`changed` is called when what is connected, or why not, is another than before. `limit` bounds one output."""
 
     def __init__(
-        self, target: RuntimeTarget, token: Secret | None, limit: int, names: Names, changed: Callable[[], None]
+        self, target: RuntimeTarget, token: Secret | None, limit: int, names: Names | None, changed: Callable[[], None]
     ) -> None:
         self.target = target
         self.links: list[Link] = []
@@ -35,6 +35,7 @@ class Remote:
         self._limit = limit
         self._names = names
         self._changed = changed
+        self._leaving: set[Link] = set()
         self._kept: dict[str, asyncio.Task[None]] = {}
         self._unwatch: Callable[[], None] | None = None
 
@@ -47,6 +48,7 @@ class Remote:
             self._follow((str(ipaddress.ip_address(host)),))
         except ValueError:
             self.trouble = f"the name {host} has no address yet"
+            assert self._names is not None
             self._unwatch = self._names.watch(host, self._follow)
 
     @property
@@ -94,6 +96,7 @@ class Remote:
             self.trouble = f"{address}: it closed the connection"
         except asyncio.CancelledError:
             link.leave()
+            self._leaving = {link, *(each for each in self._leaving if not each.gone.is_set())}
             raise
         finally:
             self.links.remove(link)
@@ -124,13 +127,13 @@ class Remote:
     async def close(self) -> None:
         if self._unwatch is not None:
             self._unwatch()
-        tasks, links = list(self._kept.values()), list(self.links)
+        tasks = list(self._kept.values())
         for task in tasks:
             task.cancel()
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        for link in links:
+        for link in self._leaving:
             link.abort()
 
 

@@ -142,6 +142,9 @@ class Link(asyncio.Protocol):
 
     def _learn(self, told: Mapping[str, Any], body: bytes) -> None:
         """Who is there, and what it hosts."""
+        if self._greeted.done():  # nobody waits for it any more
+            self.abort()
+            return
         expected = proving.proof(self._token, proving.RUNTIME, self._theirs, self._nonce)
         if not self._theirs or not proving.holds(told["proof"], expected):
             self._refuse("it does not prove that it knows runtime_token: no input may be sent there")
@@ -225,5 +228,9 @@ async def connect(
             host, port = place
             name = server_name if tls is not None else None
             _, made = await loop.create_connection(link, host, port, ssl=tls, server_hostname=name)
-    await made.greeted()
+    try:
+        await made.greeted()
+    except BaseException:
+        made.abort()
+        raise
     return made

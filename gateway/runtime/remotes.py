@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, Literal, NamedTuple
 
 import orjson
 
@@ -24,6 +25,7 @@ from gateway.relay.names import Names
 from gateway.runtime.call_messages import context_message, problem_from
 from gateway.runtime.embedded import Runner
 from gateway.runtime.fitting import Signed, differences
+from gateway.runtime.frames import Frame
 from gateway.runtime.remote import Remote
 from gateway.runtime.remote_link import Link, Lost
 from gateway.schema.json_codec import loads, reader, writer
@@ -32,6 +34,7 @@ log: Final = logging.getLogger("gateway.runtime")
 
 PATIENCE: Final = 2.0  # seconds for which a call waits for a runtime that is away
 WAITING: Final = 256  # calls that do so at a time
+Fit = Literal["own", "fits", "none"]
 NONSENSE: Final = (ValueError, KeyError, TypeError, AttributeError)
 
 
@@ -52,15 +55,25 @@ def largest_message(settings: Settings) -> int:
     return max(64 * 1024 * 1024, 4 * settings.largest_body)
 
 
+class Candidate(NamedTuple):
+    """A connected process that hosts what is looked for: with the code that was published (`own`), with code whose
+    contract fits, or not to be used, and why."""
+
+    link: Link
+    target: RuntimeTarget
+    fit: Fit
+    why: str
+
+
 class Remotes:
     """`limit` bounds one output in bytes. `changed` is called when what is connected changes."""
 
     def __init__(
         self,
-        targets: Sequence[RuntimeTarget],
-        token: Secret | None,
-        limit: int,
-        names: Names,
+        targets: Sequence[RuntimeTarget] = (),
+        token: Secret | None = None,
+        limit: int = 0,
+        names: Names | None = None,
         changed: Callable[[], None] | None = None,
     ) -> None:
         self.turn = 0  # of what is connected
@@ -120,10 +133,18 @@ class Remotes:
             if not each.links
         ]
 
-    def runner(self, name: str, published: Signed, here: Runner | None = None) -> Runner:
+    def runner(self, name: str, published: Signed, here: Runner | None = None) -> Running:
         """Runs the process `name` for a revision that was published with that contract and code. `here` is what this
         worker itself could run, with other code."""
-        return _Running(self, name, published, here).run
+        return Running(self, name, published, here)
+
+    def candidates(self, name: str, published: Signed) -> Iterator[Candidate]:
+        """Every connected process that hosts it, with whether its code may run."""
+        for remote in self._remotes:
+            for link in remote.open_links:
+                signed = link.signed.get(name)
+                if signed is not None:
+                    yield Candidate(link, remote.target, *_verdict(published, signed, remote.target.pin))
 
     def samples(self, worker: str) -> dict[str, list[list[Any]]]:
         """See `telemetry.families`."""
@@ -139,7 +160,16 @@ class Remotes:
             await each.close()
 
 
-class _Running:
+def _verdict(published: Signed, signed: Signed, pin: str) -> tuple[Fit, str]:
+    if signed.digest == published.digest:
+        return "own", ""
+    if pin == "code":
+        return "none", "it has other code, and is pinned to what was published"
+    wrong = differences(published, signed)
+    return ("none", f"its contract is another: {'; '.join(wrong[:3])}") if wrong else ("fits", "")
+
+
+class Running:
     """One process for one revision."""
 
     def __init__(self, remotes: Remotes, name: str, published: Signed, here: Runner | None) -> None:
@@ -152,14 +182,16 @@ class _Running:
         self._read = None if operation.output is None else reader(operation.output, operation.output_nullable, types)
         self._repeatable = operation.effect != "writing"
         self._turn = -1
-        self._links: list[tuple[Link, RuntimeTarget]] = []
+        self._found: list[Candidate] = []
         self._why: list[str] = []
 
-    async def run(self, call: Call) -> Any:
+    def available(self) -> bool:
+        return self._here is not None or self._pick(frozenset()) is not None
+
+    async def __call__(self, call: Call) -> Any:
         """Canonical input to canonical output. The process's own Problems, RuntimeUnavailable, RuntimeLost, and what
         `Link.ask` raises."""
         content = orjson.dumps(self._write(call.input))
-        message = {"process": self._name, "context": context_message(call.context)}
         tried: set[Link] = set()
         while True:
             found = self._pick(tried) or await self._awaited(tried)
@@ -167,9 +199,9 @@ class _Running:
                 if self._here is not None:
                     return await self._here(call)
                 raise self._nowhere()
-            link, target = found
+            link, target = found.link, found.target
             try:
-                told, body = await self._traced(link, target, message, content)
+                told, body = await self._ask(link, target, call, content)
             except Lost:
                 self._remotes.calls[target.name, "lost"] += 1
                 tried.add(link)
@@ -182,35 +214,25 @@ class _Running:
             else:
                 return self._result(call, target, told, body)
 
-    def _pick(self, tried: set[Link]) -> tuple[Link, RuntimeTarget] | None:
+    def _pick(self, tried: Collection[Link]) -> Candidate | None:
         if self._turn != self._remotes.turn:
             self._look()
-        links = self._links
-        if len(links) == 1 and not tried:
-            return links[0] if links[0][0].is_open else None
-        free = [each for each in links if each[0] not in tried and each[0].is_open]
-        return min(free, key=lambda each: each[0].under_way) if free else None
+        found = self._found
+        if len(found) == 1 and not tried:
+            return found[0] if found[0].link.is_open else None
+        free = [each for each in found if each.link not in tried and each.link.is_open]
+        return min(free, key=lambda each: each.link.under_way) if free else None
 
     def _look(self) -> None:
         """Who can run it, as connected now: those with its own code, or else those whose contract fits."""
         self._turn = self._remotes.turn
-        exact, fitting, self._why = [], [], []
-        for remote in self._remotes:
-            for link in remote.open_links:
-                signed = link.signed.get(self._name)
-                if signed is None:
-                    continue
-                if signed.digest == self._published.digest:
-                    exact.append((link, remote.target))
-                elif remote.target.pin == "code":
-                    self._why.append(f"{remote.target.name} has other code, and is pinned to it")
-                elif wrong := differences(self._published, signed):
-                    self._why.append(f"{remote.target.name} has another contract: {'; '.join(wrong[:3])}")
-                else:
-                    fitting.append((link, remote.target))
-        self._links = exact or ([] if self._here is not None else fitting)
+        all_ = list(self._remotes.candidates(self._name, self._published))
+        own = [each for each in all_ if each.fit == "own"]
+        others = [] if self._here is not None else [each for each in all_ if each.fit == "fits"]
+        self._found = own or others
+        self._why = [f"{each.target.name}: {each.why}" for each in all_ if each.why]
 
-    async def _awaited(self, tried: set[Link]) -> tuple[Link, RuntimeTarget] | None:
+    async def _awaited(self, tried: Collection[Link]) -> Candidate | None:
         """What comes back within a moment: a runtime that is being replaced."""
         remotes = self._remotes
         if self._here is not None or remotes.waiting >= WAITING:
@@ -229,24 +251,19 @@ class _Running:
 
     def _nowhere(self) -> RuntimeUnavailable:
         why = [*dict.fromkeys(self._why), *self._remotes.away()]
-        log.error("nothing can run %s: %s", self._name, " ".join(why) or "no runtime hosts it")
+        log.error("nothing can run %s: %s", self._name, " ".join(why) or "no runtime that is connected hosts it")
         return RuntimeUnavailable("No runtime that could run it is connected.", headers=[(b"retry-after", b"1")])
 
-    async def _traced(
-        self, link: Link, target: RuntimeTarget, message: dict[str, Any], content: bytes
-    ) -> tuple[dict[str, Any], bytes]:
+    async def _ask(self, link: Link, target: RuntimeTarget, call: Call, content: bytes) -> Frame:
         trace = CURRENT.get()
         if trace is None:
-            return await link.ask(message, content, target.timeout)
-        span = trace.begin(f"process {self._name}", CLIENT, {"penstock.runtime": target.name})
-        try:
-            told = {**message, "traceparent": trace.parent_of(span).decode()}
-            answer = await link.ask(told, content, target.timeout)
-        except BaseException as error:
-            trace.end(span, error)
-            raise
-        trace.end(span)
-        return answer
+            return await link.ask(self._message(call), content, target.timeout)
+        with trace.within(f"process {self._name}", CLIENT, {"penstock.runtime": target.name}) as span:
+            call.context = replace(call.context, traceparent=trace.parent_of(span).decode())
+            return await link.ask(self._message(call), content, target.timeout)
+
+    def _message(self, call: Call) -> dict[str, Any]:
+        return {"process": self._name, "context": context_message(call.context)}
 
     def _result(self, call: Call, target: RuntimeTarget, told: Mapping[str, Any], body: bytes) -> Any:
         try:

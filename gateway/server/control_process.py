@@ -25,6 +25,7 @@ from gateway.admin.changes import Resolver
 from gateway.admin.console.app import console_beside
 from gateway.admin.guard import Guarding
 from gateway.admin.publishing import Publisher
+from gateway.admin.runtimes import told as runtimes_told
 from gateway.admin.service import Service
 from gateway.consumers.expiring import ExpiryWatch
 from gateway.consumers.tokens import create_token
@@ -99,7 +100,7 @@ class ControlProcess:
         self.outside = Outside(self.network)
         limit = largest_message(settings)
         self.remotes = Remotes(settings.runtimes, settings.runtime_token, limit, self.network.names)
-        contracts = Contracts(Registry.load(settings.processes), self.remotes)
+        contracts = self.contracts = Contracts(Registry.load(settings.processes), self.remotes)
         self.crew = Crew(given.control_socket, self._directory, given.run)
         self.control = Control(
             name=given.node,
@@ -134,6 +135,7 @@ class ControlProcess:
             streams=self.streams,
             publisher=self.publisher,
             resolver=Resolver(contracts, reflecting(environment), environment.values, kinds, contracts.away),
+            processes=contracts,
             kinds=kinds,
             backend_kinds=BACKEND_KINDS,
             hasher=self.hasher,
@@ -159,7 +161,9 @@ class ControlProcess:
     def _told(self) -> dict[str, Any]:
         """What the heartbeat tells besides."""
         mirrors = total_mirrors(self.crew.metrics())
-        return {**self.guarding.told(), **({"mirrors": mirrors} if mirrors else {})}
+        runtimes = runtimes_told(self.contracts)
+        more = {"mirrors": mirrors, "runtimes": runtimes}
+        return {**self.guarding.told(), **{name: each for name, each in more.items() if each}}
 
     def _by_revision(self) -> list[dict[str, Any]]:
         return by_revision(total(self.crew.metrics())["endpoints"])

@@ -15,7 +15,7 @@ CALL = Call("run", {"a": 1}, Context("c"))
 
 
 class OneProcess:
-    def runner(self, name: str) -> Any:
+    def runner(self, name: str, *_published: object) -> Any:
         if name != "echo":
             raise LookupError(f"no process {name}")
 
