@@ -165,6 +165,12 @@ class Unavailable(Problem):
     status, title, code = 503, "Unavailable", "unavailable"
 
 
+class Unreached(Unavailable):
+    """What was to run it is away: nothing ran."""
+
+    code = "unavailable"
+
+
 class StoreUnavailable(Unavailable):
     title, code = "The store cannot be reached", "store_unavailable"
 

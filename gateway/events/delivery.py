@@ -12,9 +12,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, Final
 
-from gateway.core.call import Backend, Call, Context
+from gateway.core.call import Backend, Call, Context, Placed
 from gateway.core.clock import Clock
-from gateway.core.errors import Conflict, InvalidInput, NotFound, Problem, StoreUnavailable
+from gateway.core.errors import Conflict, InvalidInput, NotFound, Problem, StoreUnavailable, Unreached
 from gateway.core.identity import Identity
 from gateway.core.ids import id_source
 from gateway.events.tracing import Consuming
@@ -27,6 +27,7 @@ from gateway.telemetry.tracing import Tracer
 
 log: Final = logging.getLogger("gateway.events")
 
+AWAY: Final = 0.5  # seconds between two looks for what runs the messages
 EXHAUSTED: Final = "deliveries_exhausted"
 _TEXT: Final = 4000  # characters of an error that are kept
 _BLIND: Final = (
@@ -66,6 +67,7 @@ class Delivery:
         self._version = version
         self._operation = operation.name
         self._backend = backend
+        self._placed = backend if isinstance(backend, Placed) else None
         self._streams = streams
         self._clock = clock
         self._lease = lease_seconds
@@ -109,13 +111,26 @@ class Delivery:
         """What it failed with."""
         trace, failed = self._tracing.begin(message), None
         try:
-            await self._backend.invoke(call)
+            await self._invoke(call)
         except Exception as error:
             failed = error
         finally:
             if trace is not None:
                 self._tracing.end(trace, failed)
         return failed
+
+    async def _invoke(self, call: Call) -> None:
+        """Once something could run it. A message that was read before that was known waits here, and spends nothing."""
+        while True:
+            while self._placed is not None and not self._placed.available():  # noqa: ASYNC110 - hosts of any kind
+                await asyncio.sleep(AWAY)
+            try:
+                await self._backend.invoke(call)
+            except Unreached:
+                if self._placed is None:
+                    raise
+            else:
+                return
 
     def _count(self, outcome: str) -> None:
         self._messages.delivered[(*self._key, outcome)] += 1

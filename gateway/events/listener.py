@@ -16,7 +16,7 @@ from gateway.core.call import Backend, Placed
 from gateway.core.clock import Clock
 from gateway.core.errors import NotFound, StoreUnavailable
 from gateway.core.findings import DocumentsRefused, Finding, Place
-from gateway.events.delivery import Delivery, pauses
+from gateway.events.delivery import AWAY, Delivery, pauses
 from gateway.schema.types import Operation, Types
 from gateway.snapshot.spec import ListenerSpec
 from gateway.store.streams import Message, Streams
@@ -24,7 +24,6 @@ from gateway.telemetry.events import Messages
 from gateway.telemetry.tracing import Tracer
 
 log: Final = logging.getLogger("gateway.events")
-AWAY: Final = 0.5  # seconds between two looks for what runs the messages
 
 
 class Listener:

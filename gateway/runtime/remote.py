@@ -19,7 +19,7 @@ from gateway.runtime.remote_link import Link, NotGreeted, connect
 log: Final = logging.getLogger("gateway.runtime")
 
 FIRST: Final = 0.1  # seconds until it is tried again
-LONGEST: Final = 5.0
+LONGEST: Final = 1.0  # so that a call which waits for one that starts again finds it
 
 
 class Remote:

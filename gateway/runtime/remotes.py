@@ -16,7 +16,7 @@ from typing import Any, Final, Literal, NamedTuple
 import orjson
 
 from gateway.core.call import Call
-from gateway.core.errors import BadGateway, InternalError, InvalidInput, Problem, Unavailable
+from gateway.core.errors import BadGateway, InternalError, InvalidInput, Problem, Unreached
 from gateway.core.runtimes import RuntimeTarget
 from gateway.core.secrets import Secret
 from gateway.core.settings import Settings
@@ -38,7 +38,7 @@ Fit = Literal["own", "fits", "none"]
 NONSENSE: Final = (ValueError, KeyError, TypeError, AttributeError)
 
 
-class RuntimeUnavailable(Unavailable):
+class RuntimeUnavailable(Unreached):
     """No process of a runtime that could run it is connected."""
 
     title, code = "No runtime can run it now", "runtime_unavailable"

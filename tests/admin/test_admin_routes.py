@@ -16,6 +16,10 @@ import pytest
 from ruamel.yaml import YAML as Yaml
 
 from gateway.core.clock import ManualClock
+from gateway.core.runtimes import RuntimeTarget
+from gateway.runtime.processes import Contracts
+from gateway.runtime.registry import Registry
+from gateway.runtime.remotes import Remotes
 from tests.admin.admin_harness import PLAN, TOPIC, YAML, Bench, bench, policy, problem, shop
 
 Tenant = Literal["refused", "filtered", "shared"]
@@ -55,6 +59,9 @@ ROUTES: dict[str, tuple[str, Tenant]] = {
     "GET /nodes/{name}": ("viewer", "filtered"),
     "GET /environments": ("viewer", "filtered"),
     "GET /environments/{node}": ("viewer", "filtered"),
+    "GET /runtimes": ("viewer", "shared"),
+    "GET /runtimes/{name}": ("viewer", "shared"),
+    "GET /processes": ("viewer", "filtered"),
     "GET /audit": ("viewer", "filtered"),
     "GET /backup": ("admin", "refused"),
     "POST /restore": ("admin", "refused"),
@@ -117,6 +124,7 @@ NAMES = {
     "topics": "events",
     "policy-kinds": "api-key",
     "nodes": "n1",
+    "runtimes": "far",
 }
 DEFAULTS = {
     "{node}": "n1", "{number}": "1", "{application}": "partner", "{api}": "shop", "{topic}": "events",
@@ -157,6 +165,8 @@ class Filled:
 
     async def fill(self) -> None:
         node = self.node
+        target = RuntimeTarget(name="far", unix=Path("/nowhere"))
+        node.service.processes = Contracts(Registry({}), Remotes([target]))
         assert (await node.apply(shop(), shop("other"), policy(), PLAN, TOPIC)).status_code == 200
         await node.send("POST", "/applications", json={"name": "partner"})
         for what, body in (("keys", "POST /keys"), ("credentials", "POST /credentials"), ("tokens", "POST /tokens")):
