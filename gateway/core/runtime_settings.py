@@ -32,8 +32,8 @@ class RuntimeSettings(BaseModel):
     max_message: int = Field(64 * 1024 * 1024, ge=65_536, description="bytes of one call's input or output")
     metrics_host: str = Field("127.0.0.1", description="where /metrics, /live and /ready are, with metrics_port")
     metrics_port: int | None = Field(None, ge=0, le=65535, description="its port; none: off")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of this runtime's own log")
+    log_format: Literal["text", "json"] = Field("text", description="of this runtime's own log")
     grace: Annotated[float, Field(gt=0, description="seconds that SIGTERM waits for calls that run")] = 30.0
 
     @model_validator(mode="after")

@@ -1,15 +1,17 @@
-"""`gateway.settings` in values.schema.json, out of the product's settings: `python -m tests.charts.settings_schema`
-writes it anew when a setting came or went."""
+"""`gateway.settings` and `runtimeDefaults.settings` in values.schema.json, out of the product's settings: `python -m
+tests.charts.settings_schema` writes them anew when a setting came or went."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Set
 from pathlib import Path
 from typing import Annotated, Any, Final, get_args
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
+from gateway.core.runtime_settings import RuntimeSettings
 from gateway.core.secrets import Secret
 from gateway.core.settings import Settings
 
@@ -48,15 +50,18 @@ OWNED: Final = frozenset(
         "admin_oidc_components",
     }
 )
+OWNED_OF_RUNTIMES: Final = frozenset(
+    {"processes", "listen", "token", "name", "threads", "waiting", "metrics_host", "metrics_port", "grace"}
+)
 _KEPT: Final = ("type", "minimum", "maximum", "exclusiveMinimum", "minLength", "enum", "pattern")
 _WIDTH: Final = 150
 
 
-def settings() -> dict[str, Any]:
+def settings(model: type[BaseModel] = Settings, owned: Set[str] = OWNED) -> dict[str, Any]:
     """The schema of each setting that is offered: no secret, and nothing that the chart owns."""
     found = {}
-    for name, field in Settings.model_fields.items():
-        if name not in OWNED and Secret not in get_args(field.annotation):
+    for name, field in model.model_fields.items():
+        if name not in owned and Secret not in get_args(field.annotation):
             found[name] = {"description": field.description, **_checked(Annotated[field.annotation, field])}
     return found
 
@@ -88,4 +93,6 @@ def formatted(node: Any, depth: int = 0) -> str:
 if __name__ == "__main__":
     schema = json.loads(SCHEMA.read_text())
     schema["properties"]["gateway"]["properties"]["settings"]["properties"] = settings()
+    of_runtimes = schema["properties"]["runtimeDefaults"]["properties"]["settings"]
+    of_runtimes["properties"] = settings(RuntimeSettings, OWNED_OF_RUNTIMES)
     SCHEMA.write_text(formatted(schema) + "\n")

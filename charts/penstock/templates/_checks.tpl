@@ -46,6 +46,7 @@
 {{- if and .Values.autoscaling.enabled (not .Values.autoscaling.cpu) (not .Values.autoscaling.exchanges.enabled) }}
 {{- $wrong = append $wrong "autoscaling.enabled needs autoscaling.cpu or autoscaling.exchanges" }}
 {{- end }}
+{{- $wrong = concat $wrong (include "penstock.runtimeChecks" . | fromJsonArray) }}
 {{- if $wrong }}
 {{- fail (printf "\nThese values do not go together:\n  %s" (join "\n  " $wrong)) }}
 {{- end }}

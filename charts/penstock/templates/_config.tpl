@@ -20,6 +20,7 @@
 {{- with .Values.policiesCode }}{{ if .packages }}
 {{- $_ := set $config "policies_code" .packages }}{{ $_ := set $config "policies_memory" (int64 .memory) }}
 {{- end }}{{ end }}
+{{- with include "penstock.runtimeTargets" . | fromJsonArray }}{{ $_ := set $config "runtimes" . }}{{ end }}
 {{- if include "penstock.hasEnvironment" . }}{{ $_ := set $config "environment" "/etc/penstock/environment/environment.yaml" }}{{ end }}
 {{- include "penstock.firstDocuments" (dict "root" . "config" $config) }}
 {{- include "penstock.people" (dict "oidc" .Values.admin.oidc "config" $config) }}

@@ -48,9 +48,11 @@
 {{- toJson $folders }}
 {{- end }}
 
-{{/* Copies out of the bundle's image, which has `sh` and `cp`; a list of no or one container. */}}
+{{/* Copies out of a bundle's image, which has `sh` and `cp`; a list of no or one container: (dict "root" . "bundle"
+BUNDLE), whose image may be empty. */}}
 {{- define "penstock.bundleInit" -}}
-{{- with .Values.bundle }}
+{{- $root := .root }}
+{{- with .bundle }}
 {{- if .image }}
 {{- $copies := list }}
 {{- if .documents }}{{ $copies = append $copies (printf "cp -R %s /bundle/documents" (squote .documents)) }}{{ end }}
@@ -60,7 +62,7 @@
   imagePullPolicy: {{ .pullPolicy }}
   command: [sh, -ec, {{ join " && " (prepend $copies "rm -rf /bundle/documents /bundle/python") | quote }}]
   resources: {{- toYaml .resources | nindent 4 }}
-  securityContext: {{- toYaml $.Values.containerSecurityContext | nindent 4 }}
+  securityContext: {{- toYaml $root.Values.containerSecurityContext | nindent 4 }}
   volumeMounts:
     - {name: bundle, mountPath: /bundle}
 {{- else }}

@@ -58,17 +58,6 @@ own end, and room for a busy machine. */}}
 {{- if or .Values.environment.values .Values.environment.secrets .Values.environment.existingConfigMap.name }}true{{ end }}
 {{- end }}
 
-{{- define "penstock.pythonInChart" -}}
-{{- if or .Values.processes.files .Values.processes.configMaps }}true{{ end }}
-{{- end }}
-
-{{- define "penstock.pythonPath" -}}
-{{- $folders := list }}
-{{- if include "penstock.pythonInChart" . }}{{ $folders = append $folders "/etc/penstock/python" }}{{ end }}
-{{- if and .Values.bundle.image .Values.bundle.python }}{{ $folders = append $folders "/bundle/python" }}{{ end }}
-{{- join ":" $folders }}
-{{- end }}
-
 {{- define "penstock.credentialsName" -}}
 {{- .Values.credentials.existingSecret | default (printf "%s-credentials" (include "penstock.fullname" .)) }}
 {{- end }}

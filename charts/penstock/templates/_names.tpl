@@ -15,7 +15,8 @@
 {{- end }}
 {{- end }}
 
-{{/* What a selector names; `part` is gateway, store, publish or test. Never changed: a Deployment's selector cannot be. */}}
+{{/* What a selector names; `part` is gateway, store, publish, test or
+runtime-NAME. Never changed: a Deployment's selector cannot be. */}}
 {{- define "penstock.selector" -}}
 app.kubernetes.io/name: {{ include "penstock.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}

@@ -1,4 +1,4 @@
-{{/* Where a gateway may connect to: names, the store, and what the values add. Its backends are `extra`. */}}
+{{/* Where a gateway may connect to: names, the store, the runtimes, and what the values add. Its backends are `extra`. */}}
 {{- define "penstock.gatewayEgress" -}}
 {{- $egress := .Values.networkPolicy.egress }}
 - ports: [{port: 53, protocol: UDP}, {port: 53, protocol: TCP}]
@@ -17,6 +17,12 @@
     {{- range $ports | uniq }}
     - {port: {{ . }}, protocol: TCP}
     {{- end }}
+{{- end }}
+{{- range $name, $runtime := include "penstock.runtimes" . | fromJson }}
+- ports: [{port: {{ $runtime.at.port }}, protocol: TCP}]
+  to:
+    - podSelector:
+        matchLabels: {{- include "penstock.selector" (dict "root" $ "part" $runtime.part) | nindent 10 }}
 {{- end }}
 {{- with $egress.extra }}
 {{ toYaml . }}

@@ -18,7 +18,7 @@ metadata:
 spec:
   {{- include "penstock.podBasics" (dict "root" . "at" .Values.gateway) | nindent 2 }}
   terminationGracePeriodSeconds: {{ include "penstock.terminationSeconds" . }}
-  {{- with include "penstock.spread" . | trim }}
+  {{- with include "penstock.spread" (dict "root" . "at" .Values.gateway "part" "gateway") | trim }}
   {{- . | nindent 2 }}
   {{- end }}
   {{- with .Values.gateway.hostAliases }}
@@ -27,7 +27,7 @@ spec:
   {{- with .Values.gateway.dnsConfig }}
   dnsConfig: {{- toYaml . | nindent 4 }}
   {{- end }}
-  {{- $init := concat (include "penstock.bundleInit" . | fromYamlArray) .Values.gateway.extraInitContainers }}
+  {{- $init := concat (include "penstock.bundleInit" (dict "root" . "bundle" .Values.bundle) | fromYamlArray) .Values.gateway.extraInitContainers }}
   {{- with $init }}
   initContainers:
     {{- toYaml . | nindent 4 }}
@@ -95,20 +95,21 @@ runtimeClassName: {{ . }}
 {{- end }}
 {{- end }}
 
+{{/* (dict "root" . "at" WHOSE-VALUES "part" PART); a gateway with an embedded store is alone. */}}
 {{- define "penstock.spread" -}}
-{{- $spread := .Values.gateway.topologySpread }}
-{{- if .Values.gateway.topologySpreadConstraints }}
-topologySpreadConstraints: {{- toYaml .Values.gateway.topologySpreadConstraints | nindent 2 }}
-{{- else if and $spread.enabled (not (include "penstock.embedded" .)) }}
+{{- $spread := .at.topologySpread }}
+{{- if .at.topologySpreadConstraints }}
+topologySpreadConstraints: {{- toYaml .at.topologySpreadConstraints | nindent 2 }}
+{{- else if and $spread.enabled (not (and (eq .part "gateway") (include "penstock.embedded" .root))) }}
 topologySpreadConstraints:
-  {{- $root := . }}
+  {{- $given := . }}
   {{- range $spread.topologyKeys }}
   - topologyKey: {{ . }}
     maxSkew: 1
     whenUnsatisfiable: {{ $spread.whenUnsatisfiable }}
     matchLabelKeys: [pod-template-hash]
     labelSelector:
-      matchLabels: {{- include "penstock.selector" (dict "root" $root "part" "gateway") | nindent 8 }}
+      matchLabels: {{- include "penstock.selector" (dict "root" $given.root "part" $given.part) | nindent 8 }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -139,8 +140,9 @@ readinessProbe:
   valueFrom: {secretKeyRef: {name: {{ include "penstock.credentialsName" . }}, key: {{ .Values.credentials.adminTokenKey }}}}
 - name: PENSTOCK_VIEWER_TOKEN
   valueFrom: {secretKeyRef: {name: {{ include "penstock.credentialsName" . }}, key: {{ .Values.credentials.viewerTokenKey }}, optional: true}}
+{{- include "penstock.runtimeTokenEnv" (dict "root" . "name" "PENSTOCK_RUNTIME_TOKEN") }}
 {{- include "penstock.storeEnv" . }}
-{{- with include "penstock.pythonPath" . }}
+{{- with include "penstock.pythonPath" (dict "processes" .Values.processes "bundle" .Values.bundle) }}
 - name: PYTHONPATH
   value: {{ . }}
 {{- end }}
@@ -163,9 +165,8 @@ readinessProbe:
 {{- if .Values.environment.secrets }}
 - {name: secrets, mountPath: /etc/penstock/secrets, readOnly: true}
 {{- end }}
-{{- if include "penstock.pythonInChart" . }}
-- {name: python, mountPath: /etc/penstock/python, readOnly: true}
-{{- end }}
+{{- include "penstock.pythonMounts" .Values.processes }}
+{{- include "penstock.runtimeTlsMounts" . }}
 {{- if .Values.gateway.tls.enabled }}
 - {name: tls, mountPath: /etc/penstock/tls, readOnly: true}
 {{- if .Values.gateway.tls.clientCaSecret.name }}
@@ -209,17 +210,8 @@ readinessProbe:
       - secret: {name: {{ $from.secret }}, items: [{key: {{ $from.key }}, path: {{ $name }}}]}
       {{- end }}
 {{- end }}
-{{- if include "penstock.pythonInChart" . }}
-- name: python
-  projected:
-    sources:
-      {{- if .Values.processes.files }}
-      - configMap: {name: {{ $full }}-python, items: {{- include "penstock.items" .Values.processes.files | nindent 10 }}}
-      {{- end }}
-      {{- range .Values.processes.configMaps }}
-      - configMap: {name: {{ . }}}
-      {{- end }}
-{{- end }}
+{{- include "penstock.pythonVolumes" (dict "processes" .Values.processes "name" (printf "%s-python" $full)) }}
+{{- include "penstock.runtimeTlsVolumes" . }}
 {{- if .Values.gateway.tls.enabled }}
 - name: tls
   secret: {secretName: {{ .Values.gateway.tls.secretName }}, defaultMode: 0440}

@@ -21,7 +21,7 @@ spec:
     spec:
       {{- include "penstock.podBasics" (dict "root" .root "at" .root.Values.publish) | nindent 6 }}
       restartPolicy: Never
-      {{- with include "penstock.bundleInit" .root | fromYamlArray }}
+      {{- with include "penstock.bundleInit" (dict "root" .root "bundle" .root.Values.bundle) | fromYamlArray }}
       initContainers: {{- toYaml . | nindent 8 }}
       {{- end }}
       containers:
