@@ -105,6 +105,7 @@ class _Name:
     host: str
     ttl: float  # where the answer names none
     told: list[Told]
+    again: float = AGAIN[-1]  # the longest wait after a failure
     addresses: Addresses = ()
     failed: Unresolved | None = None
     answered: asyncio.Event | None = None
@@ -119,14 +120,15 @@ class Names:
         self._sleep = sleep
         self._names: dict[str, _Name] = {}
 
-    def watch(self, host: str, told: Told, ttl: float = 5.0) -> Callable[[], None]:
+    def watch(self, host: str, told: Told, ttl: float = 5.0, again: float = AGAIN[-1]) -> Callable[[], None]:
         """Calls `told` with the addresses, each time they change, beginning with those that are known. Returns what
-        ends that. Upstreams that share a name share its task; the shortest `ttl` counts."""
+        ends that. A name that cannot be resolved is asked for again after `again` seconds at the latest. Upstreams that
+        share a name share its task; the shortest `ttl` and `again` count."""
         name = self._names.get(host)
         if name is None:
             name = self._names[host] = _Name(host, ttl, [], answered=asyncio.Event())
             name.task = asyncio.get_running_loop().create_task(self._follow(name))
-        name.ttl = min(name.ttl, ttl)
+        name.ttl, name.again = min(name.ttl, ttl), min(name.again, again)
         name.told.append(told)
         if name.addresses:
             told(name.addresses)
@@ -159,7 +161,7 @@ class Names:
             except Exception as error:  # whatever a resolver raises, the name must be asked for again
                 if not failures:
                     log.warning("%s cannot be resolved (%s); its last addresses stay in use", name.host, error)
-                wait = AGAIN[min(failures, len(AGAIN) - 1)]
+                wait = min(AGAIN[min(failures, len(AGAIN) - 1)], name.again)
                 name.failed, failures = error if isinstance(error, Unresolved) else Unresolved(str(error)), failures + 1
             else:
                 name.failed, failures = None, 0

@@ -20,6 +20,7 @@ log: Final = logging.getLogger("gateway.runtime")
 
 FIRST: Final = 0.1  # seconds until it is tried again
 LONGEST: Final = 1.0  # so that a call which waits for one that starts again finds it
+UNNAMED: Final = 2.0  # seconds until a name without addresses is looked up again: its pods may come any moment
 
 
 class Remote:
@@ -49,7 +50,7 @@ class Remote:
         except ValueError:
             self.trouble = f"the name {host} has no address yet"
             assert self._names is not None
-            self._unwatch = self._names.watch(host, self._follow)
+            self._unwatch = self._names.watch(host, self._follow, again=UNNAMED)
 
     @property
     def _host(self) -> str:

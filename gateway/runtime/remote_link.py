@@ -32,6 +32,10 @@ class Lost(Exception):
     """The connection ended while a call was under way, which may have run or not."""
 
 
+class NotSent(Lost):
+    """It ended before, so that the call did not run."""
+
+
 class Link(asyncio.Protocol):
     """`limit` bounds one output in bytes; `changed` is called when it takes calls no more, and when it is gone."""
 
@@ -162,11 +166,12 @@ class Link(asyncio.Protocol):
         self._every(SWEEP, self._sweep)
         self._greeted.set_result(None)
         self._changed()
+        self._close_when_done()  # one that is draining already
 
     # what goes
 
     async def ask(self, message: Mapping[str, Any], body: bytes, seconds: float) -> Frame:
-        """One call's answer. Lost when the connection ends first, GatewayTimeout after so many `seconds`, Overloaded
+        """One call's answer. Lost when the connection ends first, NotSent when it ended already, GatewayTimeout after so many `seconds`, Overloaded
         when too much waits there, ContentTooLarge for more than the runtime takes. Who stops waiting takes the call
         back."""
         self._number += 1
@@ -176,7 +181,7 @@ class Link(asyncio.Protocol):
             raise ContentTooLarge(f"The call is {len(frame)} bytes; its runtime takes {self.told['limit']}.")
         transport = self._transport
         if transport is None or transport.is_closing():
-            raise Lost
+            raise NotSent
         if len(self._pending) >= MOST or transport.get_write_buffer_size() >= UNREAD:
             raise Overloaded("Too many calls wait for the runtime.", headers=[(b"retry-after", b"1")])
         loop = asyncio.get_running_loop()

@@ -69,6 +69,11 @@ class RuntimeServer:
     def connection(self) -> Connection:
         return Connection(self)
 
+    def take(self, connection: Connection) -> None:
+        """One whose gateway is known."""
+        self.connections.add(connection)
+        self._idle.clear()
+
     def greeting(self, of_runtime: str, of_gateway: str) -> bytes:
         """What a gateway is told once it is known."""
         told = {
@@ -105,7 +110,11 @@ class RuntimeServer:
 
     def _end(self) -> None:
         self.running -= 1
-        if not self.running:
+        self.look()
+
+    def look(self) -> None:
+        """Whether it is idle, whenever a call or a connection ends."""
+        if not self.running and not self.connections:
             self._idle.set()
 
     async def _answer(self, name: str, told: Mapping[str, Any], body: bytes) -> bytes:
@@ -130,7 +139,8 @@ class RuntimeServer:
             each.tell({"going": True})
 
     async def idle(self) -> None:
-        """Until nothing runs."""
+        """Until nothing runs and every gateway has left, as each does that heard of it and has its answers: what was on
+        its way here meanwhile is answered as well."""
         await self._idle.wait()
 
     def samples(self) -> dict[str, list[list[Any]]]:
@@ -183,6 +193,7 @@ class Connection(asyncio.Protocol):
         if self._silent is not None:
             self._silent.cancel()
         self._server.connections.discard(self)
+        self._server.look()
         self._transport = None
         for task in tuple(self._tasks.values()):
             task.cancel()
@@ -201,7 +212,7 @@ class Connection(asyncio.Protocol):
         self._silent.cancel()
         self._known = True
         self._frames.limit, self._frames.json_limit = server.limit, server.limit
-        server.connections.add(self)
+        server.take(self)
         self._write(server.greeting(self._nonce, theirs))
 
     def _handle(self, told: Mapping[str, Any], body: bytes) -> None:

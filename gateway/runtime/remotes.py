@@ -27,7 +27,7 @@ from gateway.runtime.embedded import Runner
 from gateway.runtime.fitting import Signed, differences
 from gateway.runtime.frames import Frame
 from gateway.runtime.remote import Remote
-from gateway.runtime.remote_link import Link, Lost
+from gateway.runtime.remote_link import Link, Lost, NotSent
 from gateway.schema.json_codec import loads, reader, writer
 
 log: Final = logging.getLogger("gateway.runtime")
@@ -202,6 +202,8 @@ class Running:
             link, target = found.link, found.target
             try:
                 told, body = await self._ask(link, target, call, content)
+            except NotSent:
+                tried.add(link)
             except Lost:
                 self._remotes.calls[target.name, "lost"] += 1
                 tried.add(link)

@@ -117,6 +117,20 @@ async def test_a_resolver_that_fails_leaves_the_last_addresses(caplog: pytest.Lo
     end()
 
 
+async def test_who_follows_a_name_says_how_soon_it_is_asked_for_again_when_it_has_no_address() -> None:
+    time, resolver = Time(), FixedResolver({})
+    names, told = Names(resolver, time.sleep), []
+    end = names.watch("erp", told.append, again=2)
+    await time.pass_(0)
+    for wait in (1, 2, 2, 2):
+        await time.pass_(wait)
+    assert len(resolver.asked) == 5
+    resolver.answers["erp"] = Resolved(("127.0.0.1",), 5)
+    await time.pass_(2)
+    assert told == [("127.0.0.1",)]
+    end()
+
+
 async def test_a_resolver_that_breaks_is_asked_again() -> None:
     class Broken(FixedResolver):
         async def resolve(self, host: str) -> Resolved:
