@@ -171,9 +171,9 @@ class Link(asyncio.Protocol):
     # what goes
 
     async def ask(self, message: Mapping[str, Any], body: bytes, seconds: float) -> Frame:
-        """One call's answer. Lost when the connection ends first, NotSent when it ended already, GatewayTimeout after so many `seconds`, Overloaded
-        when too much waits there, ContentTooLarge for more than the runtime takes. Who stops waiting takes the call
-        back."""
+        """One call's answer. Lost when the connection ends first, NotSent when it ended already, GatewayTimeout after
+        so many `seconds`, Overloaded when too much waits there, ContentTooLarge for more than the runtime takes. Who
+        stops waiting takes the call back."""
         self._number += 1
         number = self._number
         frame = pack({"id": number, "do": "call", **message}, body)

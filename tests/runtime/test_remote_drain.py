@@ -17,6 +17,7 @@ from gateway.runtime.embedded import EmbeddedRuntime
 from gateway.runtime.registry import Registry
 from gateway.runtime.remote_link import Link, NotSent, connect
 from gateway.runtime.remote_server import RuntimeServer
+from tests.relay.upstream_harness import until
 
 TOKEN = Secret("a token of sixteen")
 LIMIT = 1024 * 1024
@@ -88,11 +89,9 @@ async def test_a_call_that_is_on_its_way_when_the_runtime_drains_is_answered(hos
 async def test_a_call_that_runs_when_the_runtime_drains_is_answered_and_then_the_gateway_leaves(hosted: Hosted) -> None:
     link = await hosted.connect()
     answer = called(link, "book_slowly")
-    while not hosted.server.running:
-        await asyncio.sleep(0)
+    await until(lambda: hosted.server.running == 1)
     draining = asyncio.create_task(drained(hosted.server))
-    while link.is_open:
-        await asyncio.sleep(0)
+    await until(lambda: not link.is_open)
     assert not link.gone.is_set()
     released.set()
     assert await answer == b"7"
@@ -103,8 +102,7 @@ async def test_a_runtime_without_gateways_has_drained_at_once(hosted: Hosted) ->
     link = await hosted.connect()
     link.abort()
     await link.gone.wait()
-    while hosted.server.connections:
-        await asyncio.sleep(0)
+    await until(lambda: not hosted.server.connections)
     await drained(hosted.server)
 
 
