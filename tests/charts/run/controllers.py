@@ -10,6 +10,7 @@ import itertools
 import math
 import secrets
 import threading
+import time
 from typing import Final, Protocol
 
 from tests.charts.run.pods import Kubelet, Pod
@@ -26,13 +27,14 @@ class Controller(Protocol):
 
 
 class Deployment:
-    """Rolls out as maxSurge and maxUnavailable allow, by readiness."""
+    """Rolls out as maxSurge and maxUnavailable allow, by pods that have been ready for minReadySeconds."""
 
     def __init__(self, found: Object, kubelet: Kubelet, namespace: str) -> None:
         self.object, self._kubelet, self._namespace = found, kubelet, namespace
         self.pods: list[Pod] = []
         self.replicas = int(found["spec"].get("replicas", 1))
         self.least, self.most = 10**6, 0  # ready pods, and pods, seen while it rolled
+        self._since: dict[str, float] = {}  # when each pod became ready
 
     @property
     def name(self) -> str:
@@ -56,24 +58,32 @@ class Deployment:
         current = [each for each in standing if each.labels[HASH] == wanted]
         old = [each for each in standing if each.labels[HASH] != wanted]
         surge, unavailable = self._bounds()
+        available = self._available(standing)
         if len(current) < self.replicas and len(standing) < self.replicas + (surge if old else 0):
             self._start(wanted)
         elif len(current) > self.replicas:
             min(current, key=lambda each: (each.ready, -each.began)).delete()
-        ready = sum(each.ready for each in standing)
-        for each in sorted(old, key=lambda each: each.ready):
-            if each.ready:
+        ready = len(available)
+        for each in sorted(old, key=lambda each: each.name in available):
+            if each.name in available:
                 if ready <= self.replicas - unavailable:
                     break
                 ready -= 1
             each.delete()
         self.least, self.most = min(self.least, ready), max(self.most, len(standing))
 
+    def _available(self, standing: list[Pod]) -> set[str]:
+        now, needed = time.monotonic(), float(self.object["spec"].get("minReadySeconds", 0))
+        self._since = {each.name: self._since.get(each.name, now) for each in standing if each.ready}
+        return {name for name, since in self._since.items() if now - since >= needed}
+
     def settled(self) -> bool:
         """Only pods of the present template, all of them ready, and none that is ending."""
         wanted = digest(self.object["spec"]["template"])
-        good = [each for each in self.pods if each.labels[HASH] == wanted and each.ready and not each.ending]
-        return len(good) == len(self.pods) == self.replicas
+        good = {each.name for each in self.pods if each.labels[HASH] == wanted and each.ready and not each.ending}
+        needed, now = float(self.object["spec"].get("minReadySeconds", 0)), time.monotonic()
+        held = [name for name in good if now - self._since.get(name, now) >= needed]
+        return len(held) == len(self.pods) == self.replicas
 
     def _bounds(self) -> tuple[int, int]:
         rolling = (self.object["spec"].get("strategy") or {}).get("rollingUpdate") or {}

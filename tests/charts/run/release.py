@@ -75,6 +75,11 @@ class Release(Machine):
         assert isinstance(found, Deployment)
         return found
 
+    def runtime(self, name: str) -> Deployment:
+        found = self.sets[f"Deployment/{self.full}-runtime-{name}"]
+        assert isinstance(found, Deployment)
+        return found
+
     def store(self) -> StatefulSet:
         found = self.sets[f"StatefulSet/{self.full}-store"]
         assert isinstance(found, StatefulSet)
