@@ -114,6 +114,7 @@ def _closed(schema: Any) -> Any:
         ("cluster", "ServiceMonitor"),
         ("ingress", "ServiceMonitor"),
         ("everything", "ServiceMonitor"),
+        ("runtimes", "ServiceMonitor"),
         ("ingress", "PrometheusRule"),
         ("everything", "PrometheusRule"),
         ("gateway-api", "HTTPRoute"),
@@ -121,9 +122,11 @@ def _closed(schema: Any) -> Any:
     ],
 )
 def test_objects_of_the_operator_and_the_gateway_api_hold_by_their_definitions(name: str, kind: str) -> None:
-    (found,) = of_kind(rendered(named(name)), kind)
-    wrong = jsonschema_rs.validator_for(definition(kind)).iter_errors(found)
-    assert not [f"{'/'.join(map(str, error.instance_path))}: {error.message}" for error in wrong]
+    found = of_kind(rendered(named(name)), kind)
+    assert found
+    for each in found:
+        wrong = jsonschema_rs.validator_for(definition(kind)).iter_errors(each)
+        assert not [f"{'/'.join(map(str, error.instance_path))}: {error.message}" for error in wrong]
 
 
 def test_a_wrong_monitor_would_be_found() -> None:

@@ -239,9 +239,15 @@ def _is(each: Object, part: str) -> bool:
     return bool(each["metadata"]["labels"]["app.kubernetes.io/component"] == part)
 
 
+def _of_runtime(each: Object) -> bool:
+    labels: Object = each["metadata"].get("labels", {})
+    return str(labels.get("app.kubernetes.io/component")).startswith("runtime-")
+
+
 @every
 def test_budget_scaling_and_monitor_are_of_the_gateway(values: Path) -> None:
-    objects = rendered(values)
+    """Those of runtimes: `test_chart_runtimes.py`."""
+    objects = [each for each in rendered(values) if not _of_runtime(each)]
     (gateway,) = [each for each in of_kind(objects, "Deployment", "StatefulSet") if _is(each, "gateway")]
     for each in of_kind(objects, "PodDisruptionBudget"):
         assert _selects(each["spec"]["selector"]["matchLabels"], template(gateway))

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from gateway import __version__
+from gateway.core.runtime_settings import RuntimeSettings
 from tests.charts import settings_schema, value_table
 from tests.charts.rendering import (
     CHART,
@@ -47,7 +48,7 @@ def test_every_default_has_a_schema_and_every_described_value_a_default() -> Non
     known = {path for path, _ in schemas(SCHEMA)}
     free = {path for path, part in schemas(SCHEMA) if "properties" not in part}
     given = {path for path in leaves(DEFAULTS) if not any(path.startswith(f"{each}.") for each in free)}
-    settings = {path for path in known if path.startswith("gateway.settings.")}
+    settings = {path for path in known if path.startswith(("gateway.settings.", "runtimeDefaults.settings."))}
     assert given - settings == known - settings - {"global"}
 
 
@@ -99,6 +100,14 @@ def test_a_typo_is_refused_at_every_level() -> None:
         ('containerSecurityContext={"capability":{}}', "/containerSecurityContext"),
         ('commonLabels={"a":1}', "/commonLabels/a"),
         ('fullnameOverride="A_b"', "/fullnameOverride"),
+        ('runtimes={"Orders":{}}', "/runtimes"),
+        ('runtimes={"a-name-of-too-many-characters":{}}', "/runtimes"),
+        ('runtimes={"orders":{"replica":1}}', "/runtimes/orders"),
+        ('runtimes={"orders":{"processes":["orders"]}}', "/runtimes/orders/processes"),
+        ('runtimes={"orders":{"processes":{"package":[]}}}', "/runtimes/orders/processes"),
+        ('runtimes={"orders":{"tls":{"secret":"a"}}}', "/runtimes/orders/tls"),
+        ('runtimes={"orders":{"settings":{"token":"a"}}}', "/runtimes/orders/settings"),
+        ('runtimes={"orders":{"pin":"digest"}}', "/runtimes/orders/pin"),
     ],
 )
 def test_a_wrong_value_is_refused_at_its_place(setting: str, at: str) -> None:
@@ -109,6 +118,8 @@ def test_the_settings_are_the_products_but_those_that_the_chart_gives_and_secret
     """`python -m tests.charts.settings_schema` writes them."""
     offered = SCHEMA["properties"]["gateway"]["properties"]["settings"]["properties"]
     assert offered == settings_schema.settings()
+    of_runtimes = SCHEMA["properties"]["runtimeDefaults"]["properties"]["settings"]["properties"]
+    assert of_runtimes == settings_schema.settings(RuntimeSettings, settings_schema.OWNED_OF_RUNTIMES)
     given = set(settings_of(rendered(named("everything")))) - offered.keys()
     assert given <= settings_schema.OWNED
 

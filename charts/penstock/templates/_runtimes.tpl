@@ -98,7 +98,7 @@
 {{- $wrong = append $wrong (printf "%s.port and %s.metricsPort are the same: choose another" $value $value) }}
 {{- end }}
 {{- range $.Values.gateway.settings.runtimes }}
-{{- if and (kindIs "map" .) (eq (toString .name) $name) }}
+{{- if eq $name (ternary (get (ternary . dict (kindIs "map" .)) "name" | toString) (regexFind "^[^=]*" (toString .)) (kindIs "map" .)) }}
 {{- $wrong = append $wrong (printf "gateway.settings.runtimes names %s, which %s is: choose another name" $name $value) }}
 {{- end }}
 {{- end }}

@@ -1,5 +1,5 @@
-"""The chart's runtime, run beside the gateways: what is hosted there alone is called through each of them, goes on while
-its pods are replaced or die, and nobody else reaches it."""
+"""The chart's runtime, run beside the gateways: what is hosted there alone is called through each of them, goes on
+while its pods are replaced or die, and nobody else reaches it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ def test_each_gateway_calls_each_pod_of_the_runtime_and_hosts_nothing_of_it(shop
         shop.release.proxy.now()
         for pod in shop.release.runtime("yard").pods:
             told = ask(prometheus, (pod.place.address, 9464), "/metrics").body.decode()
-            assert re.search(r'penstock_process_calls_total\{name="sweep_bin",outcome="answered"\} [1-9]', told), pod.name
+            assert re.search(r'penstock_process_calls_total\{name="sweep_bin",outcome="answered"\} [1-9]', told), (
+                pod.name
+            )
     finally:
         shop.release.places.leave(prometheus)
     assert len(hosts) == 2
