@@ -39,6 +39,8 @@ QUIET: Final = {  # panels without data while all is well, and nothing of the ki
     "Copies of requests",
     "Spans of traces",
     "Certificates end in",
+    "Processes of runtimes that are connected",
+    "Calls to runtimes",
     "Commands that failed",
     "Refused by limits",
 }
