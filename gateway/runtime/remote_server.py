@@ -65,6 +65,8 @@ class RuntimeServer:
         self._served = {each.name: Served.of(each, runtime) for each in runtime.registry}
         self._idle = asyncio.Event()
         self._idle.set()
+        self._alone = asyncio.Event()  # without a gateway
+        self._alone.set()
 
     def connection(self) -> Connection:
         return Connection(self)
@@ -72,7 +74,13 @@ class RuntimeServer:
     def take(self, connection: Connection) -> None:
         """One whose gateway is known."""
         self.connections.add(connection)
-        self._idle.clear()
+        self._alone.clear()
+
+    def let_go(self, connection: Connection) -> None:
+        """It is gone."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self._alone.set()
 
     def greeting(self, of_runtime: str, of_gateway: str) -> bytes:
         """What a gateway is told once it is known."""
@@ -110,11 +118,7 @@ class RuntimeServer:
 
     def _end(self) -> None:
         self.running -= 1
-        self.look()
-
-    def look(self) -> None:
-        """Whether it is idle, whenever a call or a connection ends."""
-        if not self.running and not self.connections:
+        if not self.running:
             self._idle.set()
 
     async def _answer(self, name: str, told: Mapping[str, Any], body: bytes) -> bytes:
@@ -139,8 +143,13 @@ class RuntimeServer:
             each.tell({"going": True})
 
     async def idle(self) -> None:
-        """Until nothing runs and every gateway has left, as each does that heard of it and has its answers: what was on
-        its way here meanwhile is answered as well."""
+        """Until nothing runs."""
+        await self._idle.wait()
+
+    async def left(self) -> None:
+        """Until every gateway has left, as each does that heard of the draining and has its answers: what was on its
+        way here meanwhile is answered as well."""
+        await self._alone.wait()
         await self._idle.wait()
 
     def samples(self) -> dict[str, list[list[Any]]]:
@@ -192,8 +201,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, _error: Exception | None) -> None:
         if self._silent is not None:
             self._silent.cancel()
-        self._server.connections.discard(self)
-        self._server.look()
+        self._server.let_go(self)
         self._transport = None
         for task in tuple(self._tasks.values()):
             task.cancel()

@@ -130,7 +130,7 @@ class RuntimeProcess:
     async def _drain(self, force: asyncio.Event) -> None:
         """Gateways call others from now on; what runs has `grace` seconds."""
         self._server.drain()
-        waiting = [asyncio.create_task(self._server.idle()), asyncio.create_task(force.wait())]
+        waiting = [asyncio.create_task(self._server.left()), asyncio.create_task(force.wait())]
         await asyncio.wait(waiting, timeout=self._settings.grace, return_when=asyncio.FIRST_COMPLETED)
         for each in waiting:
             each.cancel()

@@ -74,7 +74,7 @@ def called(link: Link, name: str) -> asyncio.Task[bytes]:
 async def drained(server: RuntimeServer) -> None:
     """As `penstock runtime` does at SIGTERM."""
     server.drain()
-    await server.idle()
+    await server.left()
     server.close()
 
 
