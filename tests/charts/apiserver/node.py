@@ -182,7 +182,11 @@ def _addresses(slices: list[Object], name: str) -> Iterator[str]:
 
 
 def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _stamp(datetime.now(UTC))
+
+
+def _stamp(when: datetime) -> str:
+    return when.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _node_status() -> Object:
@@ -192,12 +196,13 @@ def _node_status() -> Object:
 
 
 def _pod_status(pod: Pod) -> Object:
-    """As a kubelet tells it, as far as controllers ask."""
+    """As a kubelet tells it, as far as controllers ask: those of Deployments for how long a pod has been ready."""
+    since = _stamp(datetime.fromtimestamp(pod.place.since, UTC))
     over = pod.phase in ("Succeeded", "Failed")
     ready = pod.ready and not over
     started = pod.phase != "Pending"
     conditions = [
-        {"type": name, "status": "True" if holds else "False"}
+        {"type": name, "status": "True" if holds else "False", "lastTransitionTime": since}
         for name, holds in (
             ("PodScheduled", True),
             ("Initialized", started),

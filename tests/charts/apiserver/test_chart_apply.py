@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
 from tests.charts.apiserver.conftest import NAMESPACE, Cluster
+from tests.charts.run.clients import Load
 from tests.charts.run.conftest import VALUES
 from tests.charts.run.environment import data
 from tests.charts.run.rendered import CHART
 from tests.charts.run.sample import Consumer, Upstream
+from tests.charts.run.test_runtime_run import FILL, FIND
 
 pytestmark = pytest.mark.soak  # minutes: `make chart-apply` runs it
 
@@ -121,6 +124,28 @@ def test_a_scale_to_three_and_back_loses_no_request(cluster: Cluster, consumer: 
             cluster.plane.api.patch(f"{_APPS}/deployments/{_FULL}/scale", scale, "application/merge-patch+json")
             cluster.plane.until(partial(_settled, cluster, replicas), f"{replicas} nodes")
     assert not load.tally.failed, (load.tally.failed[:3], cluster.state())
+
+
+def test_new_code_of_a_runtime_rolls_out_under_load_by_the_clusters_own_controller(
+    cluster: Cluster, consumer: Consumer
+) -> None:
+    """minReadySeconds is counted by the Deployment's controller; then the hook publishes."""
+    path = f"{_AT}/configmaps/{_FULL}-runtime-yard-python"
+    code = cluster.plane.api.get(path)["data"]["yard.py"].replace('f"bin {id}"', 'f"bin no. {id}"')
+    setting = json.dumps(code)
+    expected = {FIND: [200], FILL: [200]}
+    with Load(consumer.place, consumer.gateway(), expected, 4) as load:
+        values = ("--values", str(VALUES), "--set-json", rf"runtimes.yard.processes.files.yard\.py={setting}")
+        cluster.helm("upgrade", "shop", str(CHART), *values, *_WAIT)
+        load.answered(200)
+    assert not load.tally.failed, (load.tally.failed[:3], cluster.state())
+    assert consumer.rest("/bins/v1/7").json() == "bin no. 7"
+
+
+def test_the_token_of_the_runtime_is_made_once(cluster: Cluster, consumer: Consumer) -> None:
+    token = _credentials(cluster)["runtime-token"]
+    cluster.helm("upgrade", "shop", str(CHART), "--values", str(VALUES), *_WAIT)
+    assert _credentials(cluster)["runtime-token"] == token
 
 
 def test_an_uninstalled_release_comes_back_with_its_keys(cluster: Cluster, consumer: Consumer) -> None:

@@ -4,6 +4,7 @@ are worked out from this register whenever it changes."""
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -12,7 +13,8 @@ from tests.charts.run.network import Link, Network
 
 @dataclass
 class Place:
-    """A pod as the network sees it. `gone` since its end was ordered."""
+    """A pod as the network sees it. `gone` since its end was ordered; `since` is when `ready` changed, in seconds since
+    1970."""
 
     name: str
     namespace: str
@@ -23,6 +25,7 @@ class Place:
     subdomain: str = ""
     ready: bool = False
     gone: bool = False
+    since: float = field(default_factory=time.time)
 
     @property
     def address(self) -> str:
@@ -57,7 +60,7 @@ class Places:
 
     def set(self, place: Place, *, ready: bool | None = None, gone: bool | None = None) -> None:
         if ready is not None and ready != place.ready:
-            place.ready = ready
+            place.ready, place.since = ready, time.time()
             self.tell()
         if gone is not None and gone != place.gone:
             place.gone = gone
