@@ -108,6 +108,14 @@ def test_a_runtime_elsewhere_stands_beside_those_of_the_chart() -> None:
     assert (found.address, found.timeout) == ("mainframe.example:8090", 5)
 
 
+def test_those_of_the_chart_come_by_their_order_and_then_by_name_before_those_elsewhere() -> None:
+    """A process is published with the code of the first that hosts it."""
+    told = [each["name"] for each in settings_of(rendered(named("runtimes")))["runtimes"]]
+    assert told == ["orders", "greetings", "mainframe"]
+    told = [each["name"] for each in settings_of(rendered(named("runtimes"), "runtimes.orders.order=100"))["runtimes"]]
+    assert told == ["greetings", "orders", "mainframe"]
+
+
 def test_both_sides_know_the_same_token_out_of_a_secret_that_is_made_once() -> None:
     objects = rendered(named("runtimes"))
     gateway = template(one(objects, "Deployment", "shop-penstock"))["spec"]["containers"][0]

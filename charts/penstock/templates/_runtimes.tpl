@@ -25,10 +25,15 @@
 {{- end }}
 {{- end }}
 
-{{/* The setting `runtimes` of gateways: the chart's own, then those of gateway.settings. */}}
+{{/* The setting `runtimes` of gateways: the chart's own by their `order`, then those of gateway.settings. */}}
 {{- define "penstock.runtimeTargets" -}}
 {{- $targets := list }}
-{{- range $name, $runtime := include "penstock.runtimes" . | fromJson }}
+{{- $runtimes := include "penstock.runtimes" . | fromJson }}
+{{- $sorted := list }}
+{{- range $name, $runtime := $runtimes }}{{ $sorted = append $sorted (printf "%09d/%s" (int $runtime.at.order) $name) }}{{ end }}
+{{- range sortAlpha $sorted }}
+{{- $name := splitList "/" . | last }}
+{{- $runtime := get $runtimes $name }}
 {{- $at := $runtime.at }}
 {{- $host := printf "%s.%s.svc" $runtime.full $.Release.Namespace }}
 {{- $target := dict "name" $name "address" (printf "%s:%d" $host (int $at.port)) "pin" $at.pin "timeout" $at.timeout }}
