@@ -34,7 +34,10 @@ class RuntimeSettings(BaseModel):
     metrics_port: int | None = Field(None, ge=0, le=65535, description="its port; none: off")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="of this runtime's own log")
     log_format: Literal["text", "json"] = Field("text", description="of this runtime's own log")
-    grace: Annotated[float, Field(gt=0, description="seconds that SIGTERM waits for calls that run")] = 30.0
+    drain_delay: float = Field(
+        0.0, ge=0, description="seconds after SIGTERM for which it goes on as before: until gateways have found others"
+    )
+    grace: Annotated[float, Field(gt=0, description="seconds that calls which run then have to end")] = 30.0
 
     @model_validator(mode="after")
     def _can_stand(self) -> Self:

@@ -258,9 +258,9 @@ class ControlProcess:
         paths = [path for path in (settings.policies, settings.manifests) if path is not None]
         if not paths or not self.given.first:
             return None
-        await self.remotes.all_known(RUNTIMES)
         if settings.apply_at_start == "first" and await self._is_anything_live():
             return None
+        await self.remotes.all_known(RUNTIMES)
         try:
             await self.service.apply(await asyncio.to_thread(gather, paths), "serve", force=True)
         except DocumentsRefused as error:

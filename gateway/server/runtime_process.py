@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import resource
 import signal
@@ -63,6 +64,7 @@ class RuntimeProcess:
         self._runtime = EmbeddedRuntime(registry, settings.threads, settings.waiting, "runtime")
         name = settings.name or socket.gethostname()
         self._server = RuntimeServer(self._runtime, name, settings.token, settings.max_message)
+        self._is_leaving = False
 
     async def serve(self, opened: Opened, metrics: Opened | None, announce: Announce) -> None:
         stop, force = asyncio.Event(), asyncio.Event()
@@ -83,6 +85,7 @@ class RuntimeProcess:
         told = {"place": opened.place, "processes": [each.name for each in self._runtime.registry]}
         announce({**told, "metrics": metrics.place if metrics is not None else ""})
         await stop.wait()
+        await self._linger(force)
         accepting.cancel()
         opened.close()
         await self._drain(force)
@@ -127,6 +130,13 @@ class RuntimeProcess:
         if self._keeper is not None:
             self._keeper.refresh(anyway=True)
 
+    async def _linger(self, force: asyncio.Event) -> None:
+        """Not ready any more, and otherwise as before: names are told late of who takes its place."""
+        self._is_leaving = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.drain_delay):
+                await force.wait()
+
     async def _drain(self, force: asyncio.Event) -> None:
         """Gateways call others from now on; what runs has `grace` seconds."""
         self._server.drain()
@@ -139,18 +149,14 @@ class RuntimeProcess:
         self._server.close()
 
     def _probes(self, metrics: Opened) -> MetricsServer:
-        server = self._server
-
         async def live(_request: Request) -> Response:
             return PlainTextResponse("live\n")
 
         async def ready(_request: Request) -> Response:
-            return PlainTextResponse(
-                "draining\n" if server.is_draining else "ready\n", 503 if server.is_draining else 200
-            )
+            return PlainTextResponse("draining\n", 503) if self._is_leaving else PlainTextResponse("ready\n")
 
         def numbers() -> list[Mapping[str, Any]]:
-            return [{"endpoints": [], "samples": {**process_samples("runtime"), **server.samples()}}]
+            return [{"endpoints": [], "samples": {**process_samples("runtime"), **self._server.samples()}}]
 
         descriptor = metrics.sockets[0].detach()
         return MetricsServer(descriptor, numbers, more=[Route("/live", live), Route("/ready", ready)])

@@ -51,7 +51,18 @@ OWNED: Final = frozenset(
     }
 )
 OWNED_OF_RUNTIMES: Final = frozenset(
-    {"processes", "listen", "token", "name", "threads", "waiting", "metrics_host", "metrics_port", "grace"}
+    [
+        "processes",
+        "listen",
+        "token",
+        "name",
+        "threads",
+        "waiting",
+        "metrics_host",
+        "metrics_port",
+        "drain_delay",
+        "grace",
+    ]
 )
 _KEPT: Final = ("type", "minimum", "maximum", "exclusiveMinimum", "minLength", "enum", "pattern")
 _WIDTH: Final = 150

@@ -73,7 +73,7 @@ def test_what_the_values_say_of_one_wins_over_what_they_say_of_all() -> None:
     objects = rendered(named("runtimes"))
     settings = settings_in(container_of("orders", objects))
     assert settings.processes == ("orders", "orders.reports")
-    assert (settings.threads, settings.waiting, settings.grace) == (64, 1000, 90)
+    assert (settings.threads, settings.waiting, settings.grace, settings.drain_delay) == (64, 1000, 90, 40)
     assert (settings.log_level, settings.log_format, settings.max_message) == ("debug", "json", 134217728)
     assert (target("orders", objects).timeout, target("orders", objects).pin) == (120, "code")
     assert (target("greetings", objects).timeout, target("greetings", objects).pin) == (20, "contract")
@@ -93,13 +93,14 @@ def test_a_false_a_nought_and_a_null_of_one_win_as_well() -> None:
 
 
 @each_runtime
-def test_gateways_are_led_to_every_ready_pod_by_a_headless_service(name: str) -> None:
+def test_gateways_are_led_to_every_pod_by_a_headless_service(name: str) -> None:
+    """Also to those that are not ready: whoever does not find a name remembers that."""
     objects = rendered(named("runtimes"))
     service = one(objects_of(name, objects), "Service")
     port = container_of(name, objects)["ports"][0]["containerPort"]
     assert target(name, objects).address == f"{service['metadata']['name']}.apis.svc:{port}"
     assert service["spec"]["clusterIP"] == "None"
-    assert "publishNotReadyAddresses" not in service["spec"]
+    assert service["spec"]["publishNotReadyAddresses"] is True
     assert {"name": "runtime", "port": port, "targetPort": "runtime"}.items() <= service["spec"]["ports"][0].items()
 
 
@@ -266,7 +267,8 @@ def test_a_limited_gateway_still_reaches_its_runtimes() -> None:
 def test_a_pod_has_more_time_to_end_than_its_calls_have(name: str) -> None:
     objects = rendered(named("runtimes"))
     spec = template(one(objects_of(name, objects), "Deployment"))["spec"]
-    assert spec["terminationGracePeriodSeconds"] >= settings_in(container_of(name, objects)).grace + 10
+    settings = settings_in(container_of(name, objects))
+    assert spec["terminationGracePeriodSeconds"] >= settings.drain_delay + settings.grace + 10
 
 
 def test_its_probes_ask_its_own_listener_and_readiness_alone_asks_whether_it_is_ready() -> None:

@@ -16,7 +16,7 @@ metadata:
     {{- end }}
 spec:
   {{- include "penstock.podBasics" . | nindent 2 }}
-  terminationGracePeriodSeconds: {{ add (ceil $at.grace | int) 15 }}
+  terminationGracePeriodSeconds: {{ add (ceil $at.drainDelay | int) (ceil $at.grace | int) 15 }}
   {{- with include "penstock.spread" . | trim }}
   {{- . | nindent 2 }}
   {{- end }}
@@ -90,6 +90,7 @@ spec:
 - {name: PENSTOCK_RUNTIME_METRICS_PORT, value: {{ int .at.metricsPort | quote }}}
 - {name: PENSTOCK_RUNTIME_THREADS, value: {{ int .at.threads | quote }}}
 - {name: PENSTOCK_RUNTIME_WAITING, value: {{ int64 .at.waiting | quote }}}
+- {name: PENSTOCK_RUNTIME_DRAIN_DELAY, value: {{ .at.drainDelay | quote }}}
 - {name: PENSTOCK_RUNTIME_GRACE, value: {{ .at.grace | quote }}}
 {{- range $name, $value := .at.settings }}
 - {name: PENSTOCK_RUNTIME_{{ upper $name }}, value: {{ ternary (int64 $value | toString) (toString $value) (kindIs "float64" $value) | quote }}}

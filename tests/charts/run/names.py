@@ -1,6 +1,7 @@
 """The cluster's DNS: names of Services and of pods behind headless ones. Runs in a pod of the run's own.
 
-RFC 1035, A records over UDP; a name that is there without an A record is answered empty, any other does not exist.
+RFC 1035, A records over UDP; a name that is there without an A record is answered empty, any other does not exist. Both
+answers say how long they may be remembered (RFC 2308), as those of a cluster do.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from tests.charts.run.services import Proxy, Service
 DOMAIN: Final = "cluster.local"
 ADDRESS: Final = "10.96.0.10"
 LABELS: Final = {"k8s-app": "kube-dns"}
-_TTL: Final = 5
 
 
 class Names:
-    """Serves until it is closed."""
+    """Serves until it is closed. `ttl` in seconds: clusters have 5 to 30."""
+
+    ttl = 2
 
     def __init__(self, places: Places, proxy: Proxy) -> None:
         self._places, self._proxy = places, proxy
@@ -63,10 +65,16 @@ class Names:
         addresses = self.addresses(".".join(labels))
         records = b""
         for address in addresses or [] if kind == 1 else []:
-            records += struct.pack(">HHHIH", 0xC00C, 1, 1, _TTL, 4) + socket.inet_aton(address)
+            records += struct.pack(">HHHIH", 0xC00C, 1, 1, self.ttl, 4) + socket.inet_aton(address)
         flags = 0x8580 | (3 if addresses is None else 0)
-        head = question[:2] + struct.pack(">HHHHH", flags, 1, len(records) // 16, 0, 0)
-        return head + question[12 : at + 5] + records
+        head = question[:2] + struct.pack(">HHHHH", flags, 1, len(records) // 16, 0 if records else 1, 0)
+        return head + question[12 : at + 5] + (records or self._authority())
+
+    def _authority(self) -> bytes:
+        """The SOA record of the domain, whose last number is for how long there is no such name."""
+        zone = b"".join(bytes([len(label)]) + label.encode() for label in DOMAIN.split(".")) + b"\0"
+        told = zone + zone + struct.pack(">IIIII", 1, 7200, 1800, 86400, self.ttl)
+        return zone + struct.pack(">HHIH", 6, 1, self.ttl, len(told)) + told
 
     def addresses(self, name: str) -> list[str] | None:
         """None: there is no such name."""

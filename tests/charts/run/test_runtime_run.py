@@ -98,10 +98,11 @@ def test_nobody_but_the_gateways_of_the_release_reaches_the_runtime(shop: Shop) 
 
 
 def test_a_call_outlives_the_pod_that_it_runs_in(shop: Shop) -> None:
-    """SIGTERM comes while it runs: it is answered, and the pod ends by itself after it."""
+    """SIGTERM comes while it runs, which takes longer than the drain delay: it is answered, and the pod ends by itself
+    after it."""
     runtime = shop.release.runtime("yard")
     answers: list[Answer] = []
-    thread = threading.Thread(target=lambda: answers.append(call(shop, "/1/sweep/3", "POST")))
+    thread = threading.Thread(target=lambda: answers.append(call(shop, "/1/sweep/7", "POST")))
     thread.start()
     pods = {each.name: each for each in runtime.pods}
     running = wait_for_call(shop, pods)

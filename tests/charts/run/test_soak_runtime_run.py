@@ -116,3 +116,33 @@ def test_a_runtime_with_tls_is_called_by_gateways_that_it_knows_by_their_certifi
     release.upgrade()
     release.settle(_PATIENCE)
     wait(lambda: call(shop, "/7").status == 200, _PATIENCE, release.state)
+
+
+# as a cluster's DNS tells it
+
+
+def test_one_pod_that_is_evicted_loses_no_call_where_names_are_remembered_for_half_a_minute(
+    shop: Shop, record: soak.Record
+) -> None:
+    """The chart's own delays, and DNS as kubeadm sets it up: an address is told for 30 s, and so is a name without one.
+    A single pod is the hardest case: its successor is made when it goes."""
+    release, runtime = shop.release, shop.release.runtime("yard")
+    release.names.ttl = 30
+    release.upgrade({"runtimes.yard.replicas": 1, "runtimes.yard.drainDelay": 40, "runtimes.yard.minReadySeconds": 5})
+    release.settle(_PATIENCE)
+    try:
+        with load(shop, count=4) as clients:
+            for _ in range(2):
+                (pod,) = runtime.pods
+                pod.delete()
+                wait(pod.gone.is_set, _PATIENCE, release.state)
+                release.settle(_PATIENCE)
+            clients.answered(200)
+        _noted(record, clients)
+        record("seconds from SIGTERM to the end", f"{pod.ended_after:.0f}")
+        assert not clients.tally.failed, (clients.tally.failed[:3], release.state())
+        assert not pod.killed
+    finally:
+        release.names.ttl = type(release.names).ttl
+        release.upgrade()
+        release.settle(_PATIENCE)
