@@ -34,6 +34,7 @@ from gateway.cli.offline import compiled
 from gateway.core.secrets import KeyHasher, Secret
 from gateway.core.settings import Settings
 from gateway.demo.database import make
+from gateway.server import collector
 from gateway.server.launch import Launch
 from gateway.server.protocol import GatewayProtocol
 from gateway.server.worker import Worker
@@ -212,6 +213,7 @@ async def _with_worker(
     worker = Worker(given, await connect_counters(given.store_url))
     _put_keys(worker)
     worker.swapper.swap(await worker.swapper.prepare(snapshot))
+    collector.settle()  # as a worker does before its first request
     try:
         return await use(Twin(worker, loop, connections))
     finally:

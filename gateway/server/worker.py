@@ -99,7 +99,7 @@ class Worker:
         self.cell = LiveCell(
             nothing,
             clock=self.clock,
-            observe=self.observer,
+            observe=self.observer.observe,
             limits=Limits(
                 body=settings.max_body,
                 head_timeout=settings.head_timeout,

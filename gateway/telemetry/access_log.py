@@ -1,4 +1,5 @@
-"""The access log: one JSON object a line. A request costs a tuple; lines are made and written by the batch.
+"""The access log: one JSON object a line. A request costs its line, of which most was made before; lines are written
+by the batch.
 
 Never in a line: credentials, header fields, query values (they may hold secrets), bodies.
 """
@@ -24,18 +25,12 @@ from gateway.telemetry.line_file import open_lines, write_lines
 log: Final = logging.getLogger("gateway.telemetry")
 
 BATCH: Final = 64  # lines; a batch by time alone would stall the loop under load
-KNOWN: Final = 8192  # endpoints whose members are kept
+KNOWN: Final = 8192  # places whose members are kept
 _NAMES: Final = ("component", "version", "revision", "endpoint")
 PERIOD: Final = 0.5  # seconds until a smaller batch is written
 
-Row = tuple[Any, ...]
-
-
-def lane(exchange: Exchange) -> bytes:
-    """`relay`, `call`, or `edge` for what the gateway answered by itself."""
-    if exchange.upstream_at:
-        return b"relay"
-    return b"edge" if exchange.call is None else b"call"
+Members = tuple[bytes, bytes]
+"""What stands before the application in a line, and what behind it."""
 
 
 class AccessLog:
@@ -46,59 +41,87 @@ class AccessLog:
         self._clock = clock
         self._write = write
         self._file = open_lines(path)
-        self._rows: list[Row] = []
+        self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._known: dict[int, tuple[Mapping[str, str], bytes]] = {}  # by the identity of a chain's facts
+        self._offset = 0.0  # makes wall-clock time of monotonic one; looked at for each batch
+        self._at = -1  # ms since 1970 of `_time`
+        self._time = b""
+        self._known: dict[tuple[Any, ...], tuple[Mapping[str, str], Members]] = {}  # by the identity of facts, and more
         self.dropped = 0  # lines lost to a full disk
 
     def record(self, exchange: Exchange) -> None:
-        head, identity, facts = exchange.head, exchange.identity, exchange.chain.facts
-        row = (
-            exchange.ended_at,
-            exchange.ended_at - exchange.started_at,
-            exchange.id,
-            head.peer.client,
+        """What needs no escape by the rules of framing (id, method, path) is put in as it is: this runs for every
+        request."""
+        lines = self._lines
+        if not lines:
+            self._begin()
+        head, identity = exchange.head, exchange.identity
+        ended = exchange.ended_at
+        at = round((ended + self._offset) * 1000)
+        lane = b"relay" if exchange.upstream_at else b"edge" if exchange.call is None else b"call"
+        facts, upstream, peer = exchange.chain.facts, exchange.upstream, head.peer
+        place = (id(facts), exchange.operation, lane, head.http10, peer.scheme, upstream, exchange.attempts)
+        known = self._known.get(place)
+        before, behind = known[1] if known is not None else self._of(place, facts)
+        status, notes = exchange.status, exchange.notes
+        if status >= 400 or exchange.trace is not None or (notes is not None and CACHED in notes):
+            behind += _more(exchange)
+        line = _FORM % (
+            self._time if at == self._at else self._tell(at),
+            exchange.id.encode(),
+            _quoted(peer.client),
             head.method,
             head.path,
-            exchange.status,
+            status,
             exchange.received,
             exchange.sent,
-            known[1] if (known := self._known.get(id(facts))) is not None else self._of(facts),
-            exchange.operation,
-            None if identity is None else identity.application,
-            lane(exchange),
-            _way(head.http10, head.peer.scheme, exchange.upstream, exchange.attempts),
-            None if exchange.status < 400 and exchange.trace is None and not _cached(exchange) else _more(exchange),
+            (ended - exchange.started_at) * 1000,
+            before,
+            _quoted(None if identity is None else identity.application),
+            behind,
         )
-        self._rows.append(row)
-        if len(self._rows) >= BATCH:
+        lines.append(line)
+        if len(lines) >= BATCH:
             self.flush()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(PERIOD, self.flush)
 
-    def _of(self, facts: Mapping[str, str]) -> bytes:
-        """The members of an endpoint that was not seen before; publishing makes new facts of the same endpoints."""
+    def _begin(self) -> None:
+        """A batch."""
+        self._offset = self._clock.time() - self._clock.monotonic()
+        self._timer = asyncio.get_running_loop().call_later(PERIOD, self.flush)
+
+    def _tell(self, at: int) -> bytes:
+        """The time of a line. Under load many lines have the same."""
+        second, millisecond = divmod(at, 1000)
+        self._at, self._time = at, b"%b.%03dZ" % (_second(second), millisecond)
+        return self._time
+
+    def _of(self, place: tuple[Any, ...], facts: Mapping[str, str]) -> Members:
+        """The members of a place that was not seen before; publishing makes new facts of the same endpoints."""
         if len(self._known) >= KNOWN:
             self._known.clear()
-        named = _named(facts)
-        self._known[id(facts)] = (facts, named)
-        return named
+        _, operation, lane, http10, scheme, upstream, attempts = place
+        before = b'%b,"operation":%b' % (_named(facts), _quoted(operation))
+        came = b'"protocol":"%b","scheme":%b' % (b"1.0" if http10 else b"1.1", _quoted(scheme))
+        behind = b'"lane":"%b",%b' % (lane, came)
+        if upstream:
+            behind += b',"upstream":%b,"attempts":%d' % (_quoted(upstream), attempts)
+        self._known[place] = facts, (before, behind)
+        return before, behind
 
     def flush(self) -> None:
         """Writes what is there. A disk that takes nothing loses lines, never requests."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        rows, self._rows = self._rows, []
-        if not rows:
+        lines, self._lines = self._lines, []
+        if not lines:
             return
-        offset = self._clock.time() - self._clock.monotonic()
         try:
-            lost = write_lines(self._file, [_line(row, offset) for row in rows], self._write)
+            lost = write_lines(self._file, lines, self._write)
         except OSError:
             if not self.dropped:
                 log.exception("the access log %s cannot be written", self._path)
-            lost = len(rows)
+            lost = len(lines)
         self.dropped += lost
 
     def reopen(self) -> None:
@@ -118,10 +141,6 @@ class AccessLog:
         os.close(self._file)
 
 
-def _cached(exchange: Exchange) -> bool:
-    return exchange.notes is not None and CACHED in exchange.notes
-
-
 def _more(exchange: Exchange) -> bytes:
     """Members that few lines have: the trace, the step that refused with its code, what the cache did."""
     found = b""
@@ -130,7 +149,7 @@ def _more(exchange: Exchange) -> bytes:
     if (problem := exchange.problem) is not None:
         step = step_name(exchange.chain, exchange.at)
         found += b',"step":%b,"code":%b' % (_quoted(step), _quoted(problem.code))
-    if exchange.notes is not None and _cached(exchange):
+    if exchange.notes is not None and CACHED in exchange.notes:
         found += b',"cache":"%b"' % exchange.notes[CACHED]
     return found
 
@@ -145,44 +164,12 @@ def _quoted(text: str | None) -> bytes:
     return orjson.dumps(text)
 
 
-@lru_cache(maxsize=1024)
-def _way(http10: bool, scheme: str, upstream: str, attempts: int) -> bytes:
-    """The members that tell how the request came, and where it went."""
-    came = b'"protocol":"%b","scheme":%b' % (b"1.0" if http10 else b"1.1", _quoted(scheme))
-    return came if not upstream else came + b',"upstream":%b,"attempts":%d' % (_quoted(upstream), attempts)
-
-
 def _named(facts: Mapping[str, str]) -> bytes:
     """The members that name an endpoint."""
     return b",".join(b'"%b":%b' % (name.encode(), _quoted(facts.get(name, ""))) for name in _NAMES)
 
 
-def _line(row: Row, offset: float) -> bytes:
-    """`offset` makes wall-clock time of the row's monotonic one. What needs no escape by the rules of framing (id,
-    method, path) or is a name out of a few is put in as it is: this runs for every request."""
-    ended, seconds, id, client, method, path, status, received, sent, endpoint, operation, application, lane_ = row[:13]
-    way, more = row[13:]
-    second, millisecond = divmod(round((ended + offset) * 1000), 1000)
-    return _FORM % (
-        _second(second),
-        millisecond,
-        id.encode(),
-        _quoted(client),
-        method,
-        path,
-        status,
-        received,
-        sent,
-        seconds * 1000,
-        endpoint,
-        _quoted(operation),
-        _quoted(application),
-        lane_,
-        way + more if more else way,
-    )
-
-
 _FORM: Final = (
-    b'{"time":"%b.%03dZ","id":"%b","client":%b,"method":"%b","path":"%b","status":%d,"received":%d,"sent":%d,'
-    b'"ms":%.3f,%b,"operation":%b,"application":%b,"lane":"%b",%b}\n'
+    b'{"time":"%b","id":"%b","client":%b,"method":"%b","path":"%b","status":%d,"received":%d,"sent":%d,'
+    b'"ms":%.3f,%b,"application":%b,%b}\n'
 )

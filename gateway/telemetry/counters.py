@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from gateway.core.errors import Problem
@@ -22,6 +22,7 @@ from gateway.telemetry.upstreams import total_upstreams, upstream_lines
 
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 CLASSES: Final = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
+RECEIVED, SENT = 10, 11  # of a caller's numbers; before these stand calls by the first digit of their status
 
 KNOWN: Final = 8192  # chains whose numbers are found without their names
 REVISIONS: Final = 4  # of a version whose numbers are told apart; those of earlier ones are summed under an empty name
@@ -41,19 +42,30 @@ class Series:
     __slots__ = ("buckets", "callers", "classes", "edge", "exemplars", "received", "seconds", "sent")
 
     def __init__(self) -> None:
-        self.callers: dict[str | None, list[int]] = {}  # see `Call`, by application, since they were last taken
+        self.callers: dict[str | None, list[int]] = {}  # numbers by application, since they were last taken
         self.exemplars: dict[int, list[Any]] = {}  # by bucket: the trace that fell into it last, its seconds, when
         self.edge = False  # what routing answers by itself: preflights, a node's own probes; nobody's calls
-        self.classes = [0] * len(CLASSES)
         self.buckets = [0] * (len(BOUNDS) + 1)  # not cumulative
         self.seconds = 0.0
-        self.received = 0  # without those of `callers`, as are the next
+        self.classes = [0] * len(CLASSES)  # without those of `callers`, as are the next
+        self.received = 0
         self.sent = 0
 
+    def caller(self, application: str | None) -> list[int]:
+        """One that has not called since the callers were last taken."""
+        found = self.callers[application] = [0] * (SENT + 1)
+        return found
+
+    def called(self) -> list[int]:
+        """The numbers of all callers together: there may be tens of thousands."""
+        return [sum(each) for each in zip(*self.callers.values(), strict=True)] or [0] * (SENT + 1)
+
     def took(self) -> None:
-        """Before the callers are forgotten."""
-        self.received += sum(each[3] for each in self.callers.values())
-        self.sent += sum(each[4] for each in self.callers.values())
+        """The callers are forgotten, their numbers are not."""
+        counts = self.called()
+        self.classes = [mine + more for mine, more in zip(self.classes, _classes(counts), strict=True)]
+        self.received += counts[RECEIVED]
+        self.sent += counts[SENT]
         self.callers = {}
 
     def add(self, other: Series) -> None:
@@ -99,31 +111,28 @@ class Counters:
             taken = self._series.pop(old)
             sum_.add(taken)
             for application, counts in taken.callers.items():
-                mine = sum_.callers.setdefault(application, [0] * 5)
+                mine = sum_.callers.get(application) or sum_.caller(application)
                 sum_.callers[application] = [one + other for one, other in zip(mine, counts, strict=True)]
             self._known = {id_: pair for id_, pair in self._known.items() if pair[1] is not taken}
 
     def count(self, exchange: Exchange) -> None:
+        """This runs for every request."""
         facts = exchange.chain.facts
         known = self._known.get(id(facts))
         series = known[1] if known is not None else self._of(facts)
         seconds = exchange.ended_at - exchange.started_at
-        kind = exchange.status // 100
-        series.classes[kind if 0 < kind < 6 else 0] += 1
         series.buckets[bisect_left(BOUNDS, seconds)] += 1
         series.seconds += seconds
-        identity, callers = exchange.identity, series.callers
+        identity = exchange.identity
         application = None if identity is None else identity.application
-        caller = callers.get(application)
-        if caller is None:
-            caller = callers[application] = [0, 0, 0, 0, 0]
-        caller[0] += 1
-        caller[3] += exchange.received
-        caller[4] += exchange.sent
-        if kind >= 4:
-            caller[1 if kind == 4 else 2] += 1
-            if exchange.notes is not None and Problem in exchange.notes:
-                self._refused(exchange, exchange.notes[Problem])
+        caller = series.callers.get(application) or series.caller(application)
+        first = exchange.status // 100
+        caller[first] += 1
+        caller[SENT] += exchange.sent
+        if exchange.received:
+            caller[RECEIVED] += exchange.received
+        if first >= 4 and exchange.notes is not None and Problem in exchange.notes:
+            self._refused(exchange, exchange.notes[Problem])
         if exchange.trace is not None:
             self._timed(exchange, exchange.trace, series)
 
@@ -151,10 +160,7 @@ class Counters:
         for (component, version, *_), series in self._series.items():
             if series.callers:
                 if component and not series.edge:
-                    found += [
-                        (component, version, name, calls, refused, failed, received, sent)
-                        for name, (calls, refused, failed, received, sent) in series.callers.items()
-                    ]
+                    found += [_call(component, version, name, counts) for name, counts in series.callers.items()]
                 series.took()
         return found
 
@@ -169,17 +175,28 @@ class Counters:
         return {"endpoints": [_entry(key, series) for key, series in self._series.items()]}
 
 
+def _classes(counts: Sequence[int]) -> list[int]:
+    """Calls as `CLASSES` has them."""
+    return [counts[0] + sum(counts[len(CLASSES) : RECEIVED]), *counts[1 : len(CLASSES)]]
+
+
+def _call(component: str, version: str, application: str | None, counts: Sequence[int]) -> Call:
+    calls, failed = sum(counts[:RECEIVED]), sum(counts[5:RECEIVED])
+    return component, version, application, calls, counts[4], failed, counts[RECEIVED], counts[SENT]
+
+
 def _entry(key: Key, series: Series) -> dict[str, Any]:
     return dict(zip(NAMES, key, strict=True)) | _numbers(series)
 
 
 def _numbers(series: Series) -> dict[str, Any]:
+    counts = series.called()
     return {
-        "classes": list(series.classes),
+        "classes": [mine + more for mine, more in zip(series.classes, _classes(counts), strict=True)],
         "buckets": list(series.buckets),
         "seconds": series.seconds,
-        "received": series.received + sum(each[3] for each in series.callers.values()),
-        "sent": series.sent + sum(each[4] for each in series.callers.values()),
+        "received": series.received + counts[RECEIVED],
+        "sent": series.sent + counts[SENT],
         **({"exemplars": {str(bucket): each for bucket, each in series.exemplars.items()}} if series.exemplars else {}),
     }
 

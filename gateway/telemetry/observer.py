@@ -17,7 +17,7 @@ from gateway.telemetry.tracing import Tracer
 
 
 class Observer:
-    """Called with each exchange once, when it closes. `path` None: no access log; STDOUT: on standard output."""
+    """`path` None: no access log; STDOUT: on standard output."""
 
     def __init__(self, path: Path | None, clock: Clock | None = None, tracer: Tracer | None = None) -> None:
         self.counters = Counters()
@@ -25,13 +25,16 @@ class Observer:
         self.mirrors = Mirrors()
         self.tracer = tracer
         self.log = None if path is None else AccessLog(path, clock or SystemClock())
+        self._count = self.counters.count
+        self._record = None if self.log is None else self.log.record
 
-    def __call__(self, exchange: Exchange) -> None:
-        self.counters.count(exchange)
+    def observe(self, exchange: Exchange) -> None:
+        """Once for each exchange, when it closes: this is a live cell's `observe`."""
+        self._count(exchange)
         if exchange.trace is not None and self.tracer is not None and sampled(exchange.trace) is not None:
             self.tracer.finish(exchange, exchange.trace)
-        if self.log is not None:
-            self.log.record(exchange)
+        if self._record is not None:
+            self._record(exchange)
 
     def snapshot(self) -> dict[str, Any]:
         """The counters so far, which `counters.total` sums, and who called since they were last asked for."""

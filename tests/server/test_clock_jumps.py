@@ -81,7 +81,7 @@ async def site(gateway: Gateway, url: str, prefix: str, folder: Path) -> AsyncIt
     limit = gateway.build(rate_limit.KIND, {"limit": "3/1h", "by": "key"})
     chain = gateway.chain(gateway.build(api_key.KIND), limit)
     observer = Observer(folder / "access.log", clock)
-    live = LiveCell(OneChain(chain), id_source("id"), clock, observe=observer)
+    live = LiveCell(OneChain(chain), id_source("id"), clock, observe=observer.observe)
     try:
         async with served(live) as address:
             yield Site(gateway, clock, address, folder / "access.log")

@@ -39,7 +39,7 @@ async def test_a_line_tells_the_exchange_and_no_secret(tmp_path: Path) -> None:
     """CASES C41: keys never in logs"""
     clock = ManualClock(1_700_000_000.0)
     observer = Observer(tmp_path / "log" / "access.log", clock)
-    await MemoryWire.request(_cell(observer, clock), "POST", "/a?key=hush", [(b"X-Api-Key", b"hush")], b"123")
+    await MemoryWire.request(_cell(observer.observe, clock), "POST", "/a?key=hush", [(b"X-Api-Key", b"hush")], b"123")
     observer.close()
     text = (tmp_path / "log" / "access.log").read_bytes()
     assert b"hush" not in text
@@ -117,7 +117,7 @@ async def test_a_file_that_cannot_be_opened_anew_leaves_the_old_one_in_use(tmp_p
 @pytest.mark.parametrize(("status", "name"), [(200, "2xx"), (404, "4xx"), (503, "5xx")])
 async def test_counters_are_kept_by_class_of_status(status: int, name: str) -> None:
     clock, observer = ManualClock(), Observer(None)
-    await MemoryWire.request(_cell(observer, clock, status), "GET", "/a")
+    await MemoryWire.request(_cell(observer.observe, clock, status), "GET", "/a")
     page = render_prometheus([observer.snapshot()]).decode()
     labels = 'component="shop",version="v2",endpoint="GET /a\\"b",lane=""'
     assert f'penstock_requests_total{{{labels},status="{name}"}} 1\n' in page
@@ -129,7 +129,7 @@ async def test_counters_are_kept_by_class_of_status(status: int, name: str) -> N
 async def test_workers_counters_sum() -> None:
     clock, observers = ManualClock(), [Observer(None), Observer(None)]
     for observer in observers:
-        await MemoryWire.request(_cell(observer, clock), "POST", "/a", body=b"123")
+        await MemoryWire.request(_cell(observer.observe, clock), "POST", "/a", body=b"123")
     (entry,) = total(observer.snapshot() for observer in observers)["endpoints"]
     assert (entry["classes"][2], entry["received"], entry["sent"]) == (2, 6, 10)
     assert entry["seconds"] == pytest.approx(0.04)

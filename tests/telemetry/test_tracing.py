@@ -98,11 +98,12 @@ async def test_one_exchange_out_of_many_has_its_steps_timed() -> None:
 
     live = cell(step, names=("slow",), facts={"component": "shop", "version": "v1"})
     made = Tracer(clock)
-    live.clock, live.observe = clock, Observer(None, clock, made)
+    observer = Observer(None, clock, made)
+    live.clock, live.observe = clock, observer.observe
     made.watch(live)
     for _ in range(2 * TIMED):
         await MemoryWire.request(live, "GET", "/a")
-    page = render_prometheus([live.observe.snapshot()]).decode()
+    page = render_prometheus([observer.snapshot()]).decode()
     named = 'component="shop",version="v1",step="slow"'
     assert f"penstock_step_seconds_sum{{{named}}} 0.5\n" in page
     assert f"penstock_step_seconds_count{{{named}}} 2\n" in page
@@ -111,7 +112,7 @@ async def test_one_exchange_out_of_many_has_its_steps_timed() -> None:
 async def test_a_ring_that_is_full_drops_and_counts() -> None:
     made = tracer(1.0)
     live = cell(lambda _exchange: Reply(200))
-    live.observe = Observer(None, ManualClock(), made)
+    live.observe = Observer(None, ManualClock(), made).observe
     made.watch(live)
     for _ in range(RING + 10):
         await MemoryWire.request(live, "GET", "/a")
@@ -122,7 +123,7 @@ async def test_a_ring_that_is_full_drops_and_counts() -> None:
 async def test_no_span_has_a_query() -> None:
     made = tracer(1.0)
     live = cell(lambda _exchange: Reply(200))
-    live.observe = Observer(None, ManualClock(), made)
+    live.observe = Observer(None, ManualClock(), made).observe
     made.watch(live)
     await MemoryWire.request(live, "GET", "/a?key=hush", [(b"X-Api-Key", b"hush"), (b"Cookie", b"hush")])
     assert "hush" not in repr(made.take())
