@@ -58,7 +58,7 @@ def run(exchange: Exchange) -> None:
         while at < len(steps):
             result = steps[at](exchange)
             if result is not None:
-                if not _settle(exchange, result):
+                if result is ANSWERING or not _settle(exchange, result):
                     return
                 trace = exchange.trace  # a Switch, also one at the end of a Wait, changes the chain, or begins a trace
                 steps = exchange.chain.steps if trace is None else trace.steps(exchange.chain)
@@ -164,8 +164,12 @@ def answer(exchange: Exchange, reply: Reply) -> None:
     """Sends a whole reply, at once unless an after that reads its body waits."""
     if exchange.chain.collect is not None and reading(exchange, reply):
         Outgoing(exchange, reply, send).go()
-    else:
-        send(exchange, finish_head(exchange, reply))
+        return
+    reply = finish_head(exchange, reply)
+    try:
+        exchange.wire.send(exchange, reply)
+    except Unsendable as error:
+        send_instead(exchange, error)
 
 
 def send(exchange: Exchange, reply: Reply) -> None:

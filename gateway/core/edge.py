@@ -45,7 +45,10 @@ def finish(live: LiveCell, exchange: Exchange) -> None:
     still there hears that it is over."""
     if exchange.done:
         return
-    close(exchange)
+    if exchange.closers is None:
+        exchange.done = True
+    else:
+        close(exchange)
     sink, exchange.sink = exchange.sink, None
     if sink is not None:
         sink.client_gone()

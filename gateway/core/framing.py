@@ -10,7 +10,7 @@ policies and upstreams see neither (CASES H34). Methods are upper case; CONNECT 
 from __future__ import annotations
 
 import re
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from gateway.core import headers
 from gateway.core import target as targets
@@ -71,12 +71,8 @@ class Decided:
         self.memo: dict[object, Any] = {}
 
 
-class Framed(NamedTuple):
-    """A request's head, and what was decided of its fields; `end`: the index behind it. The wire sets `head.peer`."""
-
-    head: Head
-    decided: Decided
-    end: int
+Framed = tuple[Head, Decided, int]
+"""A request's head, what was decided of its fields, and the index behind it. The wire sets `head.peer`."""
 
 
 def frame(data: bytes, limits: Limits, last: Decided | None = None) -> Framed | None:
@@ -101,7 +97,7 @@ def frame(data: bytes, limits: Limits, last: Decided | None = None) -> Framed | 
     path, query = targets.split(target, decided.host)
     head = _made(method, path, query, decided)
     head.lone = not query and target.endswith(b"?")
-    return Framed(head, decided, end)
+    return head, decided, end
 
 
 def _again(data: bytes, limits: Limits, last: Decided) -> Framed | None:
@@ -115,7 +111,7 @@ def _again(data: bytes, limits: Limits, last: Decided) -> Framed | None:
     method, path, query = match.groups(b"")
     if method in _REFUSED_METHODS or (not query and data[at - 1] == _QUESTION):
         return None
-    return Framed(_made(method, path, query, last), last, at + len(last.tail))
+    return _made(method, path, query, last), last, at + len(last.tail)
 
 
 def _made(method: bytes, path: bytes, query: bytes, decided: Decided) -> Head:
@@ -270,7 +266,7 @@ class HeadReader:
         self._limits = limits
         self._held = bytearray()
         self._last: Decided | None = None
-        self.data = b""  # what `Framed.end` counts in; whoever has begun the request lets go of it
+        self.data = b""  # what the index of `Framed` counts in; whoever has begun the request lets go of it
 
     @property
     def partial(self) -> bool:
@@ -298,8 +294,8 @@ class HeadReader:
         framed = frame(data, self._limits, self._last)
         if framed is None:
             self._held += data
-        elif framed.decided is not self._last:
-            self._remember(framed.decided)
+        elif framed[1] is not self._last:
+            self._remember(framed[1])
         return framed
 
     def _remember(self, decided: Decided) -> None:
@@ -317,5 +313,5 @@ class HeadReader:
         held.clear()
         framed = frame(self.data, self._limits, self._last)
         if framed is not None:
-            self._remember(framed.decided)
+            self._remember(framed[1])
         return framed

@@ -106,12 +106,13 @@ class MemoryWire:
         return wire
 
     def _begin(self, framed: Framed, peer: Peer, first: bytes) -> None:
-        framed.head.peer = peer
-        self._exchange = exchange = begin(self._live, framed.head, self)
-        if framed.head.length:
+        head, _, _ = framed
+        head.peer = peer
+        self._exchange = exchange = begin(self._live, head, self)
+        if head.length:
             self._intake = Intake(exchange)
             self.feed(first)
-            if first and len(first) == framed.head.length:
+            if first and len(first) == head.length:
                 self.end_body()
         run(exchange)
 

@@ -103,7 +103,7 @@ class Connection(asyncio.Protocol):
         self._heard = False
         self._sent_all = True
         pool = self._pool
-        self.deadline = pool.now + pool.settings.timeout
+        self.deadline = pool.deadlines.now + pool.settings.timeout
         self._transport.write(message)
 
     def begin(self, receiver: Receiver, method: bytes, head: bytes, chunked: bool) -> None:

@@ -42,7 +42,7 @@ class Forwarding(Sending):
 
     def __init__(self, exchange: Exchange, rotation: Rotation, target: bytes) -> None:
         trace = exchange.trace
-        super().__init__(rotation, exchange.head.method, None if trace is None else sampled(trace))
+        Sending.__init__(self, rotation, exchange.head.method, None if trace is None else sampled(trace))
         self._exchange = exchange
         self._target = target
         taps = exchange.chain.request_taps
@@ -57,7 +57,7 @@ class Forwarding(Sending):
             hygiene.ask_whole(exchange.edits)
 
     def go(self) -> None:
-        super().go()
+        Sending.go(self)
         if self._asking:  # no connection is free: until there is one, nobody else tells of the client's end
             self._exchange.on_close(self._closed)
 
@@ -67,30 +67,31 @@ class Forwarding(Sending):
     # the request
 
     def transmit(self, connection: Connection, target_authority: bytes, prefix: bytes) -> None:
-        try:
-            self._transmit(connection, target_authority, prefix)
-        except Exception as error:  # what a step left on the exchange is no request: the pool must not suffer
-            self.withdraw()
-            chains.fail(self._exchange, error)
-
-    def _transmit(self, connection: Connection, target_authority: bytes, prefix: bytes) -> None:
         exchange = self._exchange
         exchange.upstream_at = self._at = self._rotation.monotonic()
         exchange.upstream = self._pool.label
         exchange.attempts += 1
-        if self._trace is not None and self._span is not None:
-            self._trace.inject(exchange, self._span)
-        length = self._length()
-        head = hygiene.request_head(exchange, prefix + self._target, target_authority, length)
-        if not length:
+        try:
+            if self._trace is not None and self._span is not None:
+                self._trace.inject(exchange, self._span)
+            length = self._length()
+            head = hygiene.request_head(exchange, prefix + self._target, target_authority, length)
+            if length:
+                self._transmit(connection, head, length < 0)
+                return
             exchange.sink = self
             self._done_request = True
             connection.send(self, self._method, head)
-            return
-        connection.begin(self, self._method, head, length < 0)
+        except Exception as error:  # what a step left on the exchange is no request: the pool must not suffer
+            self.withdraw()
+            chains.fail(exchange, error)
+
+    def _transmit(self, connection: Connection, head: bytes, chunked: bool) -> None:
+        """A request with a body."""
+        connection.begin(self, self._method, head, chunked)
         if not self._piped:
             self._piped = True
-            exchange.wire.pipe(exchange, self)
+            self._exchange.wire.pipe(self._exchange, self)
         else:
             self._repeat(connection)
         connection.flush()

@@ -57,7 +57,7 @@ def request_head(exchange: Exchange, target: bytes, authority: bytes, length: in
     block = head.memo.get(conceals)
     if block is None:
         block = head.memo[conceals] = _onward(head, conceals)
-    framing = body_line(head.method, length)
+    framing = body_line(head.method, length) if length or head.method in _WITH_BODY else b""
     own = True
     if edits is not None:
         if edits.drop:

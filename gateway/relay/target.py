@@ -59,7 +59,7 @@ class Pool:
         self.whole_weight = weight  # of all addresses of the target
         self.state = State(weight / siblings)
         self.active = 0  # requests, where they are counted
-        self._deadlines = network.deadlines
+        self.deadlines = network.deadlines
         self._connector = Connector(target, address, settings, network, tls if target.tls else None)
         self._connector.share(siblings)
         self._idle: dict[Connection, float] = {}  # until when it may be used; the one released last is at the end
@@ -80,11 +80,11 @@ class Pool:
     @property
     def now(self) -> float:
         """Coarse monotonic seconds."""
-        return self._deadlines.now
+        return self.deadlines.now
 
     @property
     def clock(self) -> Clock:
-        return self._deadlines.clock
+        return self.deadlines.clock
 
     @property
     def size(self) -> int:
@@ -109,15 +109,15 @@ class Pool:
         """Gives the asker a connection, now or later. `fresh`: not one that may have gone stale."""
         if not self._swept:
             self._swept = True
-            self._deadlines.add(self)
-            self._look = self._deadlines.now + self._soonest
+            self.deadlines.add(self)
+            self._look = self.deadlines.now + self._soonest
         idle = self._idle
         if idle:
             if fresh:
                 self._make_room()
             else:
                 connection, until = idle.popitem()
-                if until > self._deadlines.now:
+                if until > self.deadlines.now:
                     self._busy.add(connection)
                     asker.connected(connection)
                     return
@@ -157,7 +157,7 @@ class Pool:
             connection.drop()
         else:
             self._busy.discard(connection)
-            until = self._deadlines.now + self.settings.keep
+            until = self.deadlines.now + self.settings.keep
             self._idle[connection] = self._bounded(connection, until) if self._hints or self._wears else until
 
     def _bounded(self, connection: Connection, until: float) -> float:
@@ -262,7 +262,7 @@ class Pool:
             self._refuse(_busy("No connection to the upstream came free."))
         if not self._idle and not self.in_use:
             self._swept = False
-            self._deadlines.discard(self)
+            self.deadlines.discard(self)
 
     def _check_busy(self, now: float) -> None:
         soonest = now + self._soonest

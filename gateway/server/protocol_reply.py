@@ -19,21 +19,17 @@ class Overrun(Exception):
 class ReplyFraming:
     """The framing of the reply that is under way."""
 
-    __slots__ = ("_left", "_mode")
+    __slots__ = ("_left", "_mode", "empty")
 
     def __init__(self) -> None:
         self._mode = _WHOLE
         self._left = 0
+        self.empty = False  # no body follows the head
 
     @property
     def ends_with_connection(self) -> bool:
         """A plain end of the connection would look like the reply's end."""
         return self._mode == _UNTIL_CLOSE
-
-    @property
-    def empty(self) -> bool:
-        """No body follows the head."""
-        return self._mode == _NOTHING
 
     def head(self, head: Head, reply: Reply, length: int | None, lines: bytes) -> bytes:
         """The head of a reply to `head` whose body has `length` bytes; `lines` are further fields of the wire.
@@ -41,6 +37,7 @@ class ReplyFraming:
         mode, framing = _decide(head, reply.status, length)
         data = reply_head(reply, framing + lines)
         self._mode, self._left = mode, length or 0
+        self.empty = mode == _NOTHING
         return data
 
     def piece(self, data: bytes) -> bytes:

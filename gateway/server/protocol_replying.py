@@ -170,8 +170,10 @@ class Replying(Connection):
         self._read_by = self._in(self._live.limits.keep_alive)
         if self._taking or self._write_paused:
             return
-        self._resume_reading()
-        self._take_ahead()
+        if self._read_paused:
+            self._resume_reading()
+        if self._ahead:
+            self._take_ahead()
 
     def _hang_up(self) -> None:
         """Closes. A client that still sends would take the close for a reset and lose the reply: it is read for a

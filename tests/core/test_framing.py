@@ -47,12 +47,12 @@ def read(pieces: list[bytes]) -> tuple[Framed | None, bytes]:
     for index, piece in enumerate(pieces):
         framed = reader.feed(piece)
         if framed is not None:
-            return framed, reader.data[framed.end :] + b"".join(pieces[index + 1 :])
+            return framed, reader.data[framed[2] :] + b"".join(pieces[index + 1 :])
     return None, b""
 
 
 def facts(framed: Framed) -> tuple[object, ...]:
-    head = framed.head
+    head, decided, _ = framed
     return (
         head.method,
         head.path,
@@ -60,8 +60,8 @@ def facts(framed: Framed) -> tuple[object, ...]:
         head.block,
         head.host,
         head.length,
-        framed.decided.close,
-        framed.decided.expects,
+        decided.close,
+        decided.expects,
     )
 
 
@@ -115,14 +115,14 @@ def test_fields_with_an_underscore_are_dropped() -> None:
     """CASES H34"""
     framed = frame(b"GET / HTTP/1.1\r\nHost: a\r\nX_Api_Key: evil\r\nA: b_c\r\n_: x\r\n\r\n", LIMITS)
     assert framed is not None
-    assert framed.head.fields == [(b"host", b"a"), (b"a", b"b_c")]
+    assert framed[0].fields == [(b"host", b"a"), (b"a", b"b_c")]
 
 
 @pytest.mark.parametrize("host", [b"a", b"a.example:8080", b"127.0.0.1", b"[::1]:80", b"my_service"])
 def test_a_host_with_an_optional_port_is_taken(host: bytes) -> None:
     framed = frame(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n", LIMITS)
     assert framed is not None
-    assert framed.head.host == host
+    assert framed[0].host == host
 
 
 @pytest.mark.parametrize("host", [b"", b"a b", b"a:b", b"a@b", b"a,b", b"[::1", b"a:123456", b"\xc3\xa4"])
@@ -287,9 +287,9 @@ def test_what_a_connection_remembers_of_a_request_changes_no_decision(noise: byt
 
     def told(last: Decided | None) -> object:
         framed = frame(data, LIMITS, last)
-        return framed and (*facts(framed), framed.end)
+        return framed and (*facts(framed), framed[2])
 
-    assert outcome(told, first.decided) == outcome(told, None)
+    assert outcome(told, first[1]) == outcome(told, None)
 
 
 def outcome(function: Callable[[Any], object], argument: object) -> object:
