@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any, Final
 
 from gateway.core.conditions import decoded
@@ -22,6 +23,18 @@ def reader(names: list[str], text: str) -> Callable[[Exchange], dict[str, Any]]:
         return {name: part(exchange) for name, part in parts.items()}
 
     return read
+
+
+def mark_reader(names: Sequence[str], text: str) -> Callable[[Exchange], tuple[Any, ...]] | None:
+    """What tells two exchanges apart for an expression; None where that may be anything, or a secret: header fields,
+    queries, arguments. An identity is told by its `id`, which is its own for as long as somebody keeps it."""
+    fields = [name for name in _REQUEST if "request" in names and name in text]
+    if "arguments" in names or not _SHORT.keys() >= set(fields):
+        return None
+    read: Callable[[Exchange], Any] = attrgetter(*(_SHORT[name] for name in fields)) if fields else lambda _exchange: ()
+    if "operation" in names:
+        return lambda exchange: (read(exchange), id(exchange.identity), exchange.chain.facts.get("operation"))
+    return lambda exchange: (read(exchange), id(exchange.identity))
 
 
 def _request_reader(text: str) -> Callable[[Exchange], dict[str, Any]]:
@@ -91,6 +104,14 @@ _REQUEST: Final[Mapping[str, Callable[[Exchange], Any]]] = {
     "headers": _headers,
     "scheme": lambda exchange: exchange.head.peer.scheme,
     "client": lambda exchange: exchange.head.peer.client,
+}
+
+_SHORT: Final[Mapping[str, str]] = {
+    "method": "head.method",
+    "path": "head.path",
+    "host": "head.host",
+    "scheme": "head.peer.scheme",
+    "client": "head.peer.client",
 }
 
 _PARTS: Final[Mapping[str, Callable[[Exchange], Any]]] = {

@@ -24,7 +24,8 @@ from typing import Any, Final
 import cel
 
 from gateway.core.exchange import Exchange
-from gateway.core.expression_values import reader
+from gateway.core.expression_values import mark_reader, reader
+from gateway.core.identity import Identity
 
 Ask = Callable[[Exchange], bool]
 
@@ -32,6 +33,8 @@ LONGEST: Final = 2000  # characters of an expression
 MOST_MACROS: Final = 8
 MOST_GROWTH: Final = 10_000
 MOST_WORK: Final = 100_000  # elements that macros go over, about 20 ms
+REMEMBERED: Final = 1024  # answers of one expression
+REMEMBERED_LENGTH: Final = 512  # bytes of path and host of the longest of them
 _VARIABLES: Final = ("request", "identity", "operation")
 _FUNCTIONS: Final = frozenset(
     (
@@ -78,7 +81,28 @@ def compile_expression(text: str, arguments: bool = False) -> Ask:
             raise Undecided("the expression would look at too much")
         return _evaluate(program, variables)
 
-    return holds
+    mark_of = mark_reader(program.variables(), text)
+    return holds if mark_of is None else _remembering(holds, mark_of)
+
+
+def _remembering(holds: Ask, mark_of: Callable[[Exchange], tuple[Any, ...]]) -> Ask:
+    """An expression reads neither a clock nor chance: for the same values it gives the same, and making CEL's values of
+    ours is most of what it costs."""
+    known: dict[tuple[Any, ...], tuple[Identity | None, bool]] = {}
+
+    def held(exchange: Exchange) -> bool:
+        mark, identity = mark_of(exchange), exchange.identity
+        found = known.get(mark)
+        if found is not None and found[0] is identity:
+            return found[1]
+        value = holds(exchange)
+        if len(exchange.head.path) + len(exchange.head.host) <= REMEMBERED_LENGTH:
+            if len(known) >= REMEMBERED:
+                known.clear()
+            known[mark] = identity, value
+        return value
+
+    return held
 
 
 def _compiled(text: str) -> cel.Program:

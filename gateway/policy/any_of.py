@@ -16,7 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.errors import Unauthorized, Unpresented
-from gateway.core.exchange import After, Exchange, Head, Reply
+from gateway.core.exchange import SWITCH, After, Exchange, Head, Reply
 from gateway.core.kinds import Built, Caller, Kind, Presented, Site, Stage
 
 OPEN = "anonymous"
@@ -43,12 +43,14 @@ class AnyOf(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class _Ways:
-    """What is tried, in order. `aside`: what runs of those that did not decide, for each that does. `mark`: under which
-    an exchange keeps the after of the one that decided."""
+    """What is tried, in order. `aside`: what runs of those that did not decide, for each that does. `plain`: for each
+    whether there is nothing of that, and no after. `mark`: under which an exchange keeps the after of the one that
+    decided."""
 
     steps: Sequence[Callable[[Exchange], Any]]
     aside: Sequence[tuple[Callable[[Exchange], None], ...]]
     afters: Sequence[After | None]
+    plain: Sequence[bool]
     mark: object
 
     def enter(self, exchange: Exchange, first: int, missed: list[Unpresented]) -> Any:
@@ -59,9 +61,10 @@ class _Ways:
             except Unpresented as problem:
                 missed.append(problem)
                 continue
-            if asyncio.iscoroutine(result):
+            if result is not None and result is not SWITCH and asyncio.iscoroutine(result):
                 return self._later(exchange, index, result, missed)
-            self._decided(exchange, index)
+            if not self.plain[index]:
+                self._decided(exchange, index)
             return result
         raise _nothing(missed)
 
@@ -95,7 +98,8 @@ def build(config: AnyOf, site: Site) -> Built:
         tuple(other.otherwise for other in built if other is not each and other.otherwise is not None) for each in built
     ]
     afters = [each.after for each in built]
-    ways = _Ways([each.step for each in built if each.step is not None], aside, afters, object())
+    plain = [not others and after is None for others, after in zip(aside, afters, strict=True)]
+    ways = _Ways([each.step for each in built if each.step is not None], aside, afters, plain, object())
 
     def authenticate(exchange: Exchange) -> Any:
         return ways.enter(exchange, 0, [])

@@ -76,13 +76,26 @@ def build(config: Basic, site: Site) -> Built:
     read = authorization.reader("Basic", LONGEST)
 
     def authenticate(exchange: Exchange) -> Any:
+        """A client that goes on with the same fields is known by the keyed hash that its last request led to. Who it
+        is, and whether that hash still counts, is looked up each time."""
+        seen: tuple[str, str, bytes] | None = exchange.head.memo.get(read)
+        if seen is not None:
+            name, hash, key = seen
+            held = find(name)
+            if held is not None and hash in held.secrets and passwords.known(key):
+                return admit(exchange, _identify(held))
+        return presented(exchange)
+
+    def presented(exchange: Exchange) -> Any:
         given = read(exchange.head)
         if given is None:
             raise Unpresented("Send a user name and a password (Basic).", headers=challenge)
         name, password = _parse(given)
         held = find(name)
         for hash in () if held is None else held.secrets:
-            if passwords.known(hash, password):
+            key = passwords.key(hash, password)
+            if passwords.known(key):
+                exchange.head.memo[read] = name, hash, key
                 return admit(exchange, _identify(held))
         return check(exchange, held, password)
 

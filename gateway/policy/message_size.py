@@ -74,13 +74,16 @@ def build(config: MessageSize, site: Site) -> Built:
         if ranges is not None and _ranges(exchange.head.block) > ranges:
             raise BadRequest(f"At most {ranges} ranges may be asked for at once.", target="header.Range")
         if response is not None:
-            _leave(exchange, ReplyLimit, whole)
+            if exchange.notes is None:
+                exchange.notes = {ReplyLimit: whole}
+            else:
+                _leave(exchange, ReplyLimit, whole)
 
     def after(exchange: Exchange, reply: Reply) -> None:
         """A whole reply, or one that says its length; others meet the tap."""
         assert response is not None
         length = _announced(exchange) if reply.body is None else len(reply.body)
-        if exchange.problem is None and length is not None and length > response:
+        if length is not None and length > response and exchange.problem is None:
             raise _reply_too_large(exchange, response)
 
     return Built(

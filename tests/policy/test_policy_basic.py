@@ -16,9 +16,14 @@ from pydantic import ValidationError
 
 from gateway.consumers import materials
 from gateway.core.chain import Chain
+from gateway.core.errors import Unauthorized
+from gateway.core.exchange import Exchange, Head
+from gateway.core.headers import block
+from gateway.core.live import LiveCell
+from gateway.core.memory_wire import MemoryWire
 from gateway.policy import basic
 from gateway.policy.credentials import passwords
-from tests.policy.policy_harness import Gateway, json_of
+from tests.policy.policy_harness import Gateway, OneChain, json_of
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 ANN = CHEAP.hash("pass:word")
@@ -127,6 +132,39 @@ async def test_a_password_that_was_right_is_not_checked_again_for_a_while(
     gateway.clock.advance(301)
     assert (await gateway.request(chain, field("ann", "pass:word"))).status == 200
     assert len(counted.made) == 2
+
+
+async def test_a_client_that_goes_on_with_the_same_fields_is_looked_up_each_time(
+    gateway: Gateway, chain: Chain, counted: Counted
+) -> None:
+    """What its last request led to is a keyed hash, and no password."""
+    gateway.add_credential("basic", "ann", {"argon2": ANN})
+    step = gateway.build(basic.KIND, {}).step
+    assert step is not None
+    memo: dict[object, Any] = {}
+
+    async def ask() -> str | None:
+        head = Head(b"GET", b"/", block=block(field("ann", "pass:word")), memo=memo)
+        exchange = Exchange("id", head, MemoryWire(LiveCell(OneChain(chain))), chain)
+        result: Any = step(exchange)
+        if asyncio.iscoroutine(result):
+            await result
+        return None if exchange.identity is None else exchange.identity.application
+
+    assert [await ask() for _ in range(3)] == ["partner"] * 3
+    assert len(counted.made) == 1
+    assert memo
+    assert "pass:word" not in repr(memo)
+    gateway.clock.advance(301)
+    gateway.directory.current.as_of = gateway.clock.time()
+    assert await ask() == "partner"
+    assert len(counted.made) == 2
+    gateway.add_credential("basic", "ann", {"argon2": BOB})
+    with pytest.raises(Unauthorized):
+        await ask()
+    gateway.add_credential("basic", "ann", {"argon2": ANN}, revoked=True)
+    with pytest.raises(Unauthorized):
+        await ask()
 
 
 async def test_a_wrong_password_is_checked_each_time(gateway: Gateway, chain: Chain, counted: Counted) -> None:

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from gateway.core import expressions
 from gateway.core.call import Call, Context
 from gateway.core.exchange import Exchange
+from gateway.core.expressions import _evaluate
 from gateway.core.kinds import Built, Stage
 from gateway.policy import cel
 from tests.policy.policy_harness import Gateway, json_of
@@ -103,6 +105,34 @@ async def test_every_value_of_a_repeated_parameter_is_seen(gateway: Gateway) -> 
     expression = 'request.query["role"] == ["user"]'
     assert (await asked(gateway, expression, target="/orders/1?role=user")).status == 200
     assert (await asked(gateway, expression, target="/orders/1?role=user&role=admin")).status == 403
+
+
+async def test_an_answer_is_remembered_for_the_same_path_and_the_same_caller_alone(
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    evaluated: list[object] = []
+
+    def counting(*given: Any) -> bool:
+        evaluated.append(given)
+        return _evaluate(*given)
+
+    monkeypatch.setattr(expressions, "_evaluate", counting)
+    step = gateway.build(cel.KIND, {"expression": 'identity.claims.level > 1 && request.path == "/orders/1"'})
+    junior, senior = known(claims={"level": 1}), known(claims={"level": 2})
+
+    async def ask(who: Built, target: str = "/orders/1") -> int:
+        return (await gateway.request(gateway.chain(who, step), target=target)).status
+
+    assert [await ask(senior), await ask(senior), await ask(junior), await ask(junior)] == [200, 200, 403, 403]
+    assert len(evaluated) == 2
+    assert [await ask(senior, "/orders/2"), await ask(senior)] == [403, 200]
+
+
+async def test_an_answer_to_header_fields_is_not_remembered(gateway: Gateway) -> None:
+    step = gateway.build(cel.KIND, {"expression": '"x-mode" in request.headers && request.path == "/orders/1"'})
+    chain = gateway.chain(step)
+    asked = [await gateway.request(chain, fields) for fields in ([(b"X-Mode", b"dry")], [], [(b"X-Mode", b"dry")])]
+    assert [answer.status for answer in asked] == [200, 403, 200]
 
 
 async def test_a_refusal_says_what_the_step_says(gateway: Gateway) -> None:

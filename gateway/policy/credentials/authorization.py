@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 
 from gateway.core.errors import BadRequest
@@ -13,8 +14,10 @@ FIELD: Final = b"authorization"
 LONGEST: Final = 8192  # bytes of a credential
 
 
+@lru_cache(maxsize=64)
 def reader(scheme: str, longest: int = LONGEST) -> Callable[[Head], bytes | None]:
-    """What stands behind `scheme`; None when no such credential is there. In two places it is refused (CASES C41)."""
+    """What stands behind `scheme`; None when no such credential is there. In two places it is refused (CASES C41). The
+    same for all steps of one scheme, as it is a key of `Head.memo`."""
     find = finder(FIELD)
     start = scheme.lower().encode() + b" "
 

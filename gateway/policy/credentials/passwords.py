@@ -74,9 +74,12 @@ class Passwords:
         self._known: OrderedDict[bytes, float] = OrderedDict()
         self._running: dict[bytes, Future[bool]] = {}
 
-    def known(self, hash: str, password: bytes) -> bool:
+    def key(self, hash: str, password: bytes) -> bytes:
+        """By which a password that was right is known: a keyed hash."""
+        return self._hasher.digest(hash.encode() + b"\0" + password)
+
+    def known(self, key: bytes) -> bool:
         """Whether it was right a short while ago."""
-        key = self._key(hash, password)
         until = self._known.get(key)
         if until is None:
             return False
@@ -87,7 +90,7 @@ class Passwords:
 
     async def check(self, hash: str, password: bytes, client: str) -> bool:
         """Overloaded or TooManyRequests when too many wait; equal checks are made once."""
-        key = self._key(hash, password)
+        key = self.key(hash, password)
         running = self._running.get(key)
         if running is None:
             running = self._running[key] = _begin(hash, password, client)
@@ -97,9 +100,6 @@ class Passwords:
         if right:
             self._keep(key)
         return right
-
-    def _key(self, hash: str, password: bytes) -> bytes:
-        return self._hasher.digest(hash.encode() + b"\0" + password)
 
     def _keep(self, key: bytes) -> None:
         if self._remember > 0:
