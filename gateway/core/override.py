@@ -22,6 +22,11 @@ class Override:
     keyed: bytes | None = None
     past_circuits: bool | None = None
 
+    @property
+    def special(self) -> bool:
+        """It is more than other settings."""
+        return self.keyed is not None or bool(self.past_circuits)
+
     def over(self, outer: Override) -> Override:
         """This one's settings, and the outer one's where it says nothing."""
         given = {each.name: getattr(self, each.name) for each in fields(self)}

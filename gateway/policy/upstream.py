@@ -6,7 +6,7 @@ inner one counts.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -26,6 +26,8 @@ def _name(text: str) -> str:
     line(text.encode("ascii", "replace"), b"")
     return text
 
+
+OUTER: Final = 256  # overrides of outer steps that are remembered
 
 Duration = Annotated[str, AfterValidator(_duration)]
 
@@ -65,9 +67,23 @@ def build(config: Upstream, _site: Site) -> Built:
         past_circuits=None if config.circuit is None else config.circuit == "ignore",
     )
 
+    within: dict[int, tuple[Override, Override]] = {}  # an outer step's, and what it comes to with this one's
+
     def leave(exchange: Exchange) -> None:
-        outer = exchange.notes.get(Override) if exchange.notes is not None else None
-        exchange.note(Override, override if outer is None else override.over(outer))
+        if exchange.notes is None:
+            exchange.notes = {Override: override}
+            return
+        outer: Override | None = exchange.notes.get(Override)
+        exchange.notes[Override] = override if outer is None else joined(outer)
+
+    def joined(outer: Override) -> Override:
+        """Outer steps leave the same few overrides again and again."""
+        found = within.get(id(outer))
+        if found is None:
+            if len(within) >= OUTER:
+                within.clear()
+            found = within[id(outer)] = outer, override.over(outer)
+        return found[1]
 
     return Built(step=leave)
 

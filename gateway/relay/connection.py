@@ -12,16 +12,22 @@ from gateway.core.framing_body import Scanner, UntilClose
 from gateway.core.framing_reply import ReplyHead, frame_reply
 
 if TYPE_CHECKING:
+    from gateway.relay.settings import Settings
     from gateway.relay.target import Pool
 
 log: Final = logging.getLogger("gateway.relay")
 WRITE_BUFFER: Final = 262_144
 REMEMBERED: Final = 8192  # bytes of the largest response head that a connection keeps
+EXACT: Final = 1.0  # seconds, below which a time is counted from now, not from the sweep before
 _NEVER: Final = float("inf")
 
 
 class Receiver(Protocol):
-    """Who sent the request. After `ended` or `failed` the connection is no longer its own."""
+    """Who sent the request. After `ended` or `failed` the connection is no longer its own. `settings`: how long it
+    waits."""
+
+    @property
+    def settings(self) -> Settings: ...
 
     def whole(self, head: ReplyHead, body: bytes) -> None:
         """The usual response: all of it came in one read. Nothing else follows."""
@@ -102,9 +108,17 @@ class Connection(asyncio.Protocol):
         self._method = method
         self._heard = False
         self._sent_all = True
-        pool = self._pool
-        self.deadline = pool.deadlines.now + pool.settings.timeout
+        self._expect(receiver.settings.timeout)
         self._transport.write(message)
+
+    def _expect(self, seconds: float) -> None:
+        """More must come by then."""
+        pool = self._pool
+        deadlines = pool.deadlines
+        now = deadlines.now if seconds >= EXACT else deadlines.clock.monotonic()
+        self.deadline = deadline = now + seconds
+        if seconds < pool.soonest:
+            pool.look = min(pool.look, deadline)
 
     def begin(self, receiver: Receiver, method: bytes, head: bytes, chunked: bool) -> None:
         """Begins a request; `write` and `finish` send its body. The head leaves with the first of it, as one write
@@ -131,8 +145,8 @@ class Connection(asyncio.Protocol):
     def finish(self) -> None:
         """The request is complete: from now on the upstream may be late."""
         self._sent_all = True
-        if not self._answering:
-            self.deadline = self._pool.now + self._pool.settings.timeout
+        if not self._answering and self._receiver is not None:
+            self._expect(self._receiver.settings.timeout)
         last = self._unsent + b"0\r\n\r\n" if self._chunked else self._unsent
         self._unsent = b""
         if last:
@@ -153,7 +167,8 @@ class Connection(asyncio.Protocol):
     def resume(self) -> None:
         if self._reading_paused and not self._transport.is_closing():
             self._reading_paused = False
-            self.deadline = self._pool.now + self._pool.settings.idle_timeout
+            if self._receiver is not None:
+                self._expect(self._receiver.settings.idle_timeout)
             self._transport.resume_reading()
 
     def retire(self) -> None:
@@ -188,7 +203,7 @@ class Connection(asyncio.Protocol):
             if self._scanner is None:
                 self._head(receiver, data)
             else:
-                self.deadline = self._pool.now + self._pool.settings.idle_timeout
+                self._expect(receiver.settings.idle_timeout)
                 self._body(receiver, self._scanner, data)
         except Exception as error:
             self._broke(receiver, error)
@@ -231,7 +246,7 @@ class Connection(asyncio.Protocol):
 
     def _goes_on(self, receiver: Receiver, head: ReplyHead, rest: bytes) -> None:
         """A response that did not come whole, or not counted."""
-        self.deadline = self._pool.now + self._pool.settings.idle_timeout
+        self._expect(receiver.settings.idle_timeout)
         pieces: list[bytes] = []
         scanner = head.scanner(self._method)
         self._keep = self._keep and not isinstance(scanner, UntilClose)
@@ -301,7 +316,7 @@ class Connection(asyncio.Protocol):
         """An upstream that does not read is late as well."""
         if self._receiver is not None:
             if not self._answering:
-                self.deadline = self._pool.now + self._pool.settings.timeout
+                self._expect(self._receiver.settings.timeout)
             self._receiver.full()
 
     def resume_writing(self) -> None:

@@ -165,8 +165,8 @@ class Forwarding(Sending):
             exchange.note(Leaving, why)  # the reply may yet turn out to be an event stream
 
     def quiet(self) -> float:
-        settings = self._pool.settings
-        return settings.stream_idle - settings.idle_timeout if isinstance(self._tap, EventStream) else 0.0
+        settings = self.settings
+        return max(0.0, settings.stream_idle - settings.idle_timeout) if isinstance(self._tap, EventStream) else 0.0
 
     def pause(self) -> None:
         if self._connection is not None:

@@ -117,14 +117,17 @@ class HttpUpstream:
         if _TOKEN.fullmatch(method.decode("latin-1")) is None or _VISIBLE.fullmatch(target) is None:
             raise ValueError(f"not a request: {method!r} {target!r}")
         fetching: Fetching
-        if override is not None:
+        rotation = self._rotation
+        settings = rotation.settings if override is None else rotation.overridden(override)
+        if override is not None and override.special:
             key = self._fetch_key(target, fields, application)
-            fetching = OverriddenFetching(self._rotation, method, target, fields, body, limit, key, override)
-        elif self._rotation.watched:
+            fetching = OverriddenFetching(rotation, method, target, fields, body, limit, key, override)
+        elif rotation.watched or settings.watches:
             key = self._fetch_key(target, fields, application)
-            fetching = WatchedFetching(self._rotation, method, target, fields, body, limit, key)
+            fetching = WatchedFetching(rotation, method, target, fields, body, limit, key)
         else:
-            fetching = Fetching(self._rotation, method, target, fields, body, limit)
+            fetching = Fetching(rotation, method, target, fields, body, limit)
+        fetching.override(settings)
         fetching.go()
         try:
             return await fetching.future
@@ -151,7 +154,17 @@ class HttpUpstream:
 def _overridden(exchange: Exchange, rotation: Rotation, target: bytes, key: bytes | None) -> Answering:
     """A step said how this one is to be sent."""
     assert exchange.notes is not None
-    OverriddenForwarding(exchange, rotation, target, key, exchange.notes[Override]).go()
+    override: Override = exchange.notes[Override]
+    settings = rotation.overridden(override)
+    forwarding: Forwarding
+    if override.special:
+        forwarding = OverriddenForwarding(exchange, rotation, target, key, override)
+    elif rotation.watched or settings.watches:
+        forwarding = WatchedForwarding(exchange, rotation, target, key)
+    else:
+        forwarding = Forwarding(exchange, rotation, target)
+    forwarding.override(settings)
+    forwarding.go()
     return ANSWERING
 
 

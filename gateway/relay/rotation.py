@@ -9,6 +9,7 @@ from typing import Any, Final
 from gateway.core.clock import Clock
 from gateway.core.errors import Problem, Unavailable
 from gateway.core.locations import Location
+from gateway.core.override import Override
 from gateway.relay.balance import Balance, InTurn, InWeightedTurn, LeastLoaded, Ring, unit
 from gateway.relay.circuit import CLOSED, Circuit
 from gateway.relay.names import Addresses
@@ -19,6 +20,7 @@ from gateway.relay.target import Pool
 
 SAVED: Final = 10.0  # retries
 SHARE: Final = 0.1  # of the requests
+OVERRIDES: Final = 256  # that are remembered
 
 
 class Budget:
@@ -75,7 +77,7 @@ class Rotation:
         self.budget = Budget(network.clock)
         self.active = 0  # requests, where they are counted
         self.changed: Callable[[], None] = _nobody  # hears when `pools` changed
-        self.watched = balancing.watches or bool(settings.total_timeout or settings.retry_on)
+        self.watched = balancing.watches or settings.watches
         self.monotonic = network.clock.monotonic
         self._tls = tls
         self._targets = targets
@@ -83,6 +85,7 @@ class Rotation:
         self._balance = _balance(balancing, targets, network)
         self._groups = [[self._pool(location, weight, None, 1)] for location, weight in targets]
         self.take: Callable[[], Pool] = self._take if self.watched else self._balance.pick
+        self._overridden: dict[int, tuple[Override, Settings]] = {}
         self._leaving: list[Pool] = []
         self._closed = False
         self._ends = [
@@ -97,6 +100,15 @@ class Rotation:
         pool = Pool(location, self.settings, self.network, self._tls, address or literal, weight, siblings)
         pool.state.circuit = _circuit(self.balancing, whole_upstream=False)
         return pool
+
+    def overridden(self, by: Override) -> Settings:
+        """The settings of an exchange that has its own. Steps leave the same few overrides again and again."""
+        found = self._overridden.get(id(by))
+        if found is None:
+            if len(self._overridden) >= OVERRIDES:
+                self._overridden.clear()
+            found = self._overridden[id(by)] = by, self.settings.overridden(by)
+        return found[1]
 
     # names
 

@@ -17,6 +17,7 @@ from gateway.core.trace import CLIENT, Attributes, Span, Trace
 from gateway.relay.connecting import SILENT
 from gateway.relay.connection import Connection
 from gateway.relay.rotation import Rotation
+from gateway.relay.settings import Settings
 from gateway.relay.target import Pool
 
 IDEMPOTENT: Final = frozenset((b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"))
@@ -29,16 +30,14 @@ class Sending(ABC):
         "_asking",
         "_at",
         "_connection",
-        "_due",  # this, `_heard`, `_keyed` and `_override`: see `overridden`
         "_fresh",
-        "_heard",
         "_held",  # this and the next three: see `watched`
         "_judged",
         "_key",
-        "_keyed",
+        "_keyed",  # this and `_past_circuits`: see `overridden`
         "_late",
         "_method",
-        "_override",
+        "_past_circuits",
         "_pool",
         "_retries",
         "_rotation",
@@ -48,6 +47,7 @@ class Sending(ABC):
         "_trace",
         "_tried",
         "_until",
+        "settings",
     )
 
     def __init__(self, rotation: Rotation, method: bytes, trace: Trace | None = None) -> None:
@@ -58,10 +58,16 @@ class Sending(ABC):
             self._span: Span | None = None
         self._method = method
         self._connection: Connection | None = None
-        self._retries = rotation.settings.retries
+        self.settings = settings = rotation.settings
+        self._retries = settings.retries
         self._asking = self._stale = self._fresh = False
         self._tried: tuple[Pool, ...] = ()
         self._late = 0  # addresses that did not answer in time
+
+    def override(self, settings: Settings) -> None:
+        """By these, not by those of the upstream: before the first attempt."""
+        self.settings = settings
+        self._retries = settings.retries
 
     def go(self) -> None:
         """The first attempt."""
@@ -96,8 +102,8 @@ class Sending(ABC):
     def _begin_span(self, trace: Trace) -> None:
         target = self._pool.target
         told: Attributes = {"http.request.method": self._method.decode(), "server.address": target.host or str(target)}
-        if self._tried or self._retries < self._rotation.settings.retries:
-            told["http.request.resend_count"] = len(self._tried) + self._rotation.settings.retries - self._retries
+        if self._tried or self._retries < self.settings.retries:
+            told["http.request.resend_count"] = len(self._tried) + self.settings.retries - self._retries
         if target.port:
             told["server.port"] = target.port
         self._span = trace.begin(self._method.decode(), CLIENT, told)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.core.exchange import Exchange
+from gateway.core.override import Override
 
 GATEWAY_ERRORS: Final = frozenset((502, 503, 504))  # its own upstream failed, or it is overloaded (RFC 9110 15.6)
 
@@ -34,6 +35,16 @@ class Settings:
     queue_timeout: float = 10.0
     dns_ttl: float = 5.0
     server_name: str | None = None
+
+    @property
+    def watches(self) -> bool:
+        """What is sent by these has to be watched."""
+        return bool(self.total_timeout or self.retry_on)
+
+    def overridden(self, by: Override) -> Settings:
+        """Of one exchange."""
+        names = ("timeout", "idle_timeout", "total_timeout", "retries", "retry_on")
+        return replace(self, **{name: own for name in names if (own := getattr(by, name)) is not None})
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,8 +38,8 @@ class Asker(Protocol):
 class Pool:
     """Connections to one address (`address` None: every address of the name is tried). All on one event loop.
 
-    Deadlines of connections lie no earlier than the shorter of `timeout` and `idle_timeout` after they are set, so
-    that the sweep looks at connections in use only when one of them may be late."""
+    Deadlines of connections mostly lie no earlier than the shorter of `timeout` and `idle_timeout` after they are set,
+    and move `look` where they do, so that the sweep looks at connections in use only when one of them may be late."""
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class Pool:
         self._busy: set[Connection] = set()
         self._waiting: OrderedDict[Asker, float] = OrderedDict()  # until when
         self._connecting: set[asyncio.Task[None]] = set()
-        self._look = 0.0  # when a connection in use may be late
-        self._soonest = min(settings.timeout, settings.idle_timeout)
+        self.look = 0.0  # seconds: when a connection in use may be late
+        self.soonest = min(settings.timeout, settings.idle_timeout)
         self._wears = bool(settings.max_age or settings.max_requests)
         self._worn: dict[Connection, tuple[float, float]] = {}  # age's end, requests left
         self._hints: dict[Connection, float] = {}  # what the upstream said of its own patience
@@ -110,7 +110,7 @@ class Pool:
         if not self._swept:
             self._swept = True
             self.deadlines.add(self)
-            self._look = self.deadlines.now + self._soonest
+            self.look = self.deadlines.now + self.soonest
         idle = self._idle
         if idle:
             if fresh:
@@ -251,7 +251,7 @@ class Pool:
 
     def check(self, now: float) -> None:
         """Called by the sweep. What connects ends by its own time."""
-        if now > self._look:
+        if now > self.look:
             self._check_busy(now)
         while self._idle:
             connection, until = next(iter(self._idle.items()))
@@ -265,7 +265,7 @@ class Pool:
             self.deadlines.discard(self)
 
     def _check_busy(self, now: float) -> None:
-        soonest = now + self._soonest
+        soonest = now + self.soonest
         for connection in tuple(self._busy):
             deadline = connection.deadline
             if now > deadline:
@@ -273,7 +273,7 @@ class Pool:
                 soonest = now  # it may have been given more time
             elif deadline < soonest:
                 soonest = deadline
-        self._look = soonest
+        self.look = soonest
 
     def share_with(self, siblings: int) -> None:
         """The target has so many addresses now."""

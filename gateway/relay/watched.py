@@ -35,7 +35,7 @@ class Watched(Sending):
         self._held: Pool | None = None
         self._judged = True
         self._until = 0.0
-        if total := self._total():
+        if total := self.settings.total_timeout:
             rotation.network.deadlines.add(self)
             self._until = rotation.network.deadlines.now + total
         pool = self._choose()
@@ -46,12 +46,6 @@ class Watched(Sending):
         self._ask(False)
 
     # what an exchange may have of its own: see `overridden`
-
-    def _total(self) -> float:
-        return self._rotation.settings.total_timeout
-
-    def _retry_on(self) -> frozenset[int]:
-        return self._rotation.settings.retry_on
 
     def _choose(self) -> Pool | None:
         return self._rotation.choose(self._key)
@@ -141,7 +135,7 @@ class Watched(Sending):
         return first
 
     def _once_more(self, status: int) -> bool:
-        if status not in self._retry_on() or not self._may_repeat_answered() or not self.replayable():
+        if status not in self.settings.retry_on or not self._may_repeat_answered() or not self.replayable():
             return False
         if self._trace is not None:
             self._end_span(None, status)

@@ -12,6 +12,7 @@ from gateway.core.errors import BadGateway, Problem
 from gateway.core.framing_reply import ReplyHead
 from gateway.relay.connection import Connection
 from gateway.relay.pool import open_upstream
+from gateway.relay.settings import Settings
 from tests.conformance.test_conformance_fuzz import Pipe, cut, mutated
 
 LINES = st.sampled_from(
@@ -63,6 +64,8 @@ def responses(draw: st.DrawFn) -> bytes:
 
 class Heard:
     """A receiver that keeps what it hears."""
+
+    settings = Settings()
 
     def __init__(self) -> None:
         self.status = 0

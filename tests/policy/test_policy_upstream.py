@@ -218,7 +218,7 @@ async def test_nothing_is_left_behind() -> None:
         await asyncio.sleep(0)
         wire.disconnect()
         network = shop.pool._rotation.network
-        assert not [each for each in network.deadlines._timed if "Overridden" in type(each).__name__]
+        assert not [each for each in network.deadlines._timed if "Watched" in type(each).__name__]
         assert shop.pool._rotation.active == 0
 
 
