@@ -18,7 +18,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from benchmarks.twin import CONNECTIONS, ROWS, Twin, with_twin
+from benchmarks.twin import CALLS, CONNECTIONS, ROWS, Twin, with_twin
 
 OWN = {str(Path(__file__).with_name(name)) for name in ("twin.py", "memory_transports.py", "instructions.py")}
 
@@ -57,6 +57,7 @@ async def count(twin: Twin, row: str, turns: int = 4) -> Counted:
     """Turns before the counted ones fill caches."""
     counted = Counted(turns * len(twin.clients))
     requests = cycle(ROWS[row].raws())
+    twin.calls = row in CALLS
     await twin.learn(requests)
     await twin.batch(requests, 4)
     sys.settrace(counted.trace)
