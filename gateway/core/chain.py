@@ -13,7 +13,19 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from gateway.core.errors import InternalError, Problem, Unavailable
-from gateway.core.exchange import ANSWERING, After, Exchange, Renderer, Reply, Step, StepResult, Switch, Tap, Wait
+from gateway.core.exchange import (
+    ANSWERING,
+    UNDELIVERED,
+    After,
+    Exchange,
+    Renderer,
+    Reply,
+    Step,
+    StepResult,
+    Switch,
+    Tap,
+    Wait,
+)
 from gateway.core.framing_send import Unsendable
 from gateway.core.outgoing import Outgoing, reading, render
 from gateway.core.tunnel import End, Tunnel
@@ -72,7 +84,7 @@ def run(exchange: Exchange) -> None:
 def _settle(exchange: Exchange, result: Any) -> bool:
     """Deals with what a step returned; True when the loop goes on behind the step."""
     while isinstance(result, Wait):
-        if not result.delivered:
+        if result.value is UNDELIVERED:
             result.armed = True
             return False
         result = result.then(exchange, result.value)

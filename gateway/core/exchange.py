@@ -166,11 +166,11 @@ class Reply:
         bodies.replace_reply(self, body, media_type)
 
 
-class _Nothing:
+class _Undelivered:
     """No value yet: not even None."""
 
 
-_NOTHING: Final = _Nothing()
+UNDELIVERED: Final = _Undelivered()
 
 
 class Wait:
@@ -183,15 +183,11 @@ class Wait:
         self.exchange = exchange
         self.then = then
         self.armed = False
-        self.value: Any = _NOTHING
-
-    @property
-    def delivered(self) -> bool:
-        return self.value is not _NOTHING
+        self.value: Any = UNDELIVERED
 
     def deliver(self, value: Any) -> None:
         """A late delivery to a finished exchange is dropped."""
-        if self.value is not _NOTHING:
+        if self.value is not UNDELIVERED:
             raise RuntimeError("a Wait is delivered once")
         self.value = value
         if self.armed and not self.exchange.done:

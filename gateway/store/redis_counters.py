@@ -62,12 +62,15 @@ def scripts_of(limits: tuple[Limit, ...]) -> tuple[Script, Script]:
     return take_script(kinds, len(rules) == 1), give_script(kinds)
 
 
+_tuple: Final = tuple.__new__  # a named tuple without its constructor, which is a function in Python
+
+
 def decided(deliver: Deliver) -> Answer:
     """Delivers a script's reply as a verdict; None for what is none, as whoever waits must not wait for ever."""
 
     def answer(reply: Any) -> None:
         if type(reply) is list and len(reply) > 5:
-            deliver(Verdict(reply[0] == 1, reply[1], reply[2], reply[3], reply[4:]))
+            deliver(_tuple(Verdict, (reply[0] == 1, reply[1], reply[2], reply[3], reply[4:])))
             return
         if reply is not None:
             log.error("the store answered a counter with what is no verdict: %.100r", reply)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_network
+from operator import attrgetter
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, field_validator
@@ -68,9 +69,11 @@ def network(client: str) -> str:
 
 
 def _by_identity(field: str) -> Subject:
+    read = attrgetter(field)
+
     def subject(exchange: Exchange) -> str:
         identity = exchange.identity
-        value = getattr(identity, field) if identity is not None else None
+        value = read(identity) if identity is not None else None
         return f"{field}:{value}" if value is not None else _client(exchange)
 
     return subject
