@@ -10,6 +10,7 @@ import codecs
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from lxml import etree
@@ -126,6 +127,7 @@ class MustUnderstand(Problem):
         super().__init__(f"These header blocks are mandatory and not understood here: {listed}. Leave them out.")
 
 
+REMEMBERED: Final = 256  # bytes of the longest Content-Type that is not read anew
 _TYPE: Final = re.compile(r"\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+)\s*+(?=;|$)")
 _PARAMETER: Final = re.compile(
     r"""\s*;\s*(?:([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*+)"|([!#$%&'*+.^_`|~0-9A-Za-z:/-]*+)))?\s*+(?=;|$)"""
@@ -135,6 +137,11 @@ _ESCAPED: Final = re.compile(r"\\(.)")
 
 def media_type(value: bytes | None) -> MediaType:
     """Reads a Content-Type (RFC 9110 section 8.3). UnsupportedMediaType says what to send instead."""
+    usual = value is not None and len(value) <= REMEMBERED
+    return _known_media_type(value) if usual else _read_media_type(value)
+
+
+def _read_media_type(value: bytes | None) -> MediaType:
     text = (value or b"").decode("latin-1")
     head = _TYPE.match(text)
     version = _BY_MEDIA_TYPE.get(head[1].lower()) if head else None
@@ -155,6 +162,8 @@ def media_type(value: bytes | None) -> MediaType:
         at = found.end()
     return MediaType(version, parameters.get("charset"), parameters.get("action"))
 
+
+_known_media_type: Final = lru_cache(256)(_read_media_type)  # clients send a few again and again
 
 _UTF8_NAMES: Final = frozenset(("utf-8", "utf8", "us-ascii", "ascii"))
 _UTF16_NAMES: Final = {"utf-16": "utf-16-be", "utf-16be": "utf-16-be", "utf-16le": "utf-16-le"}
