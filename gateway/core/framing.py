@@ -31,9 +31,8 @@ FIELDS = rb"(" + LINES + rb")\r\n\r\n"
 
 _head = re.compile(rb"([A-Z][A-Z-]{0,31}+) ([!-~]++) HTTP/1\.([01])" + FIELDS).match
 _usual = re.compile(rb"([A-Z][A-Z-]{0,31}+) (" + targets.USUAL + rb")(?:\?([!\"$-~]*+))?+").fullmatch
-_special = re.compile(
-    rb"\r\n(host|content-length|transfer-encoding|connection|expect|upgrade):[ \t]*+([^\r\n]*+)", re.IGNORECASE
-).findall
+_SPECIAL = (b"host", b"content-length", b"transfer-encoding", b"connection", b"expect", b"upgrade")
+_special = re.compile(rb"\r\n(" + headers.either(_SPECIAL) + rb"):[ \t]*+([^\r\n]*+)").findall
 _connection = headers.finder(b"connection")
 _an_underscored = re.compile(rb"\r\n[^:\r\n_]*+_").search
 _underscored = re.compile(rb"\r\n[^:\r\n_]*+_[^:\r\n]*+:[^\r\n]*+").sub
@@ -66,7 +65,7 @@ class Decided:
             raise HeadTooLarge(f"A request head may have {limits.fields} fields.")
         self.tail = tail
         self.http10 = http10
-        self.block = _underscored(b"", raw) if _an_underscored(raw) is not None else raw
+        self.block = _underscored(b"", raw) if b"_" in raw and _an_underscored(raw) is not None else raw
         self.host, self.length, self.close, self.expects, self.upgrade = _decide(self.block, http10)
         self.memo: dict[object, Any] = {}
 

@@ -9,14 +9,15 @@ from gateway.core.errors import BadGateway
 from gateway.core.framing import FIELDS, bare, tokens
 from gateway.core.framing_body import Chunked, Counted, Scanner, UntilClose
 from gateway.core.framing_send import bodyless
-from gateway.core.headers import VALUE
+from gateway.core.headers import VALUE, either
 
 MAX_HEAD = 65_536  # bytes
 
 _LINE = rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: " + VALUE + rb")?"
 _line = re.compile(_LINE).fullmatch
 _head = re.compile(_LINE + FIELDS).match
-_special = re.compile(rb"\r\n(content-length|transfer-encoding|connection):[ \t]*+([^\r\n]*+)", re.IGNORECASE).findall
+_SPECIAL = (b"content-length", b"transfer-encoding", b"connection")
+_special = re.compile(rb"\r\n(" + either(_SPECIAL) + rb"):[ \t]*+([^\r\n]*+)").findall
 
 
 class ReplyHead:

@@ -74,10 +74,11 @@ def test_empty_lines_before_a_request_are_skipped_at_once() -> None:
 @pytest.mark.parametrize("early", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 2"], ids=["interim", "part of a head"])
 async def test_an_upstream_that_begins_early_and_then_is_silent_has_a_deadline(early: bytes) -> None:
     """CASES A58: what came before the request was complete is no answer"""
-    pool = Pool(Location.parse("http://127.0.0.1:9"), Settings(timeout=7.0), Network())
+    settings = Settings(timeout=7.0)
+    pool = Pool(Location.parse("http://127.0.0.1:9"), settings, Network())
     connection = Connection(pool)
     connection.connection_made(Mock(spec=asyncio.Transport))
-    connection.begin(Mock(), b"POST", b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n", False)
+    connection.begin(Mock(settings=settings), b"POST", b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\n", False)
     connection.data_received(early)
     connection.write(b"abcd")
     connection.finish()
