@@ -61,12 +61,16 @@ class _Ways:
             except Unpresented as problem:
                 missed.append(problem)
                 continue
-            if result is not None and result is not SWITCH and asyncio.iscoroutine(result):
-                return self._later(exchange, index, result, missed)
-            if not self.plain[index]:
-                self._decided(exchange, index)
-            return result
+            return self.came_to(exchange, index, result, missed)
         raise _nothing(missed)
+
+    def came_to(self, exchange: Exchange, index: int, result: Any, missed: list[Unpresented]) -> Any:
+        """What the step with that number returned."""
+        if result is not None and result is not SWITCH and asyncio.iscoroutine(result):
+            return self._later(exchange, index, result, missed)
+        if not self.plain[index]:
+            self._decided(exchange, index)
+        return result
 
     async def _later(self, exchange: Exchange, index: int, waiting: Any, missed: list[Unpresented]) -> Any:
         """Of a step that can only tell after a wait that its credential is not there."""
@@ -101,8 +105,14 @@ def build(config: AnyOf, site: Site) -> Built:
     plain = [not others and after is None for others, after in zip(aside, afters, strict=True)]
     ways = _Ways([each.step for each in built if each.step is not None], aside, afters, plain, object())
 
+    first, plain_first = ways.steps[0], plain[0]
+
     def authenticate(exchange: Exchange) -> Any:
-        return ways.enter(exchange, 0, [])
+        try:
+            result = first(exchange)
+        except Unpresented as problem:
+            return ways.enter(exchange, 1, [problem])
+        return None if result is None and plain_first else ways.came_to(exchange, 0, result, [])
 
     return Built(
         step=authenticate,
