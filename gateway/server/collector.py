@@ -6,7 +6,7 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-THRESHOLDS: Final = (50_000, 20, 100)  # a request leaves some 20 objects until its log line is written
+THRESHOLDS: Final = (50_000, 20, 100)  # requests in flight hold some 20 objects each
 
 
 PART: Final = 50  # versions of a long build between two `keep`s
