@@ -77,6 +77,7 @@ class Delivery:
         self._identity = Identity(subject=f"listener {name}", method="event")
         self._messages = messages or Messages()
         self._key = component, version, name.rpartition("/")[2]
+        self._messages.expect(self._key)
         names = {"component": component, "version": version, "operation": operation.name}
         self._tracing = Consuming(tracer, clock, spec.topic, name, names)
 

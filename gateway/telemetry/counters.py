@@ -23,6 +23,7 @@ from gateway.telemetry.upstreams import total_upstreams, upstream_lines
 BOUNDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)  # seconds
 CLASSES: Final = ("other", "1xx", "2xx", "3xx", "4xx", "5xx")
 RECEIVED, SENT = 10, 11  # of a caller's numbers; before these stand calls by the first digit of their status
+FAILED: Final = CLASSES[-1]  # told at 0 as well: a counter that begins at its first failures hides them from a rate
 
 KNOWN: Final = 8192  # chains whose numbers are found without their names
 REVISIONS: Final = 4  # of a version whose numbers are told apart; those of earlier ones are summed under an empty name
@@ -253,7 +254,7 @@ def render_prometheus(
     lines = family("penstock_requests_total", "counter", "Exchanges that ended, by class of status.")
     for entry in entries:
         for name, count in zip(CLASSES, entry["classes"], strict=True):
-            if count:
+            if count or name == FAILED:
                 lines.append(f"penstock_requests_total{{{_labels(entry)},status={quoted(name)}}} {count}")
     lines += family("penstock_request_seconds", "histogram", "From the request's head to the end of the reply.")
     for entry in entries:

@@ -23,17 +23,22 @@ import httpx2
 import pytest
 import yaml
 
+from gateway.telemetry import upstreams
+from gateway.telemetry.families import FAMILIES
 from tests.server.nodes import Node, ask, until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FILES: Final = ROOT / "charts" / "penstock" / "files"
 DASHBOARDS: Final = sorted(FILES.glob("dashboards/*.json"))
 ALERTS: Final = FILES / "alerts.yaml"
+TESTED: Final = sorted(Path(__file__).with_name("alerts").glob("*.yaml"))  # a file for each group that has alerts
 GUIDE: Final = ROOT / "docs" / "guide" / "monitoring.md"
 PROMETHEUS, PROMTOOL = shutil.which("prometheus"), shutil.which("promtool")
 needs_prometheus = pytest.mark.skipif(
     PROMETHEUS is None and "PENSTOCK_REQUIRE_PROMETHEUS" not in os.environ, reason="needs prometheus"
 )
+TARGET: Final = {"component", "version", "backend", "target"}
+METRICS: Final = r"metrics +http://(\S+)/metrics"  # as a node prints where they are
 _NAME: Final = re.compile(r"\bpenstock_[a-z_]+")
 QUIET: Final = {  # panels without data while all is well, and nothing of the kind is configured
     "Copies of requests",
@@ -78,12 +83,26 @@ def documented() -> set[str]:
     return {name for line in section.splitlines() if line.startswith("| `penstock_") for name in _NAME.findall(line)}
 
 
-def families(text: str) -> set[str]:
-    return set(re.findall(r"^# TYPE (\S+)", text, re.M))
+def coded() -> dict[str, set[str] | None]:
+    """The families that the code tells, with their labels where these are declared."""
+    found: dict[str, set[str] | None] = {}
+    for path in [*(ROOT / "gateway" / "telemetry").glob("*.py"), ROOT / "gateway" / "consumers" / "expiring.py"]:
+        found |= dict.fromkeys(re.findall(r'"(penstock_[a-z_]+)"', path.read_text()))
+    found |= dict.fromkeys(f"penstock_{name}_bytes_total" for name in ("received", "sent"))
+    found |= {f"penstock_upstream_{name}": TARGET | {"worker"} for name in upstreams.GAUGES}
+    found |= {f"penstock_upstream_{name}_total": TARGET for name in upstreams.COUNTERS}
+    found[upstreams.SECONDS] = TARGET
+    return found | {name: set(about.labels) for name, about in FAMILIES.items()}
 
 
-def known(name: str) -> bool:
-    return name in documented() or re.sub(r"_(bucket|sum|count)$", "", name) in documented()
+def family_of(name: str) -> str:
+    whole = re.sub(r"_(bucket|sum|count)$", "", name)
+    return whole if whole in coded() else name
+
+
+def used() -> list[str]:
+    """Every expression of the dashboards and the rules."""
+    return [text for _, text in expressions()] + [str(rule["expr"]) for rule in rules()]
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
@@ -100,10 +119,16 @@ def test_a_dashboard_is_whole(path: Path) -> None:
 
 
 def test_dashboards_and_alerts_name_metrics_that_there_are() -> None:
-    texts = [text for _, text in expressions()] + [str(rule["expr"]) for rule in rules()]
-    for text in texts:
-        for name in _NAME.findall(text):
-            assert known(name), name
+    named = {family_of(name) for text in used() for name in _NAME.findall(text)}
+    assert named - set(coded()) == set()
+
+
+def test_dashboards_and_alerts_select_by_labels_that_a_metric_has() -> None:
+    for text in used():
+        for name, chosen in re.findall(r"\b(penstock_[a-z_]+)\{([^}]*)\}", text):
+            labels = coded()[family_of(name)]
+            if labels is not None:
+                assert set(re.findall(r"(\w+)\s*[=!]", chosen)) <= labels | {"instance", "job"}, (name, chosen)
 
 
 def test_every_alert_says_what_is_the_matter_and_what_to_do() -> None:
@@ -114,23 +139,32 @@ def test_every_alert_says_what_is_the_matter_and_what_to_do() -> None:
             assert rule["annotations"]["description"]
 
 
-def test_the_guide_has_a_row_for_every_family_that_the_code_names() -> None:
-    from gateway.telemetry.families import FAMILIES
-    from gateway.telemetry.upstreams import COUNTERS, GAUGES
+def test_the_guide_has_a_row_for_every_family_that_the_code_tells_and_for_no_other() -> None:
+    assert documented() == set(coded())
 
-    named = set(FAMILIES) | {f"penstock_upstream_{name}" for name in GAUGES}
-    named |= {f"penstock_upstream_{name}_total" for name in COUNTERS}
-    for path in [*(ROOT / "gateway" / "telemetry").glob("*.py"), ROOT / "gateway" / "consumers" / "expiring.py"]:
-        named |= set(re.findall(r'"(penstock_[a-z_]+)"', path.read_text()))
-    assert named - documented() == set()
+
+def test_the_guide_has_a_row_for_every_alert() -> None:
+    section = GUIDE.read_text().partition("\n## Dashboards and alerts\n")[2].partition("\n## ")[0]
+    assert {rule["alert"] for rule in rules() if "alert" in rule} == set(re.findall(r"`(Penstock\w+)`", section))
+
+
+def test_every_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent() -> None:
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for path in TESTED:
+        for test in yaml.safe_load(path.read_text())["tests"]:
+            for each in test["alert_rule_test"]:
+                found[bool(each["exp_alerts"])].add(each["alertname"])
+    alerts = {rule["alert"] for rule in rules() if "alert" in rule}
+    assert found == {True: alerts, False: alerts}
 
 
 @needs_prometheus
-def test_the_alerts_fire_when_they_should_and_not_before(tmp_path: Path) -> None:
+@pytest.mark.parametrize("path", TESTED, ids=lambda path: path.stem)
+def test_the_alerts_fire_when_they_should_and_not_before(tmp_path: Path, path: Path) -> None:
     assert PROMTOOL is not None
-    for path in (ALERTS, Path(__file__).with_name("alerts_test.yaml")):
-        shutil.copy(path, tmp_path)
-    command = [PROMTOOL, "test", "rules", "alerts_test.yaml"]
+    for each in (ALERTS, path):
+        shutil.copy(each, tmp_path)
+    command = [PROMTOOL, "test", "rules", path.name]
     found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert found.returncode == 0, found.stdout + found.stderr
 
@@ -167,7 +201,7 @@ def prometheus(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """The URL of one that scrapes the node each second and has the rules."""
     assert PROMETHEUS is not None
     folder = tmp_path_factory.mktemp("prometheus")
-    place = node.line(r"metrics +http://(\S+)/metrics")
+    place = node.line(METRICS)
     scraped = {"job_name": "penstock", "static_configs": [{"targets": [place]}]}
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
@@ -246,3 +280,8 @@ def test_every_rule_is_evaluated_and_none_fires_while_all_is_well(loaded: str) -
 def test_prometheus_scrapes_without_a_warning(loaded: str) -> None:
     (target,) = ask("GET", f"{loaded}/api/v1/targets").json()["data"]["activeTargets"]
     assert (target["health"], target["lastError"]) == ("up", "")
+
+
+def test_a_node_tells_no_family_that_the_code_does_not_name(node: Node) -> None:
+    text = ask("GET", f"http://{node.line(METRICS)}/metrics").text
+    assert set(re.findall(r"^# TYPE (\S+)", text, re.M)) <= set(coded())

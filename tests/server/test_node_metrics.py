@@ -123,6 +123,13 @@ def test_messages_are_told_by_topic_and_listener(node: Node, url: str, key: str)
     told(url, 1, "penstock_messages_published_total", 'topic="orders"')
 
 
+def test_a_failure_is_counted_from_0_so_that_the_first_one_raises_an_alert(node: Node, url: str, key: str) -> None:
+    assert node.get("/shop/v1/who", key).status_code == 200
+    text = told(url, 1, "penstock_requests_total", 'endpoint="GET /who"', 'status="2xx"')
+    assert re.search(r'penstock_requests_total\{.*endpoint="GET /who",.*status="5xx"\} 0$', text, re.M)
+    assert re.search(r'penstock_deliveries_total\{.*listener="bill",outcome="dead"\} 0$', text, re.M)
+
+
 def test_what_the_node_is_and_serves_is_told(node: Node, url: str) -> None:
     text = told(url, 2, "penstock_workers")
     assert value(text, "penstock_build_info") == 1
