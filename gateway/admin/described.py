@@ -159,7 +159,8 @@ SCHEMAS: Final[dict[str, Schema]] = {
             "ends": MOMENT,
             "created": NUMBER,
             "revoked": MOMENT,
-        }
+        },
+        {"setting": STRING},
     ),
     "Health": record({"ready": BOOLEAN, "store": STRING}, closed=False),
 }

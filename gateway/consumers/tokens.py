@@ -1,13 +1,14 @@
 """Admin tokens: who may use the admin REST. Stored as keyed hashes; the plaintext is shown once.
 
-Records: TOKENS id → digest (hex), name, roles, components (None: all), created, ends, revoked. The id begins the
-digest, so a look-up reads one record whether the token is known or not, and compares in constant time.
+Records: TOKENS id → digest (hex), name, roles, components (None: all), created, ends, revoked, and `setting` of one
+that nodes are given by their configuration. The id begins the digest, so a look-up reads one record whether the token
+is known or not, and compares in constant time.
 """
 
 from __future__ import annotations
 
 import hmac
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -55,9 +56,11 @@ async def create_token(
     components: Iterable[str] | None = None,
     ends: float | None = None,
     credential: str | None = None,
+    setting: str | None = None,
     actor: str,
 ) -> tuple[str, str]:
-    """(id, plaintext). `credential` is a token chosen by somebody, such as the first one; Conflict if it exists."""
+    """(id, plaintext). `credential` is a token chosen by somebody, such as the first one; Conflict if it exists.
+    `setting` is the one of a node's configuration that it comes from."""
     chosen = _checked(name, roles, credential)
     plaintext = credential or new_credential(TOKEN_PREFIX)
     digest = hasher.digest(plaintext.encode())
@@ -65,6 +68,7 @@ async def create_token(
     if await store.get(TOKENS, id) is not None:
         raise Conflict("There is such a token already.")
     about = {"name": name, "roles": chosen, "components": bound, "ends": ends}
+    about |= {"setting": setting} if setting else {}
     value = {"digest": digest.hex(), **about, "created": clock.time(), "revoked": None}
     entry = {"actor": actor, "action": "token.create", "subject": id, **about}
     await store.commit([Write(TOKENS, id, value, expect=0)], entry)
@@ -126,14 +130,44 @@ async def known_token(store: Store, id: str) -> Record:
     return record
 
 
-async def revoke_token(store: Store, clock: Clock, id: str, *, expect: int | None = None, actor: str) -> None:
+async def revoke_token(
+    store: Store,
+    clock: Clock,
+    id: str,
+    *,
+    expect: int | None = None,
+    actor: str,
+    about: Mapping[str, Any] | None = None,
+) -> None:
     """At once. NotFound for an unknown one; one that is revoked stays as it is. `expect` is the version that its
-    record must have (PreconditionFailed)."""
+    record must have (PreconditionFailed). `about` is what the audit tells besides."""
     record = await known_token(store, id)
     if record.value["revoked"] is None:
         value = {**record.value, "revoked": clock.time()}
-        entry = {"actor": actor, "action": "token.revoke", "subject": id}
+        entry = {"actor": actor, "action": "token.revoke", "subject": id, **(about or {})}
         await store.commit([Write(TOKENS, id, value, expect=record.version if expect is None else expect)], entry)
+
+
+async def mark_configured(store: Store, id: str, setting: str, *, name: str, roles: list[str], actor: str) -> None:
+    """One of that name and these roles, made by an earlier release or made up at a first start, comes from `setting`
+    from now on. Somebody's own, of another name or other roles, stays so. PreconditionFailed: it changed meanwhile."""
+    record = await known_token(store, id)
+    asked = {"name": name, "roles": roles, "components": None, "ends": None, "setting": None}
+    if understood(record.value) and all(record.value.get(key) == value for key, value in asked.items()):
+        entry = {"actor": actor, "action": "token.configure", "subject": id, "setting": setting}
+        await store.commit([Write(TOKENS, id, {**record.value, "setting": setting}, expect=record.version)], entry)
+
+
+async def configured_tokens(store: Store) -> AsyncIterator[tuple[str, int, str]]:
+    """(id, version of its record, setting) of those that nodes are given and that are not revoked."""
+    async for id, record in store.scan(TOKENS):
+        if understood(record.value) and record.value["revoked"] is None and "setting" in record.value:
+            yield id, record.version, record.value["setting"]
+
+
+async def is_revoked(store: Store, id: str) -> bool:
+    """NotFound for an unknown one."""
+    return (await known_token(store, id)).value["revoked"] is not None
 
 
 async def list_tokens(store: Store) -> AsyncIterator[Value]:

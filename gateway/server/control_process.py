@@ -28,10 +28,9 @@ from gateway.admin.publishing import Publisher
 from gateway.admin.runtimes import told as runtimes_told
 from gateway.admin.service import Service
 from gateway.consumers.expiring import ExpiryWatch
-from gateway.consumers.tokens import create_token
 from gateway.core.clock import SystemClock
 from gateway.core.egress import Egress
-from gateway.core.errors import Conflict, PreconditionFailed, Problem, StoreUnavailable
+from gateway.core.errors import Problem, StoreUnavailable
 from gateway.core.findings import DocumentsRefused
 from gateway.core.listening import joined
 from gateway.core.secrets import KeyHasher
@@ -45,6 +44,7 @@ from gateway.runtime.registry import Registry
 from gateway.runtime.remotes import Remotes, largest_message
 from gateway.server import issuing, launch
 from gateway.server.audit_log import AuditLog
+from gateway.server.configured_tokens import GONE, ConfiguredTokens
 from gateway.server.control import Control
 from gateway.server.crew import Crew
 from gateway.server.environment import names_of, node_environment, reflecting
@@ -59,7 +59,7 @@ from gateway.server.probe import door, local, probe
 from gateway.snapshot.spec import VersionSpec
 from gateway.store.connect import open_cells, open_store, open_stream_copies, open_streams, open_usage
 from gateway.store.schema import CURRENT, StoreUnfit
-from gateway.store.store import ACTIVE, TOKENS, Store
+from gateway.store.store import ACTIVE, Store
 from gateway.telemetry.counters import by_revision, total
 from gateway.telemetry.mirrors import total_mirrors
 
@@ -151,6 +151,8 @@ class ControlProcess:
         )
 
         self.guarding = Guarding(self.service, self._by_revision)
+        alone = 0.0 if settings.store is None else GONE
+        self.tokens = ConfiguredTokens(settings, given.node, self.store, self.hasher, self.clock, alone)
         self.control.also = self._told
 
     def _metrics_server(self) -> MetricsServer | None:
@@ -163,7 +165,7 @@ class ControlProcess:
         mirrors = total_mirrors(self.crew.metrics())
         runtimes = runtimes_told(self.contracts)
         more = {"mirrors": mirrors, "runtimes": runtimes}
-        return {**self.guarding.told(), **{name: each for name, each in more.items() if each}}
+        return {**self.guarding.told(), **self.tokens.told(), **{name: each for name, each in more.items() if each}}
 
     def _by_revision(self) -> list[dict[str, Any]]:
         return by_revision(total(self.crew.metrics())["endpoints"])
@@ -210,41 +212,6 @@ class ControlProcess:
         settings = self.given.settings
         await issuing.keep_keys(settings, self.store, self.hasher, self.clock, lambda: self.control.directory)
 
-    async def first_token(self) -> str | None:
-        """The configured admin token, or one made now when the store has none. None when there are others."""
-        chosen = self.given.settings.admin_token
-        anyone = [key async for key, _ in self.store.scan(TOKENS)]
-        if chosen is None and anyone:
-            return None
-        with contextlib.suppress(Conflict, PreconditionFailed):  # another node that starts may be first
-            credential = chosen.reveal() if chosen else None
-            _id, token = await create_token(
-                self.store,
-                self.hasher,
-                self.clock,
-                name="first",
-                roles=["admin"],
-                credential=credential,
-                actor="serve",
-            )
-            return token
-        return chosen.reveal() if chosen else None
-
-    async def viewer_token(self) -> None:
-        """The configured token that may only look; after the first one, which is made where there is no other."""
-        chosen = self.given.settings.viewer_token
-        if chosen is not None:
-            with contextlib.suppress(Conflict, PreconditionFailed):  # another node that starts may be first
-                await create_token(
-                    self.store,
-                    self.hasher,
-                    self.clock,
-                    name="viewer",
-                    roles=["viewer"],
-                    credential=chosen.reveal(),
-                    actor="serve",
-                )
-
     def write_context(self, token: str | None) -> None:
         """What the command line needs; the token stays when it was made in an earlier run."""
         path = self.given.data / "context.json"
@@ -279,8 +246,7 @@ class ControlProcess:
     async def settle(self) -> str | None:
         """What a start does in the store: the first token, which is returned when it was made now, and the folders.
         NodeFailed when the documents are refused and nothing else is live."""
-        token = await self.first_token()
-        await self.viewer_token()
+        token = await self.tokens.make()
         self.write_context(token)
         wrong = await self.apply_folders()
         if wrong is not None:
@@ -374,6 +340,7 @@ async def _come_up(process: ControlProcess) -> None:
         asyncio.create_task(process.metrics.watch_topics()),
         asyncio.create_task(process.guarding.watch_forever()),
         asyncio.create_task(process.keep_keys()),
+        asyncio.create_task(process.tokens.watch()),
     ]
     token = None
     try:

@@ -224,8 +224,10 @@ def _started() -> tuple[subprocess.Popen[bytes], Path]:
     """Another run, whose pods are starting, with its folder."""
     text = "\n".join(
         [
+            "import signal",
             "from tests.charts.run.release import Release",
             "from pathlib import Path",
+            "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job inherits no SIGINT",
             f"with Release([Path({str(VALUES)!r})]) as release:",
             "    release.install()",
             "    print(release.folder, flush=True)",
