@@ -48,6 +48,10 @@ OWNED: Final = frozenset(
         "admin_oidc_claim",
         "admin_oidc_roles",
         "admin_oidc_components",
+        "admin_oidc_client_id",
+        "admin_oidc_cli_client_id",
+        "admin_oidc_scopes",
+        "admin_oidc_resource",
     }
 )
 OWNED_OF_RUNTIMES: Final = frozenset(

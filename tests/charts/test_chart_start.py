@@ -78,6 +78,29 @@ def test_the_node_takes_every_setting_that_it_is_started_with(values: Path) -> N
         Address.of(settings.store)
 
 
+def test_people_sign_in_by_the_clients_of_the_values() -> None:
+    objects = rendered(named("everything"))
+    told = {name: value for name, value in settings_of(objects).items() if name.startswith("admin_oidc_")}
+    assert told == {
+        "admin_oidc_issuer": "https://id.example",
+        "admin_oidc_audience": "penstock",
+        "admin_oidc_claim": "groups",
+        "admin_oidc_roles": ["gateway-admins=admin"],
+        "admin_oidc_components": "apis",
+        "admin_oidc_client_id": "penstock-console",
+        "admin_oidc_cli_client_id": "penstock-cli",
+        "admin_oidc_scopes": ["openid", "offline_access"],
+        "admin_oidc_resource": "https://admin.example/admin/v1",
+    }
+    assert variables(gateway(objects))["PENSTOCK_ADMIN_OIDC_CLIENT_SECRET"] == "from-console-client-secret"
+
+
+def test_without_a_provider_nothing_is_said_of_people() -> None:
+    objects = rendered(named("default"))
+    assert not [name for name in settings_of(objects) if name.startswith("admin_oidc_")]
+    assert "PENSTOCK_ADMIN_OIDC_CLIENT_SECRET" not in variables(gateway(objects))
+
+
 @every
 def test_every_file_and_folder_of_the_settings_is_mounted(values: Path) -> None:
     objects = rendered(values)
@@ -301,6 +324,9 @@ def _pong(client: redis.Redis) -> bool:
         (('store.mode="embedded"', "autoscaling.enabled=true"), "an embedded store means one node"),
         (("gateway.tls.enabled=true",), "needs gateway.tls.secretName"),
         (('admin.oidc.issuer="https://id.example"',), "go together"),
+        (('admin.oidc.clientId="console"',), "give admin.oidc.issuer"),
+        (('admin.oidc.cliClientId="cli"',), "give admin.oidc.issuer"),
+        (('admin.oidc.clientSecret.name="console"',), "give admin.oidc.clientId"),
         (('bundle.documents="/d"',), "bundle.image, which is missing"),
         (('bundle.image="a:1"',), "name a folder"),
         (("ingress.enabled=true",), "needs ingress.hosts"),

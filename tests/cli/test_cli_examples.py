@@ -15,7 +15,7 @@ from tests.cli.cli_harness import penstock, use
 from tests.cli.test_cli_output import commands
 
 _EXAMPLE = re.compile(r"Example: (penstock .*?)(?= Options:| Arguments:| Usage:|$)")
-UNENDING = {("serve",), ("demo",)}  # run until a signal comes: tests/e2e starts them
+UNENDING = {("serve",), ("runtime",), ("demo",)}  # run until a signal comes: tests/e2e starts them
 NAMES = {"policies": "team", "plans": "gold", "topics": "events"}
 
 

@@ -50,7 +50,7 @@ def test_every_command_has_an_example_of_itself(names: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("names", list(commands()), ids=" ".join)
 def test_every_command_that_asks_a_gateway_speaks_json_and_takes_url_and_token(names: tuple[str, ...]) -> None:
     text = penstock(*names, "--help").out
-    if names[0] in {"serve", "demo"} or names == ("policies", "new"):
+    if names[0] in {"serve", "runtime", "demo"} or names == ("policies", "new"):
         return
     assert "--json" in text
     if names[0] not in {"check", "import"} and names != ("policies", "test"):

@@ -24,6 +24,12 @@
 {{- if and (or .issuer .audience .roles) (not (and .issuer .audience .roles)) }}
 {{- $wrong = append $wrong "admin.oidc.issuer, audience and roles go together: give all three" }}
 {{- end }}
+{{- if and (or .clientId .cliClientId .resource) (not .issuer) }}
+{{- $wrong = append $wrong "admin.oidc.clientId, cliClientId and resource are of a provider: give admin.oidc.issuer" }}
+{{- end }}
+{{- if and .clientSecret.name (not .clientId) }}
+{{- $wrong = append $wrong "admin.oidc.clientSecret is of a client: give admin.oidc.clientId" }}
+{{- end }}
 {{- end }}
 {{- if and (or .Values.bundle.documents .Values.bundle.python) (not .Values.bundle.image) }}
 {{- $wrong = append $wrong "bundle.documents and bundle.python are folders in bundle.image, which is missing" }}

@@ -43,7 +43,10 @@
 {{- $_ := set .config "admin_oidc_audience" .oidc.audience }}
 {{- $_ := set .config "admin_oidc_claim" .oidc.claim }}
 {{- $_ := set .config "admin_oidc_roles" .oidc.roles }}
-{{- with .oidc.components }}{{ $_ := set $.config "admin_oidc_components" . }}{{ end }}
+{{- $_ := set .config "admin_oidc_scopes" .oidc.scopes }}
+{{- range $value, $setting := dict "components" "components" "clientId" "client_id" "cliClientId" "cli_client_id" "resource" "resource" }}
+{{- with index $.oidc $value }}{{ $_ := set $.config (printf "admin_oidc_%s" $setting) . }}{{ end }}
+{{- end }}
 {{- end }}
 {{- end }}
 

@@ -141,6 +141,10 @@ readinessProbe:
 - name: PENSTOCK_VIEWER_TOKEN
   valueFrom: {secretKeyRef: {name: {{ include "penstock.credentialsName" . }}, key: {{ .Values.credentials.viewerTokenKey }}, optional: true}}
 {{- include "penstock.runtimeTokenEnv" (dict "root" . "name" "PENSTOCK_RUNTIME_TOKEN") }}
+{{- with .Values.admin.oidc }}{{ if .clientSecret.name }}
+- name: PENSTOCK_ADMIN_OIDC_CLIENT_SECRET
+  valueFrom: {secretKeyRef: {name: {{ .clientSecret.name }}, key: {{ .clientSecret.key }}}}
+{{- end }}{{ end }}
 {{- include "penstock.storeEnv" . }}
 {{- with include "penstock.pythonPath" (dict "processes" .Values.processes "bundle" .Values.bundle) }}
 - name: PYTHONPATH
