@@ -2,22 +2,7 @@
 # root made by debootstrap. Only instructions that tests/image/dockerfile.py understands stand here.
 ARG BASE=debian:trixie-slim
 
-FROM ${BASE} AS build
-ARG SOURCE_DATE_EPOCH=1767225600
-RUN apt-get update -qq \
- && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 python3-venv ca-certificates binutils
-WORKDIR /source
-COPY image image
-COPY requirements.lock requirements-build.lock ./
-RUN image/libraries.sh /build
-COPY pyproject.toml README.md LICENSE ./
-COPY gateway gateway
-COPY api_components api_components
-COPY policies policies
-COPY openapi openapi
-RUN image/install.sh /build /opt/penstock
-
-FROM ${BASE}
+FROM ${BASE} AS system
 RUN apt-get update -qq \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3 ca-certificates \
  && rm -rf /var/lib/apt/lists /var/cache/apt /var/cache/debconf /var/cache/ldconfig /var/log/* /tmp/* /var/tmp/* \
@@ -27,6 +12,24 @@ RUN apt-get update -qq \
  && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin penstock \
  && install -d -m 0700 -o 10001 -g 10001 /data \
  && install -d /etc/penstock
+
+FROM system AS build
+ARG SOURCE_DATE_EPOCH=1767225600
+RUN apt-get update -qq \
+ && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends python3-venv binutils
+WORKDIR /source
+COPY image image
+COPY requirements.lock requirements-build.lock ./
+RUN image/libraries.sh /build
+COPY pyproject.toml README.md LICENSE ./
+COPY gateway gateway
+COPY api_components api_components
+COPY policies policies
+COPY openapi openapi
+COPY --from=system /var/lib/dpkg/status /usr/lib/os-release system/
+RUN image/install.sh /build /opt/penstock
+
+FROM system
 COPY --from=build /opt/penstock /opt/penstock
 ENV PATH=/opt/penstock/bin:/usr/local/bin:/usr/bin:/bin
 ENV PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 LANG=C.UTF-8

@@ -28,4 +28,5 @@ rm -rf "$target/include" "$target/share"
 
 "$work/tools/bin/cyclonedx-py" environment --output-reproducible --spec-version 1.6 --output-format JSON \
   --pyproject pyproject.toml --mc-type application --output-file "$target/sbom.cdx.json" "$target/bin/python"
+"$tools" image/system_packages.py "$target/sbom.cdx.json" system/status system/os-release
 find "$target" -exec touch --no-dereference --date "@$SOURCE_DATE_EPOCH" {} +

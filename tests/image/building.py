@@ -6,12 +6,13 @@ kept apart, and nothing is packed."""
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.image import dockerfile
@@ -68,12 +69,18 @@ class Build:
         """The last stage's image."""
         ignored = Context.of(SOURCE)
         for stage in dockerfile.read(path):
-            image = self.images[stage.name] = Image(self._folder / stage.name)
-            subprocess.run(["cp", "-a", "--reflink=auto", self._base, image.root], check=True)
+            image = self.images[stage.name] = self._begun(stage)
             arguments: dict[str, str] = {}
             for step in stage.steps:
                 self._step(step, image, arguments, ignored)
         return image
+
+    def _begun(self, stage: dockerfile.Stage) -> Image:
+        """From the base, or from an earlier stage with all that it says."""
+        earlier = self.images.get(stage.base)
+        root = self._folder / stage.name
+        subprocess.run(["cp", "-a", "--reflink=auto", earlier.root if earlier else self._base, root], check=True)
+        return replace(copy.deepcopy(earlier), root=root) if earlier else Image(root)
 
     def _step(self, step: dockerfile.Step, image: Image, arguments: dict[str, str], context: Context) -> None:
         text = step.text
@@ -113,13 +120,19 @@ class Build:
         place = image.root / os.path.join(image.workdir, target).lstrip("/")
         for source in sources:
             if (origin := step.flags.get("from")) is not None:
-                _put(self.images[origin].root / source.lstrip("/"), place)
+                _put(self.images[origin].root / source.lstrip("/"), place, into=target.endswith("/"))
             else:
                 context.copy(source, place / source if target.endswith("/") else place)
 
 
-def _put(source: Path, place: Path) -> None:
-    shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
+def _put(source: Path, place: Path, into: bool) -> None:
+    """A folder's content, or a file: `into` a folder, or as `place`."""
+    if source.is_dir():
+        shutil.copytree(source, place, symlinks=True, dirs_exist_ok=True)
+    else:
+        to = place / source.name if into else place
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, to)
 
 
 @dataclass(frozen=True)

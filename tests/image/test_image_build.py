@@ -8,6 +8,11 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from jsonschema import Draft7Validator
+from referencing import Registry
+from referencing.jsonschema import DRAFT7
 
 from tests.image import licences
 from tests.image.building import Build, Image, shell
@@ -83,14 +88,42 @@ def test_the_bill_of_materials_lists_exactly_what_is_installed(image: Image) -> 
         tuple(each.name.removesuffix(".dist-info").lower().replace("_", "-").replace(".", "-", 1).rsplit("-", 1))
         for each in _site(image).glob("*.dist-info")
     }
-    assert len(bill["components"]) == len(installed) - 1  # Penstock itself is what the bill is of
+    libraries = [each for each in bill["components"] if each.get("purl", "").startswith("pkg:pypi/")]
+    assert len(libraries) == len(installed) - 1  # Penstock itself is what the bill is of
     assert bill["metadata"]["component"]["name"] == "penstock"
     assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
 
 
+def test_the_bill_of_materials_lists_debians_packages_as_dpkg_does(image: Image) -> None:
+    bill = json.loads((image.root / PREFIX / "sbom.cdx.json").read_text())
+    (system,) = [each for each in bill["components"] if each["type"] == "operating-system"]
+    assert (system["name"], system["version"]) == ("debian", "13")
+    told = {
+        (each["name"], each["version"], parse_qs(urlsplit(each["purl"]).query)["arch"][0])
+        for each in bill["components"]
+        if each.get("purl", "").startswith("pkg:deb/debian/")
+    }
+    listed = shell(image, r"dpkg-query --show --showformat '${Package} ${Version} ${Architecture}\n'")
+    assert told == {tuple(line.split()) for line in listed.splitlines()}
+    assert {"python3", "libc6", "dpkg"} <= {name for name, _, _ in told}
+
+
+def test_the_bill_of_materials_holds_by_cyclonedxs_schema(built: Build, image: Image) -> None:
+    """Those that its maker brings along."""
+    (folder,) = built.images["build"].root.glob("build/tools/lib/python3.*/site-packages/cyclonedx/schema/_res")
+    base = "http://cyclonedx.org/schema/"
+    found = {path.name: json.loads(path.read_text()) for path in folder.glob("*.schema.json")}
+    known = Registry().with_resources((base + name, DRAFT7.create_resource(each)) for name, each in found.items())
+    bill = found["bom-1.6.SNAPSHOT.schema.json"] | {"$id": f"{base}bom.json"}
+    validator = Draft7Validator(bill, registry=known)
+    assert [*validator.iter_errors(json.loads((image.root / PREFIX / "sbom.cdx.json").read_text()))] == []
+
+
 def test_the_bill_of_materials_names_no_licence_that_is_forbidden(image: Image) -> None:
     bill = json.loads((image.root / PREFIX / "sbom.cdx.json").read_text())
-    for component in bill["components"]:
+    libraries = [each for each in bill["components"] if each.get("purl", "").startswith("pkg:pypi/")]
+    assert len(libraries) > 50
+    for component in libraries:
         told = component.get("licenses", [])
         named = [each.get("expression") or each["license"].get("id") or each["license"]["name"] for each in told]
         assert not licences.refused(named or [licences.JUDGED.get(component["name"], "none")]), component["name"]
