@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 import uvloop
 from hypothesis import HealthCheck, settings
 
-from tests import soak
+from tests import modules, soak
 from tests.loop_watch import LoopWatch, excuse
+from tests.servers import cluster, embedded, prefix, valkey
+
+__all__ = ["cluster", "embedded", "prefix", "valkey"]  # of all tests, so that a process starts each server once
 
 # How long a machine takes tells nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -38,6 +42,11 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if excused is None and (complaint := _watch.complaint()):
         pytest.fail(complaint, pytrace=False)
     return result
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return modules.scheduler(config, log)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -84,6 +84,19 @@ def _application(live: LiveCell | None) -> Callable[..., Any]:
     return app
 
 
+async def end(server: uvicorn.Server) -> None:
+    """Now: its own `shutdown` gives every client a tenth of a second, in each of a thousand tests."""
+    for listener in server.servers:
+        listener.close()
+    for connection in list(server.server_state.connections):
+        transport = connection._transport if hasattr(connection, "_transport") else connection.transport
+        transport.abort()
+    while server.server_state.connections:  # noqa: ASYNC110 - uvicorn tells it by this alone
+        await asyncio.sleep(0)
+    await server._wait_tasks_to_complete()
+    await server.lifespan.shutdown()
+
+
 @contextlib.asynccontextmanager
 async def served(live: LiveCell | None) -> AsyncIterator[tuple[str, int]]:
     """The address of a started uvicorn that serves the cell."""
@@ -96,10 +109,8 @@ async def served(live: LiveCell | None) -> AsyncIterator[tuple[str, int]]:
     try:
         yield listening.getsockname()
     finally:
-        for connection in list(server.server_state.connections):
-            connection._transport.abort()  # type: ignore[union-attr]
-        await asyncio.sleep(0)
-        await server.shutdown(sockets=[listening])
+        await end(server)
+        listening.close()
 
 
 class Client:

@@ -16,6 +16,7 @@ import uvicorn
 from gateway.admin.console.app import console_beside
 from gateway.core.clock import SystemClock
 from tests.admin.admin_harness import Bench, bench
+from tests.serving import end
 
 T = TypeVar("T")
 
@@ -41,10 +42,15 @@ async def _serve(folder: Path, listening: socket.socket, ready: threading.Event,
         config = uvicorn.Config(
             console_beside(node.admin), http="httptools", ws="none", lifespan="off", log_config=None, access_log=False
         )  # fmt: skip
-        server = uvicorn.Server(config)
-        found |= {"node": node, "server": server, "loop": asyncio.get_running_loop()}
+        config.load()
+        server, ending = uvicorn.Server(config), asyncio.Event()
+        server.lifespan = config.lifespan_class(config)
+        await server.startup([listening])
+        await server.on_tick(0)  # the fields of every answer
+        found |= {"node": node, "ending": ending, "loop": asyncio.get_running_loop()}
         ready.set()
-        await server._serve([listening])  # without taking over signals, which belong to the main thread
+        await ending.wait()
+        await end(server)
 
 
 @contextmanager
@@ -59,6 +65,6 @@ def serving(folder: Path) -> Iterator[Served]:
         assert ready.wait(30)
         yield Served(f"http://127.0.0.1:{listening.getsockname()[1]}", found["node"], found["loop"])
     finally:
-        found["server"].should_exit = True
+        found["loop"].call_soon_threadsafe(found["ending"].set)
         thread.join(30)
         listening.close()

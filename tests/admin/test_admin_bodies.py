@@ -12,9 +12,9 @@ from gateway.store.redis_store import RedisStore
 from gateway.store.store import APPLICATIONS, KEYS, TOKENS
 from tests.admin.admin_harness import YAML, Bench, bench, policy, problem
 from tests.admin.test_admin_routes import BODIES, ROUTES, Filled, filled
-from tests.servers import embedded, kill_and_restart
+from tests.servers import kill_and_restart
 
-__all__ = ["embedded", "filled"]
+__all__ = ["filled"]
 
 OURS = {  # members of records that are the gateway's own to set
     "digest": "00", "created": 0, "revoked": None, "id": "k-0", "actor": "somebody", "secrets": [], "sequence": 1,

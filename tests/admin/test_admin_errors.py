@@ -11,9 +11,6 @@ import pytest
 from gateway.core.clock import SystemClock
 from gateway.store.redis_store import RedisStore
 from tests.admin.admin_harness import YAML, Bench, bench, policy, problem, shop
-from tests.servers import prefix, valkey
-
-__all__ = ["prefix", "valkey"]
 
 
 @pytest.mark.parametrize("path", ["/nothing", "", "/", "/policies/", "/versions/a/b/c", "/health/", "/../admin"])

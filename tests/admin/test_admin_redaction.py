@@ -14,9 +14,6 @@ from gateway.core.errors import StoreUnavailable
 from gateway.store.redis_store import RedisStore
 from gateway.store.store import APPLICATIONS
 from tests.admin.admin_harness import HIDDEN, PLAN, Bench, bench, problem, shop
-from tests.servers import prefix, valkey
-
-__all__ = ["prefix", "valkey"]
 
 
 def with_secret() -> str:

@@ -22,9 +22,6 @@ from gateway.store.redis_store import RedisStore
 from gateway.store.store import PLANS, PROPOSALS, TOKENS, Store, Write
 from gateway.store.usage import Counts, MemoryUsage
 from tests.admin.admin_harness import PLAN, TOPIC, Bench, bench, policy, problem, shop
-from tests.servers import cluster, prefix, valkey
-
-__all__ = ["cluster", "prefix", "valkey"]
 
 SENT = {"Content-Type": MEDIA_TYPE}
 

@@ -12,9 +12,6 @@ from benchmarks.messages import key_list
 from benchmarks.peers.peer import CONF, Site
 from benchmarks.peers.penstock import keys
 from gateway.manifest.loading import load_text
-from tests.servers import valkey
-
-__all__ = ["valkey"]
 
 
 def test_the_limit_of_the_peers_is_exact(valkey: str) -> None:

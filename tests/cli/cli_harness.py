@@ -6,6 +6,7 @@ import contextlib
 import io
 import sys
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import orjson
@@ -40,6 +41,14 @@ def penstock(*arguments: object) -> Ran:
     finally:
         sys.argv = before
     return Ran(code, out.getvalue(), err.getvalue())
+
+
+@cache
+def help_of(*names: str) -> str:
+    """What `penstock NAMES --help` prints, on one line: several tests read each."""
+    ran = penstock(*names, "--help")
+    assert ran.code == 0, ran.err
+    return " ".join(ran.out.split())
 
 
 def use(served: Served, monkeypatch: pytest.MonkeyPatch, role: str = "admin") -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from tests.admin.admin_harness import PLAN, TOPIC, policy, shop
 from tests.admin.admin_server import Served, serving
-from tests.cli.cli_harness import penstock, use
+from tests.cli.cli_harness import help_of, penstock, use
 from tests.cli.test_cli_output import commands
 
 _EXAMPLE = re.compile(r"Example: (penstock .*?)(?= Options:| Arguments:| Usage:|$)")
@@ -26,7 +26,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def example(names: tuple[str, ...]) -> list[str]:
-    found = _EXAMPLE.search(" ".join(penstock(*names, "--help").out.split()))
+    found = _EXAMPLE.search(help_of(*names))
     assert found, f"{' '.join(names)} has no example in its --help"
     return shlex.split(found[1])[1:]
 

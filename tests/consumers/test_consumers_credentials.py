@@ -32,9 +32,6 @@ from gateway.core.secrets import KeyHasher, Secret
 from gateway.store.memory import MemoryStore
 from gateway.store.redis_store import RedisStore
 from gateway.store.store import CREDENTIALS, Change
-from tests.servers import prefix, valkey
-
-__all__ = ["prefix", "valkey"]
 
 HASHER = KeyHasher(Secret("the cluster's secret"))
 FINGERPRINT = "ab" * 32

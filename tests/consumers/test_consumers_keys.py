@@ -18,9 +18,6 @@ from gateway.core.secrets import KeyHasher, Secret
 from gateway.store.memory import MemoryStore
 from gateway.store.redis_store import RedisStore
 from gateway.store.store import Store
-from tests.servers import prefix, valkey
-
-__all__ = ["prefix", "valkey"]
 
 HASHER = KeyHasher(Secret("the cluster's secret"))
 

@@ -31,7 +31,12 @@ def _typed(page: str) -> list[Type]:
     return [each for each in pages.steps((pages.GUIDE / page).read_text()) if isinstance(each, Type)]
 
 
-@pytest.mark.parametrize("page", [each for each in TASKS if each not in ELSEWHERE and _typed(each)])
+TYPED = [each for each in TASKS if each not in ELSEWHERE and _typed(each)]
+# A page that another one continues is typed where that one begins.
+CONTINUED = {pages.predecessor((pages.GUIDE / each).read_text()) for each in TYPED}
+
+
+@pytest.mark.parametrize("page", [each for each in TYPED if each not in CONTINUED])
 def test_what_the_page_says_can_be_done(page: str, tmp_path: Path) -> None:
     if page in INDEXED and not os.environ.get(INDEXED[page]):
         pytest.skip(f"takes libraries from the package index; {INDEXED[page]}=1 runs it")

@@ -24,9 +24,7 @@ from gateway.store.connect import open_streams
 from gateway.store.embedded import EmbeddedStore
 from gateway.store.redis_streams import RedisStreams
 from gateway.store.streams import DeadLetter, Streams
-from tests.servers import embedded, kill_and_restart, prefix, valkey
-
-__all__ = ["embedded", "prefix", "valkey"]
+from tests.servers import kill_and_restart
 
 GROUP = "shop@v2/bill"
 BILL = Operation("bill", "writing", Record("bill_input", (Field("order", Scalar("int32")),)))

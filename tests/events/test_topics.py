@@ -15,9 +15,6 @@ from gateway.schema.json_codec import loads
 from gateway.snapshot.spec import TopicSpec
 from gateway.store.connect import open_streams
 from gateway.store.streams import Message, StreamFull, Streams
-from tests.servers import prefix, valkey
-
-__all__ = ["prefix", "valkey"]
 
 ORDER = {
     "type": "object",

@@ -10,9 +10,6 @@ from gateway.store.connect import open_cells
 from gateway.store.embedded import EmbeddedStore
 from tests.policy.cache_harness import Cached, how
 from tests.policy.policy_harness import Gateway
-from tests.servers import embedded
-
-__all__ = ["embedded"]
 
 
 async def _until(shop: Cached, wanted: str) -> None:

@@ -17,9 +17,6 @@ from gateway.snapshot.spec import StepSpec
 from gateway.store.connect import connect_counters
 from gateway.store.counters import Costs, Counter, Deliver, Limit
 from tests.policy.policy_harness import Gateway, json_of
-from tests.servers import prefix, valkey
-
-__all__ = ["prefix", "valkey"]
 
 RATE = (rate_limit.KIND, {"limit": "5/1h", "algorithm": "fixed"})
 QUOTA = (quota.KIND, {"day": 3, "month": 10})

@@ -24,10 +24,7 @@ from gateway.relay.pool import open_upstream
 from gateway.store.connect import open_cells
 from tests.policy.policy_harness import Gateway, OneChain, json_of
 from tests.relay.upstream_harness import until
-from tests.servers import prefix, valkey
 from tests.upstreams import Conversation, upstream
-
-__all__ = ["prefix", "valkey"]
 
 
 class Shop:

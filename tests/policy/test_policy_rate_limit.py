@@ -17,9 +17,6 @@ from gateway.policy.rate_limit import rate
 from gateway.store.connect import connect_counters
 from gateway.store.counters import Costs, Deliver, Limit
 from tests.policy.policy_harness import Gateway, json_of
-from tests.servers import prefix, valkey
-
-__all__ = ["prefix", "valkey"]
 
 
 class LostCounters:

@@ -23,7 +23,7 @@ from gateway.server.port import GatewayServer, Port, open_port
 from gateway.server.protocol import GatewayProtocol
 from gateway.server.protocol_shared import SHARED, Shared
 from gateway.server.tls_keeper import Keeper
-from tests.serving import Client
+from tests.serving import Client, end
 
 AUTHORITY = trustme.CA()
 
@@ -95,7 +95,7 @@ async def listening(live: LiveCell, *listen: str, **settings: Any) -> AsyncItera
             connection._transport.abort()  # type: ignore[union-attr]
         port.acceptor.close()
         await port.acceptor.settled(0)
-        await server.shutdown()
+        await end(server)
         for each in opened:
             each.close()
 

@@ -19,10 +19,7 @@ from gateway.policy import api_key, rate_limit
 from gateway.store.redis_counters import RedisCounters
 from gateway.telemetry.observer import Observer
 from tests.policy.policy_harness import Gateway, OneChain
-from tests.servers import prefix, valkey
 from tests.serving import Client, connected, served
-
-__all__ = ["prefix", "valkey"]
 
 HOUR: Final = 3600.0
 JUMPS: Final = pytest.mark.parametrize("jump", [-HOUR, HOUR], ids=["back", "ahead"])

@@ -17,9 +17,6 @@ from gateway.server.configured_tokens import GONE, ConfiguredTokens
 from gateway.store.connect import open_store
 from gateway.store.store import Store
 from tests.server.nodes import Node, until
-from tests.servers import prefix, valkey
-
-__all__ = ["prefix", "valkey"]
 
 HASHER = KeyHasher(Secret("the cluster's secret"))
 OLD, NEW, OTHER = "pt_the-old-token-of-all", "pt_the-new-token-of-all", "pt_another-token-of-all"

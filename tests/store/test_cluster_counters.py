@@ -10,10 +10,8 @@ import redis
 
 from gateway.store.cluster_counters import ClusterCounters
 from gateway.store.counters import Rule, Verdict
-from tests.servers import cluster, prefix, running_cluster
+from tests.servers import running_cluster
 from tests.store.counting import one, take_all
-
-__all__ = ["cluster", "prefix"]
 
 RULES = (Rule("gcra", 100, 3600.0),)
 

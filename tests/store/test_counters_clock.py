@@ -20,10 +20,8 @@ from gateway.store.counters import Rule, Verdict
 from gateway.store.embedded import EmbeddedStore
 from gateway.store.memory_counters import MemoryCounters
 from gateway.store.redis_counters import RedisCounters, arguments, counter_key, decided, scripts_of
-from tests.servers import embedded, running_valkey
+from tests.servers import running_valkey
 from tests.store.counting import NAME, one
-
-__all__ = ["embedded"]
 
 # The scripts as they are, but for where they read the clock.
 CLOCK = "redis.call('HMGET', 'clock', 'seconds', 'micros')"

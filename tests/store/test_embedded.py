@@ -18,10 +18,7 @@ from gateway.store.client import Client
 from gateway.store.embedded import EmbeddedStore, EmbeddedStoreError, find_binary
 from gateway.store.redis_store import RedisStore
 from gateway.store.store import Write
-from tests.servers import embedded, until
-
-__all__ = ["embedded"]
-
+from tests.servers import until
 
 OWNER = """
 import asyncio, pathlib, sys

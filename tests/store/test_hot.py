@@ -14,10 +14,7 @@ import uvloop
 from gateway.core.errors import InvalidInput
 from gateway.store.client import Script
 from gateway.store.hot import HotConnection, bulk, pack
-from tests.servers import Server, _answers, running_valkey, until, valkey
-
-__all__ = ["valkey"]
-
+from tests.servers import Server, _answers, running_valkey, until
 
 PING = pack(b"PING")
 

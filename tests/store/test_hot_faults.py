@@ -14,10 +14,7 @@ import pytest
 
 from gateway.store.client import Script
 from gateway.store.hot import HotConnection, pack
-from tests.servers import valkey
 from tests.store.scripted import Close, Hang, ScriptedStore, bulk, closing, refusing, scripted, silent, well
-
-__all__ = ["valkey"]
 
 SCRIPT = Script("return 1")
 RUN = pack(b"EVALSHA", SCRIPT.sha.encode(), b"0")

@@ -12,9 +12,6 @@ from gateway.store.connect import OwnedCounters, connect_counters
 from gateway.store.leases import Lease
 from gateway.store.redis_counters import RedisCounters
 from gateway.store.redis_leases import RedisLeases
-from tests.servers import cluster, prefix, valkey
-
-__all__ = ["cluster", "prefix", "valkey"]
 
 
 @pytest.fixture(params=["memory", "valkey", "cluster"])

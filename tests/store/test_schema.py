@@ -14,9 +14,6 @@ from gateway.store.migrating import Migrating
 from gateway.store.redis_store import RedisStore
 from gateway.store.schema import CURRENT, Schema, Step, StoreInUse, StoreTooNew, StoreTooOld
 from gateway.store.store import Write
-from tests.servers import cluster, prefix, valkey
-
-__all__ = ["cluster", "prefix", "valkey"]
 
 Opened = Callable[[Schema], RedisStore]
 Raw = Callable[..., Awaitable[object]]

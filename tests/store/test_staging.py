@@ -13,10 +13,7 @@ from gateway.store.redis_staging import _UNSTAGE
 from gateway.store.schema import CURRENT
 from gateway.store.staging import LEAP, Staging
 from gateway.store.store import Gap, Record, Store, Write
-from tests.servers import cluster, prefix, valkey
 from tests.store.test_store import IMPLEMENTATIONS, make
-
-__all__ = ["cluster", "prefix", "valkey"]
 
 
 @pytest.fixture(params=IMPLEMENTATIONS)

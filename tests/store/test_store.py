@@ -17,9 +17,7 @@ from gateway.store.memory import MemoryStore
 from gateway.store.redis_store import RedisStore
 from gateway.store.schema import StoreTooNew
 from gateway.store.store import Change, Gap, Record, Store, Write
-from tests.servers import Server, cluster, embedded, forget_scripts, kill_and_restart, listens, prefix, until, valkey
-
-__all__ = ["cluster", "embedded", "prefix", "valkey"]
+from tests.servers import Server, forget_scripts, kill_and_restart, listens, until
 
 IMPLEMENTATIONS = ["memory", "valkey", "cluster"]
 

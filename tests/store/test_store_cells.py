@@ -13,9 +13,7 @@ from gateway.core.errors import StoreUnavailable
 from gateway.store.cells import LARGEST, Cells
 from gateway.store.connect import open_cells
 from gateway.store.redis_cells import RedisCells
-from tests.servers import cluster, forget_scripts, prefix, valkey
-
-__all__ = ["cluster", "prefix", "valkey"]
+from tests.servers import forget_scripts
 
 
 def url_of(kind: str, request: pytest.FixtureRequest) -> str:

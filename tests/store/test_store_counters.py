@@ -11,10 +11,8 @@ import redis
 from gateway.store.connect import OwnedCounters, connect_counters
 from gateway.store.counters import Counters, Limit, Rule
 from gateway.store.redis_counters import counter_key
-from tests.servers import cluster, forget_scripts, prefix, valkey
+from tests.servers import forget_scripts
 from tests.store.counting import NAME, give, one, take, take_all
-
-__all__ = ["cluster", "prefix", "valkey"]
 
 HUNDRED = (Rule("gcra", 100, 3600.0),)
 FIXED = (Rule("fixed", 100, 30 * 86_400.0),)

@@ -11,9 +11,6 @@ from gateway.core.errors import InvalidInput
 from gateway.store.redis_streams import RedisStreams
 from gateway.store.stream_copies import RedisStreamCopies, Row
 from gateway.store.streams import Streams
-from tests.servers import cluster, prefix, valkey
-
-__all__ = ["cluster", "prefix", "valkey"]
 
 
 @asynccontextmanager

@@ -12,9 +12,7 @@ from gateway.store.connect import open_streams
 from gateway.store.embedded import EmbeddedStore
 from gateway.store.redis_streams import RedisStreams
 from gateway.store.streams import GroupInfo, Message, StreamFull, Streams
-from tests.servers import cluster, embedded, kill_and_restart, prefix, valkey
-
-__all__ = ["cluster", "embedded", "prefix", "valkey"]
+from tests.servers import kill_and_restart
 
 
 @pytest.fixture(params=["memory", "valkey", "cluster"])

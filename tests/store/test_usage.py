@@ -13,9 +13,6 @@ from gateway.core.errors import StoreUnavailable
 from gateway.store import redis_usage, usage
 from gateway.store.redis_usage import RedisUsage
 from gateway.store.usage import OTHERS, Counts, MemoryUsage, Usage
-from tests.servers import cluster, prefix, valkey
-
-__all__ = ["cluster", "prefix", "valkey"]
 
 DAY, NEXT = "2026-11-24", "2026-11-25"
 HOUR, LATER = DAY + "T09", DAY + "T10"
