@@ -81,6 +81,20 @@ async def read(url: str, query: Query, patience: str = "10s") -> Any:
         await connection.close()
 
 
+# Each finds the one row that has ID, and what else these tests give it, in whatever database.
+CONDITIONS = [
+    f"id eq {ID}",
+    "level eq 'high'",
+    "price eq 0.1",
+    "price in (0.1,7)",
+    "at eq 12:30",
+    "data eq binary'AP8'",
+    "day eq 2024-05-01",
+    "year(day) eq 2024 and hour(at) eq 12",
+    "round(price mul 100) eq 10",
+]
+
+
 def where(condition: str) -> Query:
     return Query(filter=parse_filter(condition, THING, TYPES))
 
@@ -95,20 +109,7 @@ async def test_values_come_back_canonical(tmp_path: Path) -> None:
     assert (row["at"].isoformat(), row["level"], row["data"]) == ("12:30:00", 2, b"\x00\xff")
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [
-        f"id eq {ID}",
-        "level eq 'high'",
-        "price eq 0.1",
-        "price in (0.1,7)",
-        "at eq 12:30",
-        "data eq binary'AP8'",
-        "day eq 2024-05-01",
-        "year(day) eq 2024 and hour(at) eq 12",
-        "round(price mul 100) eq 10",
-    ],
-)
+@pytest.mark.parametrize("condition", CONDITIONS)
 async def test_every_kind_is_compared(tmp_path: Path, condition: str) -> None:
     url = make(
         tmp_path / "a.db",

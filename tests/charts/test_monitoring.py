@@ -25,7 +25,7 @@ import yaml
 
 from gateway.telemetry import upstreams
 from gateway.telemetry.families import FAMILIES
-from tests.server.nodes import Node, ask, until
+from tests.server.nodes import Node, ask, serving_the_shop, until
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FILES: Final = ROOT / "charts" / "penstock" / "files"
@@ -185,10 +185,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Upstream)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     folder = tmp_path_factory.mktemp("scraped")
-    options = ["--processes", "node_processes", "--egress", "127.0.0.0/8"]
-    with Node(folder, *options, workers=2, PENSTOCK_METRICS_PORT="0") as node:
-        node.start()
-        node.publish_shop()
+    with serving_the_shop(folder, "--egress", "127.0.0.0/8", PENSTOCK_METRICS_PORT="0") as node:
         found = node.apply(RELAY.format(url=f"http://127.0.0.1:{server.server_address[1]}"))
         assert found.status_code == 200, found.text
         yield node

@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
-from typing import Any
 
 import httpx2
 import pytest
 
 from gateway.manifest.transfer import MEDIA_TYPE, gather, pack
+from tests.e2e.echo import Answering, applied, listening
 from tests.e2e.gateway_client import Node
 
 NAME = f"changes-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"  # the node is shared, its upstream is not
@@ -67,42 +65,24 @@ def document(upstream: str) -> str:
     return CHANGES.replace("URL", upstream).replace("NAME", NAME)
 
 
-class Echo(BaseHTTPRequestHandler):
+class Echo(Answering):
     """Answers what it was sent, or where it was sent to."""
 
-    protocol_version = "HTTP/1.1"
-
     def do_POST(self) -> None:
-        self._answer(self.rfile.read(int(self.headers.get("Content-Length", "0"))), self.headers["Content-Type"])
+        self.answer(self.body(), self.headers["Content-Type"])
 
     def do_GET(self) -> None:
-        self._answer(json.dumps(self.path).encode(), "application/json")
-
-    def _answer(self, body: bytes, kind: str) -> None:
-        self.send_response(200)
-        for name, value in (("Content-Type", kind), ("Content-Length", str(len(body)))):
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+        self.answer(json.dumps(self.path).encode(), "application/json")
 
 
 @pytest.fixture(scope="module")
 def changes(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
     folder: Path = tmp_path_factory.mktemp("changes")
     (folder / "made.j2").write_text(TEMPLATE)
     (folder / "made.xsl").write_text(SHEET)
-    (folder / "changes.yaml").write_text(document(f"http://127.0.0.1:{server.server_address[1]}"))
-    content = pack(gather([folder / "changes.yaml"]))
-    node.administer("POST", "/apply", content=content, headers={"Content-Type": MEDIA_TYPE})
-    yield node
-    server.shutdown()
-    server.server_close()
+    with listening(Echo) as url:
+        (folder / "changes.yaml").write_text(document(url))
+        yield applied(node, folder / "changes.yaml")
 
 
 def ask(node: Node, method: str, path: str, content: bytes | None = None, **fields: str) -> httpx2.Response:

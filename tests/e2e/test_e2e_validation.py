@@ -6,15 +6,13 @@ import gzip
 import json
 import os
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any, ClassVar
 
 import httpx2
 import pytest
 
-from gateway.manifest.transfer import MEDIA_TYPE, gather, pack
+from tests.e2e.echo import Answering, applied, listening
 from tests.e2e.gateway_client import Node
 
 NAME = f"checks-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"  # the node is shared, its upstream is not
@@ -75,40 +73,26 @@ def document(upstream: str) -> str:
     return CHECKS.replace("URL", upstream).replace("NAME", NAME)
 
 
-class Echo(BaseHTTPRequestHandler):
+class Echo(Answering):
     """Answers what it was sent."""
 
-    protocol_version = "HTTP/1.1"
     seen: ClassVar[list[bytes]] = []
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        type(self).seen.append(body)
-        self.send_response(200)
-        for name, value in (("Content-Type", "application/json"), ("Content-Length", str(len(body)))):
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+        body = self.body()
+        self.seen.append(body)
+        self.answer(body, "application/json")
 
 
 @pytest.fixture(scope="module")
 def checks(node: Node, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
-    server.daemon_threads = True
-    Thread(target=server.serve_forever, daemon=True).start()
     folder: Path = tmp_path_factory.mktemp("checks")
     (folder / "shop").mkdir()
     (folder / "shop" / "openapi.yaml").write_text(OPENAPI)
     (folder / "add.xsd").write_text(XSD)
-    (folder / "checks.yaml").write_text(document(f"http://127.0.0.1:{server.server_address[1]}"))
-    content = pack(gather([folder / "checks.yaml"]))
-    node.administer("POST", "/apply", content=content, headers={"Content-Type": MEDIA_TYPE})
-    yield node
-    server.shutdown()
-    server.server_close()
+    with listening(Echo) as url:
+        (folder / "checks.yaml").write_text(document(url))
+        yield applied(node, folder / "checks.yaml")
 
 
 def post(node: Node, path: str, body: Any, **headers: str) -> httpx2.Response:

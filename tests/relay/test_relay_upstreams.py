@@ -192,17 +192,27 @@ async def test_a58_a_response_that_breaks_off_is_502_or_cut_and_a_post_is_sent_o
     assert len(recording.received) == 1
 
 
-async def test_a58_one_byte_at_a_time_ends_by_the_total_timeout_and_is_cut() -> None:
+def trickling(begun: bytes) -> Answering:
+    """One byte at a time behind what was begun, until the gateway has enough of it."""
+
     async def trickles(conversation: Conversation) -> None:
         await conversation.request()
-        conversation.send(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        conversation.send(begun)
         with contextlib.suppress(ConnectionError):
             while not conversation.writer.is_closing():
                 conversation.send(b"x")
                 await conversation.writer.drain()
                 await asyncio.sleep(0.02)
 
-    async with relaying(trickles, total_timeout=0.3) as (client, _, opened):
+    return trickles
+
+
+async def test_a58_one_byte_at_a_time_ends_by_the_total_timeout_and_is_cut() -> None:
+    async with relaying(trickling(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"), total_timeout=0.3) as (
+        client,
+        _,
+        opened,
+    ):
         client.send(GET)
         with pytest.raises(asyncio.IncompleteReadError):
             await client.answer()
@@ -210,16 +220,7 @@ async def test_a58_one_byte_at_a_time_ends_by_the_total_timeout_and_is_cut() -> 
 
 
 async def test_a58_a_head_that_trickles_is_504_by_its_timeout() -> None:
-    async def trickles(conversation: Conversation) -> None:
-        await conversation.request()
-        conversation.send(b"HTTP/1.1 200 OK\r\nX: ")
-        with contextlib.suppress(ConnectionError):
-            while not conversation.writer.is_closing():
-                conversation.send(b"x")
-                await conversation.writer.drain()
-                await asyncio.sleep(0.02)
-
-    async with relaying(trickles, timeout=0.3) as (client, _, _opened):
+    async with relaying(trickling(b"HTTP/1.1 200 OK\r\nX: "), timeout=0.3) as (client, _, _opened):
         assert await status(client) == 504
 
 

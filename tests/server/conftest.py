@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 import uvloop
 
-from tests.server.nodes import Node
+from tests.server.nodes import Node, serving_the_shop
 
 
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
@@ -29,7 +29,5 @@ class Shop:
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    with Node(tmp_path_factory.mktemp("shop"), "--processes", "node_processes") as node:
-        node.start()
-        node.publish_shop()
+    with serving_the_shop(tmp_path_factory.mktemp("shop")) as node:
         yield Shop(node, node.key())

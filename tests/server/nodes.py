@@ -288,3 +288,12 @@ def kill(*pids: int) -> None:
 def gone(*pids: int) -> None:
     """Waits until they have ended."""
     until(lambda: not any(alive(pid) for pid in pids), f"{pids} have ended")
+
+
+@contextlib.contextmanager
+def serving_the_shop(folder: Path, *options: str, **settings: str) -> Iterator[Node]:
+    """A node of two workers on which the shop is live."""
+    with Node(folder, "--processes", "node_processes", *options, workers=2, **settings) as node:
+        node.start()
+        node.publish_shop()
+        yield node

@@ -3,9 +3,12 @@ the node meanwhile and afterwards."""
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import pytest
 import redis
 
 from tests.server.nodes import Node, rules, until
@@ -55,6 +58,24 @@ def serve(folder: Path, store: Store, workers: int = 1, **settings: str) -> Node
         **settings,
     }
     return Node(folder, "--processes", "node_processes", "--store", store.url, **given)
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[Store]:
+    with tempfile.TemporaryDirectory(prefix="ps-") as folder:
+        found = Store(Path(folder))
+        yield found
+        found.stop()
+
+
+@pytest.fixture(scope="module")
+def shop(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, str]]:
+    with serve(tmp_path_factory.mktemp("shop"), store, workers=2) as node:
+        node.start()
+        node.publish_shop()
+        key = node.key()
+        until(lambda: {node.get("/shop/v1/who", key).status_code for _ in range(8)} == {200}, "workers know the key")
+        yield node, key
 
 
 def statuses(node: Node, key: str, path: str, count: int = 6) -> set[int]:

@@ -11,26 +11,19 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.server.nodes import Node, ask, gone, until
+from tests.server.nodes import Node, ask, gone, serving_the_shop, until
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     folder = tmp_path_factory.mktemp("logs")
-    with Node(
-        folder,
-        "--processes",
-        "node_processes",
-        "--trusted-proxies",
-        "127.0.0.0/8",
-        workers=2,
-        PENSTOCK_ACCESS_LOG="-",
-        PENSTOCK_AUDIT_LOG=str(folder / "audit" / "audit.log"),
-        PENSTOCK_LOG_FORMAT="json",
-        PENSTOCK_LOG_LEVEL="info",
-    ) as node:
-        node.start()
-        node.publish_shop()
+    given = {
+        "PENSTOCK_ACCESS_LOG": "-",
+        "PENSTOCK_AUDIT_LOG": str(folder / "audit" / "audit.log"),
+        "PENSTOCK_LOG_FORMAT": "json",
+        "PENSTOCK_LOG_LEVEL": "info",
+    }
+    with serving_the_shop(folder, "--trusted-proxies", "127.0.0.0/8", **given) as node:
         yield node
 
 

@@ -14,24 +14,15 @@ import httpx2
 import pytest
 
 from gateway.telemetry.families import FAMILIES
-from tests.server.nodes import Node, ask, gone, until
+from tests.server.nodes import Node, ask, gone, serving_the_shop, until
 
 PROMTOOL = shutil.which("promtool")
 
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    folder = tmp_path_factory.mktemp("metrics")
-    with Node(
-        folder,
-        "--processes",
-        "node_processes",
-        workers=2,
-        PENSTOCK_METRICS_PORT="0",
-        PENSTOCK_METRICS_APPLICATIONS="2",
-    ) as node:
-        node.start()
-        node.publish_shop()
+    given = {"PENSTOCK_METRICS_PORT": "0", "PENSTOCK_METRICS_APPLICATIONS": "2"}
+    with serving_the_shop(tmp_path_factory.mktemp("metrics"), **given) as node:
         yield node
 
 

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.server.nodes import Node, rules, until
-from tests.server.own_store import TOKEN, Store, goes_on_without_its_store, is_whole_again, serve, statuses
+from tests.server.own_store import TOKEN, Store, goes_on_without_its_store, is_whole_again, serve, shop, statuses, store
 
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
-    with tempfile.TemporaryDirectory(prefix="ps-") as folder:
-        found = Store(Path(folder))
-        yield found
-        found.stop()
-
-
-@pytest.fixture(scope="module")
-def shop(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, str]]:
-    with serve(tmp_path_factory.mktemp("shop"), store, workers=2) as node:
-        node.start()
-        node.publish_shop()
-        key = node.key()
-        until(lambda: {node.get("/shop/v1/who", key).status_code for _ in range(8)} == {200}, "workers know the key")
-        yield node, key
+__all__ = ["shop", "store"]  # the fixtures
 
 
 def test_the_configured_admin_token_is_used_and_not_printed(shop: tuple[Node, str]) -> None:

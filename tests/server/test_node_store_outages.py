@@ -3,10 +3,8 @@ outage). The quick ones, which wait for events alone, are in test_node_store_los
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 import pytest
@@ -15,29 +13,13 @@ import redis
 from tests import soak
 from tests.server.keepalive import Clients
 from tests.server.nodes import Node, until
-from tests.server.own_store import Store, is_whole_again, serve, statuses
+from tests.server.own_store import Store, is_whole_again, shop, statuses, store
+
+__all__ = ["shop", "store"]  # the fixtures
 
 OUTAGE: Final = 30.0  # seconds
 KEYS: Final = 60_000  # that a start loads slowly
 pytestmark = pytest.mark.soak
-
-
-@pytest.fixture(scope="module")
-def store() -> Iterator[Store]:
-    with tempfile.TemporaryDirectory(prefix="ps-") as folder:
-        found = Store(Path(folder))
-        yield found
-        found.stop()
-
-
-@pytest.fixture(scope="module")
-def shop(store: Store, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Node, str]]:
-    with serve(tmp_path_factory.mktemp("shop"), store, workers=2) as node:
-        node.start()
-        node.publish_shop()
-        key = node.key()
-        until(lambda: {node.get("/shop/v1/who", key).status_code for _ in range(8)} == {200}, "workers know the key")
-        yield node, key
 
 
 def requests(key: str, *, counted: int) -> dict[bytes, set[int]]:

@@ -15,6 +15,7 @@ from gateway.store.address import with_password
 from gateway.store.client import Client
 from gateway.store.hot import HotConnection, pack
 from tests.servers import Watched, until, watched_by_sentinels
+from tests.store.unreachable import is_no_store
 
 PASSWORD = "p@ss:word/1"
 
@@ -122,15 +123,7 @@ async def test_a_master_that_is_lost_is_replaced_on_both_ways() -> None:
 
 
 async def test_where_no_sentinel_answers_there_is_no_store() -> None:
-    url = "redis+sentinel://127.0.0.1:1,127.0.0.1:2/shop"
-    connection, client = HotConnection(url), Client(url)
-    try:
-        assert not await connection.connect()
-        with pytest.raises(StoreUnavailable):
-            await client.execute("PING")
-    finally:
-        await connection.close()
-        await client.close()
+    await is_no_store("redis+sentinel://127.0.0.1:1,127.0.0.1:2/shop")
 
 
 async def test_a_master_that_no_sentinel_watches_is_no_store(watched: Watched) -> None:
