@@ -9,6 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import lru_cache
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -78,6 +81,15 @@ def line(name: bytes, value: bytes) -> bytes:
     if _BAD_VALUE.search(value):
         raise ValueError(f"the value of header {name.decode()} holds a control character")
     return b"\r\n" + name + b": " + value
+
+
+def _name(text: str) -> str:
+    line(text.encode("ascii", "replace"), b"")
+    return text
+
+
+FieldName = Annotated[str, AfterValidator(_name)]
+"""Of a configuration: a name that a field may have."""
 
 
 def block(fields: Iterable[tuple[bytes, bytes]]) -> bytes:

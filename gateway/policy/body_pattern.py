@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from gateway.core.errors import Detail
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy.content.inspection import Check, Inspection, Settings, known_statuses, statuses
+from gateway.policy.content.inspection import Check, Inspection, Settings, StatusNames, statuses
 from gateway.policy.content.pattern_rules import Rule, found, judge, some
 
 
@@ -23,12 +23,7 @@ class Request(BaseModel):
 
 
 class Response(Request):
-    statuses: tuple[str, ...] = Field(("2xx",), description="of replies that are looked at: 200, 2xx")
-
-    @field_validator("statuses")
-    @classmethod
-    def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        return known_statuses(given)
+    statuses: StatusNames = Field(("2xx",), description="of replies that are looked at: 200, 2xx")
 
 
 class BodyPattern(Settings):

@@ -13,8 +13,8 @@ from urllib.parse import unquote_to_bytes
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.clock import Clock
-from gateway.core.durations import seconds
-from gateway.core.headers import line
+from gateway.core.durations import Duration, seconds
+from gateway.core.headers import FieldName
 from gateway.core.kinds import Built, Kind, Site
 from gateway.policy.caching.rules import LONGEST_TAG, MOST_NAMES, MOST_TAGS, Rules
 from gateway.policy.caching.step import Cache as Running
@@ -25,24 +25,12 @@ LARGEST: Final = 2 * 1024 * 1024
 _TAG: Final = re.compile(r"[!-+\--~]+")
 
 
-def _duration(text: str) -> str:
-    seconds(text)
-    return text
-
-
-def _name(text: str) -> str:
-    line(text.encode("ascii", "replace"), b"")
-    return text
-
-
 def _tag(text: str) -> str:
     if _TAG.fullmatch(text) is None or len(text) > LONGEST_TAG:
         raise ValueError(f"a tag has up to {LONGEST_TAG} visible ASCII characters without a comma, not {text!r}")
     return text
 
 
-Duration = Annotated[str, AfterValidator(_duration)]
-FieldName = Annotated[str, AfterValidator(_name)]
 Tag = Annotated[str, AfterValidator(_tag)]
 
 

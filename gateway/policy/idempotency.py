@@ -14,12 +14,12 @@ from functools import partial
 from hashlib import blake2b, sha256
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.core.durations import seconds
+from gateway.core.durations import Duration, seconds
 from gateway.core.errors import StoreUnavailable
 from gateway.core.exchange import Exchange, Reply, StepResult, Wait
-from gateway.core.headers import finder, line
+from gateway.core.headers import FieldName, finder
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy.caching.held_wire import Held, Until
 from gateway.policy.caching.idempotency_record import Is, Record, answer, done, key_of
@@ -29,23 +29,10 @@ LARGEST: Final = 2 * 1024 * 1024
 _claims: Final = (finder(b"authorization"), finder(b"cookie"))
 
 
-def _duration(text: str) -> str:
-    seconds(text)
-    return text
-
-
-def _name(text: str) -> str:
-    line(text.encode("ascii", "replace"), b"")
-    return text
-
-
-Duration = Annotated[str, AfterValidator(_duration)]
-
-
 class Idempotency(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    header: Annotated[str, AfterValidator(_name)] = "Idempotency-Key"
+    header: FieldName = "Idempotency-Key"
     required: bool = Field(False, description="a request without a key is refused")
     methods: tuple[Literal["POST", "PATCH", "PUT", "DELETE"], ...] = Field(("POST", "PATCH"), min_length=1)
     by: Literal["subject", "application"] = Field("subject", description="whose keys are told apart")

@@ -8,12 +8,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core.errors import Detail
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy.content import media
-from gateway.policy.content.inspection import Check, Inspection, Settings, known_statuses, statuses
+from gateway.policy.content.inspection import Check, Inspection, Settings, StatusNames, statuses
 from gateway.schema.json_scan import JsonLimits, scan
 
 
@@ -35,12 +35,7 @@ class RequestLimits(Limits):
 
 
 class ResponseLimits(Limits):
-    statuses: tuple[str, ...] = Field(("2xx",), description="of replies that are looked at: 200, 2xx")
-
-    @field_validator("statuses")
-    @classmethod
-    def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        return known_statuses(given)
+    statuses: StatusNames = Field(("2xx",), description="of replies that are looked at: 200, 2xx")
 
 
 class JsonLimitsConfig(Settings):

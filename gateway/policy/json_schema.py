@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy.content import media
-from gateway.policy.content.inspection import Check, Inspection, Settings, known_statuses, required_body, statuses
+from gateway.policy.content.inspection import Check, Inspection, Settings, StatusNames, required_body, statuses
 
 
 class RequestSchema(BaseModel):
@@ -27,13 +27,8 @@ class ResponseSchema(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     schema_: dict[str, Any] | bool | str = Field(alias="schema", description="the schema, or {$file: path} of one")
-    statuses: tuple[str, ...] = Field(("2xx",), description="of replies that are looked at: 200, 2xx")
+    statuses: StatusNames = Field(("2xx",), description="of replies that are looked at: 200, 2xx")
     other_types: Literal["refuse", "pass"] = Field("refuse", description="replies that do not say that they are JSON")
-
-    @field_validator("statuses")
-    @classmethod
-    def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        return known_statuses(given)
 
 
 class JsonSchema(Settings):

@@ -7,9 +7,9 @@ makes the document that people expect; `typed` (see `xml_json_typed`) loses noth
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy.content.content_type import Media
@@ -30,10 +30,13 @@ def checked_namespaces(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
-def checked_media_type(value: str) -> str:
+def _media_type(value: str) -> str:
     if _MEDIA_TYPE.fullmatch(value) is None:
         raise ValueError(f"{value!r} is no media type; bodies are written in UTF-8")
     return value
+
+
+MediaType = Annotated[str, AfterValidator(_media_type)]
 
 
 class ToXml(rewriting.Part):
@@ -43,10 +46,9 @@ class ToXml(rewriting.Part):
     namespaces: dict[str, str] = Field(
         default_factory=dict, description="plain: by prefix; the empty one is the default"
     )
-    content_type: str = Field("application/xml", description="of the body that is made")
+    content_type: MediaType = Field("application/xml", description="of the body that is made")
 
     _namespaces = field_validator("namespaces")(checked_namespaces)
-    _content_type = field_validator("content_type")(checked_media_type)
 
     @model_validator(mode="after")
     def _fits(self) -> ToXml:

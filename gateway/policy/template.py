@@ -21,7 +21,7 @@ from gateway.core.headers import parse
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy.content import content_type
 from gateway.policy.content.content_type import Media
-from gateway.policy.json_to_xml import checked_media_type
+from gateway.policy.json_to_xml import MediaType
 from gateway.policy.transforming import rewriting
 from gateway.schema.json_loads import loads
 
@@ -41,21 +41,9 @@ class Template(rewriting.Part):
     template: str = Field(min_length=1, description="the text, or {$file: order.j2}")
     output: Output = Field("json", description="what it makes; values are escaped accordingly")
     input: Literal["json", "text", "none"] = Field("json", description="what the body is read as")
-    content_type: str | None = Field(None, description="of the body that is made; default: by the output")
-    time: str = Field("500ms", description="how long it may take, at most 5s")
+    content_type: MediaType | None = Field(None, description="of the body that is made; default: by the output")
+    time: rewriting.Time = Field("500ms", description="how long it may take, at most 5s")
     size: int = Field(1_048_576, ge=1, le=16_777_216, description="characters that it may write")
-
-    @field_validator("time")
-    @classmethod
-    def _time(cls, value: str) -> str:
-        if not 0.001 <= seconds(value) <= 5:
-            raise ValueError("a template has between 1ms and 5s")
-        return value
-
-    @field_validator("content_type")
-    @classmethod
-    def _content_type(cls, value: str | None) -> str | None:
-        return None if value is None else checked_media_type(value)
 
     @model_validator(mode="after")
     def _compiles(self) -> Template:

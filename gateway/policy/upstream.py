@@ -8,28 +8,16 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from gateway.core.durations import seconds
+from gateway.core.durations import Duration, seconds
 from gateway.core.exchange import Exchange
-from gateway.core.headers import line
+from gateway.core.headers import FieldName
 from gateway.core.kinds import Built, Kind, Site
 from gateway.core.override import Override
 
 
-def _duration(text: str) -> str:
-    seconds(text)
-    return text
-
-
-def _name(text: str) -> str:
-    line(text.encode("ascii", "replace"), b"")
-    return text
-
-
 OUTER: Final = 256  # overrides of outer steps that are remembered
-
-Duration = Annotated[str, AfterValidator(_duration)]
 
 
 class Upstream(BaseModel):
@@ -42,7 +30,7 @@ class Upstream(BaseModel):
     retry_on: tuple[Annotated[int, Field(ge=400, le=599)], ...] | None = Field(
         None, description="statuses for which a safe request is sent again"
     )
-    retry_keyed: Annotated[str, AfterValidator(_name)] | None = Field(
+    retry_keyed: FieldName | None = Field(
         None, description="a request field by which the backend knows what it did: what carries it may be sent again"
     )
     circuit: Literal["respect", "ignore"] | None = Field(

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.core.errors import Detail
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy.content import media
-from gateway.policy.content.inspection import Inspection, Settings, known_statuses, required_body, statuses
+from gateway.policy.content.inspection import Inspection, Settings, StatusNames, required_body, statuses
 
 
 class Part(BaseModel):
@@ -31,13 +31,8 @@ class RequestPart(Part):
 
 
 class ResponsePart(Part):
-    statuses: tuple[str, ...] = Field(("2xx",), description="of replies that are looked at: 200, 2xx")
+    statuses: StatusNames = Field(("2xx",), description="of replies that are looked at: 200, 2xx")
     other_types: Literal["refuse", "pass"] = Field("refuse", description="replies that do not say that they are XML")
-
-    @field_validator("statuses")
-    @classmethod
-    def _known(cls, given: tuple[str, ...]) -> tuple[str, ...]:
-        return known_statuses(given)
 
 
 class XmlSchema(Settings):

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy.content.content_type import Media
-from gateway.policy.json_to_xml import Convention, checked_media_type, checked_namespaces
+from gateway.policy.json_to_xml import Convention, MediaType, checked_namespaces
 from gateway.policy.transforming import rewriting
 
 
@@ -23,10 +23,9 @@ class ToJson(rewriting.Part):
         default_factory=dict, description="plain: by prefix; the empty one is the default"
     )
     unwrap: bool = Field(False, description="plain: the root element's content alone, without its name")
-    content_type: str = Field("application/json", description="of the body that is made")
+    content_type: MediaType = Field("application/json", description="of the body that is made")
 
     _namespaces = field_validator("namespaces")(checked_namespaces)
-    _content_type = field_validator("content_type")(checked_media_type)
 
     @model_validator(mode="after")
     def _fits(self) -> ToJson:

@@ -16,7 +16,7 @@ from gateway.core.exchange import Exchange, Reply
 from gateway.core.kinds import Built, Kind, Site, Stage
 from gateway.policy import placeholders
 from gateway.policy.content.content_type import Media
-from gateway.policy.json_to_xml import checked_media_type
+from gateway.policy.json_to_xml import MediaType
 from gateway.policy.transforming import rewriting
 
 _NAME: Final = re.compile(r"[A-Za-z_][\w.-]{0,99}")
@@ -29,21 +29,9 @@ _EXAMPLE: Final = (
 class Xslt(rewriting.Part):
     stylesheet: str = Field(min_length=1, max_length=1_048_576, description="the text, or {$file: order.xsl}")
     parameters: dict[str, str] = Field(default_factory=dict, description="of the stylesheet; may hold placeholders")
-    content_type: str | None = Field(None, description="of the body that is made; default: by its xsl:output")
-    time: str = Field("1s", description="how long it may take, at most 5s")
+    content_type: MediaType | None = Field(None, description="of the body that is made; default: by its xsl:output")
+    time: rewriting.Time = Field("1s", description="how long it may take, at most 5s")
     size: int = Field(1_048_576, ge=1, le=16_777_216, description="bytes that it may write")
-
-    @field_validator("time")
-    @classmethod
-    def _time(cls, value: str) -> str:
-        if not 0.001 <= seconds(value) <= 5:
-            raise ValueError("a transformation has between 1ms and 5s")
-        return value
-
-    @field_validator("content_type")
-    @classmethod
-    def _content_type(cls, value: str | None) -> str | None:
-        return None if value is None else checked_media_type(value)
 
     @model_validator(mode="after")
     def _compiles(self) -> Xslt:

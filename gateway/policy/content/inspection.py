@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from gateway.core.errors import BadGateway, Detail, InvalidInput, Problem, UnsupportedMediaType
 from gateway.core.exchange import After, Exchange, Reply, Step
@@ -175,12 +175,15 @@ def required_body(inspect: Step, inspection: Inspection, required: bool | None, 
 _STATUS: Final = re.compile(r"[1-5]xx|[1-5][0-9]{2}")
 
 
-def known_statuses(given: tuple[str, ...]) -> tuple[str, ...]:
+def _known_statuses(given: tuple[str, ...]) -> tuple[str, ...]:
     """ValueError for what is none."""
     for each in given:
         if not _STATUS.fullmatch(each):
             raise ValueError(f"`{each}` is no status; write 200 or 2xx")
     return given
+
+
+StatusNames = Annotated[tuple[str, ...], AfterValidator(_known_statuses)]
 
 
 def statuses(given: Sequence[str]) -> Statuses:

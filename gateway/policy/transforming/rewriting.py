@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from gateway.core.durations import seconds
 from gateway.core.errors import BadGateway, InternalError, Problem, UnsupportedMediaType
 from gateway.core.exchange import Exchange, Reply, Step, StepResult
 from gateway.core.kinds import Built
@@ -55,6 +56,16 @@ class TooMuch(Exception):
 
 class Later(Exception):
     """Raised by `apply` where the loop must not do all of the work."""
+
+
+def _time(text: str) -> str:
+    if not 0.001 <= seconds(text) <= 5:
+        raise ValueError("it has between 1ms and 5s")
+    return text
+
+
+Time = Annotated[str, AfterValidator(_time)]
+"""How long one that runs code of a document may take."""
 
 
 class Part(BaseModel):
