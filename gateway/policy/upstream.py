@@ -16,7 +16,6 @@ from gateway.core.headers import FieldName
 from gateway.core.kinds import Built, Kind, Site
 from gateway.core.override import Override
 
-
 OUTER: Final = 256  # overrides of outer steps that are remembered
 
 
