@@ -214,6 +214,13 @@ def valkey() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def sentinel() -> Iterator[str]:
+    """URL of a master that Sentinels watch, shared by the tests of this process."""
+    with watched_by_sentinels() as watched:
+        yield watched.url
+
+
+@pytest.fixture(scope="session")
 def cluster() -> Iterator[str]:
     """URL of a three-primary cluster shared by the tests of this process."""
     with running_cluster() as url:

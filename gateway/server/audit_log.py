@@ -1,18 +1,19 @@
 """The audit beside the store: each entry of a change that was made at this node, as a line of JSON in a file of its
-own, or on standard output. Written when the store has committed it; the store's own audit is what counts."""
+own, or on standard output. Written when the store has committed it (`Store.on_audit`); the store's own audit is what
+counts."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 import orjson
 
 from gateway.core.clock import Clock, utc_text
-from gateway.store.store import Store, Value, Write
+from gateway.store.store import Value
 from gateway.telemetry.line_file import STDOUT, open_lines, write_lines
 
 log: Final = logging.getLogger("gateway.control")
@@ -27,18 +28,6 @@ class AuditLog:
         self._node = node
         self._send = send
         self._file = -1 if path == STDOUT else open_lines(path)
-
-    def beside(self, store: Store) -> None:
-        """From now on what is committed through this store is written."""
-        commit = store.commit
-
-        async def audited(writes: Sequence[Write], audit: Value | None = None) -> int:
-            sequence = await commit(writes, audit)
-            if audit is not None:
-                self.write(sequence, audit)
-            return sequence
-
-        store.commit = audited  # type: ignore[method-assign]
 
     def write(self, sequence: int, audit: Value) -> None:
         """A disk that takes nothing loses the line, not the change; the log says so each time."""

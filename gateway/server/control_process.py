@@ -87,7 +87,7 @@ class ControlProcess:
         self.audit_log: AuditLog | None = None
         if settings.audit_log is not None:
             self.audit_log = AuditLog(settings.audit_log, self.clock, given.node, _tell_audit)
-            self.audit_log.beside(self.store)
+            self.store.on_audit(self.audit_log.write)
         self.streams = open_streams(given.store_url)
         self.cells = open_cells(given.store_url)
         self.copies = open_stream_copies(given.store_url)

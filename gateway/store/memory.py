@@ -11,6 +11,7 @@ import orjson
 
 from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import PreconditionFailed
+from gateway.store.hooks import Hook, Hooks
 from gateway.store.schema import CURRENT
 from gateway.store.staging import MemoryStaging
 from gateway.store.store import Change, Gap, Record, Value, Write
@@ -44,6 +45,7 @@ class MemoryStore:
         self._sequence = 0
         self._id = uuid.uuid4().hex if lasts else None
         self._moved = asyncio.Event()
+        self._hooks = Hooks()
 
     async def get(self, table: str, key: str) -> Record | None:
         found = self._tables.get(table, {}).get(key)
@@ -73,6 +75,7 @@ class MemoryStore:
             self._audit.append((self._sequence, self._clock.time(), entry))
         self._moved.set()
         self._moved = asyncio.Event()
+        self._hooks.tell(self._sequence, audit)
         return self._sequence
 
     def _put(self, table: str, key: str, text: bytes | None) -> None:
@@ -132,6 +135,9 @@ class MemoryStore:
         self._tables, self._audit, self._sequence = tables, audit, sequence
         self._log.clear()
         return self
+
+    def on_audit(self, hook: Hook) -> None:
+        self._hooks.add(hook)
 
     async def beat(self, node: str, state: Value, ttl: float) -> None:
         self._nodes[node] = (orjson.dumps(state), self._clock.monotonic() + ttl)

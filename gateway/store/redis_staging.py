@@ -14,6 +14,7 @@ import orjson
 
 from gateway.core.clock import Clock
 from gateway.store.client import Argument, Client, Script
+from gateway.store.hooks import Hooks
 from gateway.store.schema import Schema
 from gateway.store.staging import LEAP, Audited, moved_on, part_lost, taken_over
 from gateway.store.store import Record, Value
@@ -102,12 +103,14 @@ class RedisStaging:
         tables: Callable[[], Awaitable[Collection[str]]],
         schema: Schema,
         clock: Clock,
+        hooks: Hooks,
     ) -> None:
         self._client = client
         self._key = key
         self._tables = tables
         self._schema = schema
         self._clock = clock
+        self._hooks = hooks
         self._me = uuid.uuid4().hex
         self._staged: dict[str, int] = {}
         self._audited = 0
@@ -176,6 +179,7 @@ class RedisStaging:
             raise part_lost()
         if answer[0] == b"moved":
             raise moved_on(expect or 0, int(answer[1]))
+        self._hooks.tell(int(answer[1]), audit)
         return int(answer[1])
 
     async def drop(self) -> None:

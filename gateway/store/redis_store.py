@@ -19,6 +19,7 @@ import orjson
 from gateway.core.clock import Clock, SystemClock
 from gateway.store import store_scripts as scripts
 from gateway.store.client import TIMEOUT, Client
+from gateway.store.hooks import Hook, Hooks
 from gateway.store.memory import conflict
 from gateway.store.migrating import Migrating, forms, migrate
 from gateway.store.redis_staging import RedisStaging
@@ -51,6 +52,7 @@ class RedisStore:
         self._schema = schema
         self._migrates = migrates
         self._checked = False
+        self._hooks = Hooks()
 
     def _key(self, name: str) -> str:
         return self._prefix + name
@@ -106,7 +108,9 @@ class RedisStore:
             arguments += _arguments(write, 7 + 2 * tables.index(write.table))
         keys += [self._key(f"{what}:{table}") for table in tables for what in ("t", "i")]
         answer = await self._client.run(scripts.COMMIT, keys, arguments)
-        return self._committed(answer, writes)
+        sequence = self._committed(answer, writes)
+        self._hooks.tell(sequence, audit)
+        return sequence
 
     def _committed(self, answer: list[bytes], writes: Sequence[Write]) -> int:
         if answer[0] == b"conflict":
@@ -183,7 +187,10 @@ class RedisStore:
         return int(await self._client.execute("GET", self._key("schema")) or self._schema.form)
 
     def staging(self) -> RedisStaging:
-        return RedisStaging(self._client, self._key, self._tables, self._schema, self._clock)
+        return RedisStaging(self._client, self._key, self._tables, self._schema, self._clock, self._hooks)
+
+    def on_audit(self, hook: Hook) -> None:
+        self._hooks.add(hook)
 
     async def beat(self, node: str, state: Value, ttl: float) -> None:
         await self.connect()

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from gateway.store.hooks import Hook
     from gateway.store.staging import Staging
 
 Value = Mapping[str, Any]  # what JSON has
@@ -106,6 +107,12 @@ class Store(Protocol):
 
     def staging(self) -> Staging:
         """For replacing all of it (`store.staging`)."""
+        ...
+
+    def on_audit(self, hook: Hook) -> None:
+        """From now on `hook` gets the sequence and the audit entry of whatever is committed through this object, by
+        `commit` or by the `activate` of its staging, in the order in which they return. It gets nothing of a commit
+        that was refused, or whose answer was lost (which may have been applied)."""
         ...
 
     async def beat(self, node: str, state: Value, ttl: float) -> None:

@@ -81,6 +81,16 @@ def test_the_audit_is_written_apart_and_its_file_opened_anew(node: Node, tmp_pat
     until(lambda: [each for each in entries() if each.get("subject") == "audited-later"], "it goes there")
 
 
+def test_a_restore_is_in_the_audits_file_too(node: Node) -> None:
+    backup = node.admin("GET", "/backup").content
+    media = {"Content-Type": "application/vnd.penstock.backup"}
+    told = node.admin("POST", "/restore?replace=true", content=backup, headers=media)
+    assert told.status_code == 200, told.text
+    path = node.folder / "audit" / "audit.log"
+    lines = [line for line in path.read_text().splitlines() if '"action":"restore"' in line]
+    assert [orjson.loads(line)["sequence"] for line in lines] == [told.json()["sequence"]]
+
+
 def used(node: Node, **query: str) -> dict[str, int]:
     """Calls by application."""
     items = node.admin("GET", "/usage", params={"component": "shop", **query}).json()["items"]

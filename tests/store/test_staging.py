@@ -12,7 +12,7 @@ from gateway.core.errors import Conflict, PreconditionFailed
 from gateway.store.redis_staging import _UNSTAGE
 from gateway.store.schema import CURRENT
 from gateway.store.staging import LEAP, Staging
-from gateway.store.store import Gap, Record, Store, Write
+from gateway.store.store import Gap, Record, Store, Value, Write
 from tests.store.test_store import IMPLEMENTATIONS, make
 
 
@@ -46,6 +46,21 @@ async def test_it_takes_the_place_of_everything_with_its_versions_and_in_its_ord
     assert await store.many("plans", ["silver", "old"]) == [Record({"n": 3}, 7), None]
     told = await store.audited(0)
     assert [(each[0], each[2]["action"]) for each in told] == [(39, "once"), (40, "twice"), (40 + LEAP, "restore")]
+
+
+async def test_a_hook_gets_the_entry_of_what_was_put_in_place_once(store: Store) -> None:
+    told: list[tuple[int, Value]] = []
+    store.on_audit(lambda sequence, entry: told.append((sequence, entry)))
+    sequence = await (await staged(store)).activate(40, CURRENT.form, {"action": "restore"}, None)
+    assert told == [(sequence, {"action": "restore"})]
+
+
+async def test_a_hook_hears_nothing_of_what_was_not_put_in_place(store: Store) -> None:
+    told: list[int] = []
+    store.on_audit(lambda sequence, _: told.append(sequence))
+    with pytest.raises(PreconditionFailed):
+        await (await staged(store)).activate(40, CURRENT.form, {"action": "restore"}, 77)
+    assert told == []
 
 
 async def test_the_sequence_leaps_and_whoever_follows_loads_everything(store: Store) -> None:

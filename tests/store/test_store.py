@@ -16,10 +16,10 @@ from gateway.store.embedded import EmbeddedStore
 from gateway.store.memory import MemoryStore
 from gateway.store.redis_store import RedisStore
 from gateway.store.schema import StoreTooNew
-from gateway.store.store import Change, Gap, Record, Store, Write
+from gateway.store.store import Change, Gap, Record, Store, Value, Write
 from tests.servers import Server, forget_scripts, kill_and_restart, listens, until
 
-IMPLEMENTATIONS = ["memory", "valkey", "cluster"]
+IMPLEMENTATIONS = ["memory", "valkey", "cluster", "sentinel"]
 
 
 def make(kind: str, request: pytest.FixtureRequest, prefix: str, clock: ManualClock, log_length: int) -> Store:
@@ -150,6 +150,29 @@ async def test_audit_entries_come_newest_first_with_sequence_and_time(store: Sto
     found = await store.audit(limit=2)
     assert [(entry["n"], entry["sequence"], entry["at"] - start) for entry in found] == [(2, 3, 2), (1, 2, 1)]
     assert [entry["n"] for entry in await store.audit(before=3)] == [1, 0]
+
+
+async def test_a_hook_gets_each_audit_entry_that_was_committed(store: Store) -> None:
+    told: list[tuple[int, Value]] = []
+    await store.commit([], {"action": "before"})
+    store.on_audit(lambda sequence, entry: told.append((sequence, entry)))
+    await store.commit([Write("plans", "gold", {})], {"action": "apply"})
+    await store.commit([Write("plans", "gold", {})])
+    with pytest.raises(PreconditionFailed):
+        await store.commit([Write("plans", "gold", {}, expect=0)], {"action": "refused"})
+    assert told == [(2, {"action": "apply"})]
+
+
+async def test_a_hook_that_fails_keeps_nobody_from_a_commit_or_from_hearing_of_it(store: Store) -> None:
+    told: list[int] = []
+
+    def failing(_sequence: int, _entry: Value) -> None:
+        raise OSError("no room")
+
+    store.on_audit(failing)
+    store.on_audit(lambda sequence, _: told.append(sequence))
+    assert await store.commit([Write("plans", "gold", {})], {"action": "apply"}) == 1
+    assert told == [1]
 
 
 async def test_a_node_is_listed_while_its_heart_beats(store: Store, clock: ManualClock) -> None:
