@@ -18,6 +18,7 @@ from gateway.admin import (
     callers,
     consumers,
     environments,
+    examining,
     history,
     letters,
     looking,
@@ -63,6 +64,7 @@ def entries(service: Service) -> Iterator[Entry]:
     yield from letters.entries(service)
     yield from history.entries(service)
     yield from environments.entries(service)
+    yield from examining.entries(service)
     yield from runtimes.entries(service)
     yield from backups.entries(service)
 

@@ -1,5 +1,5 @@
-"""What `penstock doctor` finds where nodes do not agree: how far each has followed the store, and what their
-clocks say. Pure over their heartbeats."""
+"""What `penstock doctor` finds where nodes do not agree: how far each has followed the store, whether they have one key
+secret, and what their clocks say. Pure over their heartbeats."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ OLD: Final = 5.0  # seconds that a heartbeat of a living node may be old: it is 
 def examine_nodes(nodes: Sequence[Mapping[str, Any]], now: float) -> Iterator[Found]:
     """`now` in seconds since 1970, by the clock of the node that is asked."""
     yield from _following(nodes)
+    yield from _key_secrets(nodes)
     for each in nodes:
         if (at := each.get("at")) is not None:
             yield from _clock(str(each["name"]), float(at) - now)
@@ -27,6 +28,20 @@ def _following(nodes: Sequence[Mapping[str, Any]]) -> Iterator[Found]:
         if "serving" in each and (behind := newest - int(each["serving"])) > 0:
             seen = f"{behind} changes behind: it has followed to {each['serving']}, another to {newest}"
             yield Found(f"node {each['name']}", "warn", seen, "Ask again in a moment; if it stays, its log says why.")
+
+
+def _key_secrets(nodes: Sequence[Mapping[str, Any]]) -> Iterator[Found]:
+    """By what each tells of it, which is no secret; a node of an older release tells nothing."""
+    by: dict[str, list[str]] = {}
+    for each in nodes:
+        if (check := each.get("key_check")) is not None:
+            by.setdefault(str(check), []).append(str(each["name"]))
+    if len(by) > 1:
+        seen = "nodes have different ones: " + " / ".join(", ".join(names) for names in sorted(by.values()))
+        way = "Start all of them with one PENSTOCK_KEY_SECRET: a key that one node knows is refused by another."
+        yield Found("key secret", "bad", seen, way)
+    elif sum(map(len, by.values())) > 1:
+        yield Found("key secret", "ok", "all nodes have the same")
 
 
 def _clock(name: str, ahead: float) -> Iterator[Found]:

@@ -16,7 +16,7 @@ from gateway.cli.finding import Found
 from gateway.cli.findings import ENDING, Told, examine
 from gateway.cli.options import Json, Token, Url
 
-SIGNS = {"ok": ("✓", "green"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
+SIGNS = {"ok": ("✓", "green"), "told": ("·", "cyan"), "warn": ("!", "yellow"), "bad": ("✗", "red")}
 
 
 def doctor(url: Url = None, token: Token = None, as_json: Json = False) -> None:
@@ -44,6 +44,8 @@ def ask(admin: Admin) -> Told:
         health=health,
         nodes=nodes,
         versions=admin.get("/versions")["items"],
+        servers=admin.get("/store")["items"] if health.get("store") == "up" else None,
+        open_endpoints=admin.get("/open-endpoints")["items"],
         environments=admin.get("/environments")["items"],
         ending=admin.get("/keys", expiring=ENDING)["items"],
         metrics=admin.get("/metrics"),

@@ -15,6 +15,8 @@ from gateway.cli.agreeing import examine_nodes
 from gateway.cli.finding import Found
 from gateway.cli.measured import examine_folder, examine_metrics
 from gateway.cli.metrics_text import samples
+from gateway.cli.open_endpoints import examine_open
+from gateway.cli.store_servers import examine_servers
 
 SKEW: Final = 2.0  # seconds
 ENDING: Final = "14d"
@@ -22,8 +24,8 @@ ENDING: Final = "14d"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """The answers: `/health`, `/nodes`, `/versions`, `/environments`, `/keys?expiring=`; `skew` in seconds is how far
-    the admin's clock is from here."""
+    """The answers: `/health`, `/nodes`, `/versions`, `/environments`, `/keys?expiring=`, `/store` (None: it was not
+    asked), `/open-endpoints`; `skew` in seconds is how far the admin's clock is from here."""
 
     url: str
     health: Mapping[str, Any]
@@ -34,6 +36,8 @@ class Told:
     skew: float
     now: datetime
     context: Path | None = None  # the token's file on this machine
+    servers: Sequence[Mapping[str, Any]] | None = None
+    open_endpoints: Sequence[Mapping[str, Any]] = ()
     metrics: str = ""  # of the node that is asked
 
 
@@ -56,6 +60,14 @@ def _store(told: Told) -> Iterator[Found]:
     else:
         way = "Start it, or mend what --store names; until then the last known good serves and nothing can change."
         yield Found("store", "bad", str(state), way)
+
+
+def _servers(told: Told) -> Iterator[Found]:
+    yield from examine_servers(told.servers)
+
+
+def _open(told: Told) -> Iterator[Found]:
+    yield from examine_open(told.open_endpoints)
 
 
 def _clock(told: Told) -> Iterator[Found]:
@@ -158,11 +170,13 @@ def _folder(told: Told) -> Iterator[Found]:
 CHECKS: Final[tuple[Callable[[Told], Iterator[Found]], ...]] = (
     _ready,
     _store,
+    _servers,
     _clock,
     _nodes,
     _agreeing,
     _environments,
     _versions,
+    _open,
     _keys,
     _metrics,
     _exposure,

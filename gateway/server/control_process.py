@@ -23,6 +23,7 @@ from gateway.admin.app import Admin
 from gateway.admin.callers import Callers
 from gateway.admin.changes import Resolver
 from gateway.admin.console.app import console_beside
+from gateway.admin.examining import key_check
 from gateway.admin.guard import Guarding
 from gateway.admin.publishing import Publisher
 from gateway.admin.runtimes import told as runtimes_told
@@ -83,6 +84,7 @@ class ControlProcess:
         self.given = given
         self.clock = SystemClock()
         self.hasher = KeyHasher(given.key_secret)
+        self._key_check = key_check(self.hasher)
         self.store = open_store(given.store_url)
         self.audit_log: AuditLog | None = None
         if settings.audit_log is not None:
@@ -164,7 +166,7 @@ class ControlProcess:
         """What the heartbeat tells besides."""
         mirrors = total_mirrors(self.crew.metrics())
         runtimes = runtimes_told(self.contracts)
-        more = {"mirrors": mirrors, "runtimes": runtimes}
+        more = {"mirrors": mirrors, "runtimes": runtimes, "key_check": self._key_check}
         return {**self.guarding.told(), **self.tokens.told(), **{name: each for name, each in more.items() if each}}
 
     def _by_revision(self) -> list[dict[str, Any]]:

@@ -100,13 +100,32 @@ class Client:
 
     async def info(self) -> list[dict[str, str]]:
         """INFO of the server, or of every primary of the cluster."""
+        return list((await self.told()).values())
+
+    async def told(self) -> dict[str, dict[str, str]]:
+        """INFO, by the name of the server; one that is alone has none."""
+        return {name: _told(info) for name, info in (await self._each("INFO")).items()}
+
+    async def configured(self, setting: str) -> dict[str, str]:
+        """A setting of every server's configuration, likewise; without those that do not have it."""
+        answers = {name: _told(found) for name, found in (await self._each("CONFIG GET", setting)).items()}
+        return {name: found[setting] for name, found in answers.items() if setting in found}
+
+    async def ping(self, name: str) -> None:
+        """Of the server of that name."""
+        with border(self.url):
+            async with self._turn():
+                client = await self._connected()
+                where = {"target_nodes": client.get_node(node_name=name)} if name else {}
+                await client.execute_command("PING", **where)
+
+    async def _each(self, *command: Argument) -> dict[str, Any]:
         with border(self.url):
             async with self._turn():
                 client = await self._connected()
                 if not is_cluster(self.url):
-                    return [_told(await client.execute_command("INFO"))]
-                answer = await client.execute_command("INFO", target_nodes=RedisCluster.PRIMARIES)
-                return [_told(one) for one in answer.values()]
+                    return {"": await client.execute_command(*command)}
+                return dict(await client.execute_command(*command, target_nodes=RedisCluster.PRIMARIES))
 
     async def slots(self) -> list[tuple[int, int, tuple[str, int]]]:
         """A cluster's slots: first, last, and where their primary listens."""
@@ -180,7 +199,11 @@ class Client:
 
 
 def _told(info: dict[str, Any]) -> dict[str, str]:
-    return {name: str(value) for name, value in info.items()}
+    return {_text(name): _text(value) for name, value in info.items()}
+
+
+def _text(value: Any) -> str:
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _connect(address: Address, connect_timeout: float) -> Any:

@@ -13,6 +13,7 @@ from gateway.core.clock import Clock, SystemClock
 from gateway.core.errors import PreconditionFailed
 from gateway.store.hooks import Hook, Hooks
 from gateway.store.schema import CURRENT
+from gateway.store.server_state import ServerState
 from gateway.store.staging import MemoryStaging
 from gateway.store.store import Change, Gap, Record, Value, Write
 
@@ -138,6 +139,9 @@ class MemoryStore:
 
     def on_audit(self, hook: Hook) -> None:
         self._hooks.add(hook)
+
+    async def servers(self) -> list[ServerState]:
+        return []
 
     async def beat(self, node: str, state: Value, ttl: float) -> None:
         self._nodes[node] = (orjson.dumps(state), self._clock.monotonic() + ttl)

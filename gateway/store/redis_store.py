@@ -24,6 +24,7 @@ from gateway.store.memory import conflict
 from gateway.store.migrating import Migrating, forms, migrate
 from gateway.store.redis_staging import RedisStaging
 from gateway.store.schema import CURRENT, Schema, fits
+from gateway.store.server_state import ServerState, server_states
 from gateway.store.store import Change, Gap, Record, Value, Write
 
 _AUDIT_LENGTH: Final = 1_000_000
@@ -191,6 +192,10 @@ class RedisStore:
 
     def on_audit(self, hook: Hook) -> None:
         self._hooks.add(hook)
+
+    async def servers(self) -> list[ServerState]:
+        await self.connect()
+        return await server_states(self._client)
 
     async def beat(self, node: str, state: Value, ttl: float) -> None:
         await self.connect()

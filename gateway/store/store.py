@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from gateway.store.hooks import Hook
+    from gateway.store.server_state import ServerState
     from gateway.store.staging import Staging
 
 Value = Mapping[str, Any]  # what JSON has
@@ -113,6 +114,10 @@ class Store(Protocol):
         """From now on `hook` gets the sequence and the audit entry of whatever is committed through this object, by
         `commit` or by the `activate` of its staging, in the order in which they return. It gets nothing of a commit
         that was refused, or whose answer was lost (which may have been applied)."""
+        ...
+
+    async def servers(self) -> list[ServerState]:
+        """How each of its servers is set; none for a store in memory."""
         ...
 
     async def beat(self, node: str, state: Value, ttl: float) -> None:

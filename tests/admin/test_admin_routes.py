@@ -62,6 +62,8 @@ ROUTES: dict[str, tuple[str, Tenant]] = {
     "GET /runtimes": ("viewer", "shared"),
     "GET /runtimes/{name}": ("viewer", "shared"),
     "GET /processes": ("viewer", "filtered"),
+    "GET /store": ("viewer", "refused"),
+    "GET /open-endpoints": ("viewer", "filtered"),
     "GET /audit": ("viewer", "filtered"),
     "GET /backup": ("admin", "refused"),
     "POST /restore": ("admin", "refused"),

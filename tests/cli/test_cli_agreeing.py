@@ -33,3 +33,16 @@ def test_a_node_whose_clock_goes_wrong_is_told(at: float, which: str) -> None:
 
 def test_what_a_bound_token_may_not_see_of_a_node_is_no_finding() -> None:
     assert list(examine_nodes([{"name": "a"}, node("b")], 1000.0)) == []
+
+
+def test_nodes_with_different_key_secrets_are_told_by_what_they_have() -> None:
+    nodes = [node(name) | {"key_check": check} for name, check in (("a", "1"), ("b", "2"), ("c", "1"))]
+    (found,) = examine_nodes([*nodes, node("older")], 1000.0)
+    assert (found.what, found.state) == ("key secret", "bad")
+    assert "a, c / b" in found.seen
+    assert "PENSTOCK_KEY_SECRET" in found.out
+
+
+def test_nodes_with_one_key_secret_are_well() -> None:
+    (found,) = examine_nodes([node(name) | {"key_check": "1"} for name in "ab"], 1000.0)
+    assert (found.what, found.state) == ("key secret", "ok")

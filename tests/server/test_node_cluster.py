@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from gateway.admin.examining import key_check
+from gateway.core.secrets import KeyHasher, Secret
 from tests import soak
 from tests.server.doors import Door, doors
 from tests.server.nodes import SHOP, Node, client, kill, rules, until
@@ -69,6 +71,12 @@ def test_a_change_published_on_one_node_is_live_on_both_when_that_returns(pair: 
         assert done.status_code == 200, done.text
         assert done.json()["live"] == ["a", "b"]
         assert {mark(each, pair.key) for each in (pair.a, pair.b) for _ in range(4)} == {f"from-{number}"}
+
+
+def test_nodes_with_one_key_secret_tell_the_same_of_it_and_not_the_secret(pair: Pair) -> None:
+    answer = pair.a.admin("GET", "/nodes")
+    assert [each["key_check"] for each in answer.json()["items"]] == [key_check(KeyHasher(Secret(SECRET)))] * 2
+    assert SECRET not in answer.text
 
 
 def test_policies_change_under_load_on_both_nodes_without_a_failed_request(pair: Pair) -> None:

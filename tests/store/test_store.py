@@ -175,6 +175,19 @@ async def test_a_hook_that_fails_keeps_nobody_from_a_commit_or_from_hearing_of_i
     assert told == [1]
 
 
+async def test_each_server_tells_how_it_is_set(store: Store, request: pytest.FixtureRequest) -> None:
+    kind = request.node.callspec.params["store"]
+    found = await store.servers()
+    assert len(found) == {"memory": 0, "valkey": 1, "cluster": 3, "sentinel": 1}[kind]
+    for each in found:
+        assert (each.eviction, each.maxmemory, each.failed) == ("noeviction", 0, "")
+        assert each.server in ("redis", "valkey")
+        assert int(each.version.split(".")[0]) >= 7
+        assert each.used > 0
+        assert each.save == ""
+        assert 0 < each.ping_seconds < 10
+
+
 async def test_a_node_is_listed_while_its_heart_beats(store: Store, clock: ManualClock) -> None:
     await store.beat("a", {"sequence": 4}, 60)
     await store.beat("b", {"sequence": 5}, 0.001)
@@ -299,6 +312,14 @@ async def test_a_full_store_refuses_commits_whole_and_recovers(embedded: Embedde
     assert await store.get("plans", "gold") == Record({}, 1)
     await store._client.execute("CONFIG", "SET", "maxmemory", "0")
     assert await store.commit([Write("plans", "gold", {})]) == 2
+    await store.close()
+
+
+async def test_a_server_that_keeps_its_configuration_to_itself_tells_the_rest(embedded: EmbeddedStore) -> None:
+    store = RedisStore(embedded.url)
+    await store._client.execute("ACL", "SETUSER", "default", "-config")
+    (found,) = await store.servers()
+    assert (found.save, found.appendfsync, found.appendonly) == (None, None, True)
     await store.close()
 
 
