@@ -9,7 +9,7 @@ numbers are of one worker.
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,6 +23,9 @@ log: Final = logging.getLogger("gateway.outside")
 FAILURES: Final = 5  # in a row
 PAUSE: Final = 5.0  # seconds until one request is let through
 KEPT: Final = 256  # circuits; the one that was used longest ago goes
+GONE: Final = 1024  # origins whose circuits are gone and whose numbers are told apart
+OTHER: Final = "other"
+COUNTED: Final = ("opened", "failed", "refused")
 BREAKING: Final = Breaking(failures=FAILURES, open=PAUSE)
 
 
@@ -35,6 +38,10 @@ class Dependency:
     circuit: Circuit = field(default_factory=lambda: Circuit(BREAKING))
     failed: int = 0
     refused: int = 0
+
+    @property
+    def opened(self) -> int:
+        return self.circuit.opened
 
     def ended(self, token: int, failed: bool | None, now: float) -> None:
         self.failed += bool(failed)
@@ -51,16 +58,23 @@ class Dependencies:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known: OrderedDict[tuple[Location, float], Dependency] = OrderedDict()
+        self._gone: dict[str, Counter[str]] = {}  # what was counted of circuits that are gone, by origin
 
     def find(self, origin: Location, timeout: float) -> Dependency:
         key = origin, timeout
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= KEPT:
-                self._known.popitem(last=False)
+                self._forget(self._known.popitem(last=False)[1])
             found = self._known[key] = Dependency(str(origin), timeout)
         self._known.move_to_end(key)
         return found
+
+    def _forget(self, one: Dependency) -> None:
+        """What it counted stays."""
+        origin = one.origin if one.origin in self._gone or len(self._gone) < GONE else OTHER
+        if counts := _counted(one):
+            self._gone.setdefault(origin, Counter()).update(counts)
 
     def admits(self, one: Dependency) -> bool:
         if one.circuit.admits(self._clock.monotonic()):
@@ -77,15 +91,20 @@ class Dependencies:
         one.ended(token, failed, self._clock.monotonic())
 
     def states(self) -> list[dict[str, Any]]:
-        """JSON-ready, one an origin: the worst of its circuits, and the sums."""
-        found: dict[str, dict[str, Any]] = {}
+        """JSON-ready, one an origin: the worst of its circuits, and the sums. An origin that has no circuit any more is
+        `ended`."""
+        counts = {origin: Counter(gone) for origin, gone in self._gone.items()}
+        circuits: dict[str, int] = {}
         for one in self._known.values():
-            told = found.setdefault(one.origin, {"origin": one.origin, "circuit": 0, "opened": 0} | _NONE)
-            told["circuit"] = max(told["circuit"], one.circuit.state)
-            told["opened"] += one.circuit.opened
-            told["failed"] += one.failed
-            told["refused"] += one.refused
-        return [found[origin] for origin in sorted(found)]
+            counts.setdefault(one.origin, Counter()).update(_counted(one))
+            circuits[one.origin] = max(circuits.get(one.origin, CLOSED), one.circuit.state)
+        return [
+            {"origin": origin, **({"circuit": circuits[origin]} if origin in circuits else {"ended": True})}
+            | {name: counts[origin][name] for name in COUNTED}
+            for origin in sorted(counts)
+        ]
 
 
-_NONE: Final = {"failed": 0, "refused": 0}
+def _counted(one: Dependency) -> dict[str, int]:
+    """What is not none."""
+    return {name: count for name in COUNTED if (count := getattr(one, name))}

@@ -10,7 +10,7 @@ from typing import Any, Final
 from gateway.core.errors import Problem
 from gateway.core.exchange import Exchange
 from gateway.core.trace import Trace, facts_of, sampled, step_name
-from gateway.telemetry.dependencies import dependency_lines
+from gateway.telemetry.dependencies import dependency_lines, total_dependencies
 from gateway.telemetry.families import Bounded, Samples, histogram_lines, sample_lines, total_samples
 from gateway.telemetry.load import load_lines, total_load
 from gateway.telemetry.load import of_ended as ended_load
@@ -229,6 +229,7 @@ def of_ended(snapshots: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         "endpoints": found["endpoints"],
         "load": ended_load(found["load"]),
         "mirrors": found["mirrors"],
+        "dependencies": total_dependencies(snapshots),
         "reports": total_reports(snapshots),
         "upstreams": total_upstreams(snapshots, ended=True),
         "samples": total_samples((each.get("samples", {}) for each in snapshots), ended=True),

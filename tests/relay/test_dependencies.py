@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
 from gateway.core.clock import ManualClock
 from gateway.core.locations import Location
-from gateway.relay.dependencies import FAILURES, KEPT, PAUSE, Dependencies
+from gateway.relay.dependencies import FAILURES, GONE, KEPT, PAUSE, Dependencies
 from gateway.relay.network import Network
 from gateway.relay.outside import DependencyFailed, Outside
-from gateway.telemetry.counters import render_prometheus
+from gateway.telemetry.counters import of_ended, render_prometheus
 from tests.upstreams import OK, Conversation, RecordingUpstream, always, upstream
 
 
@@ -121,13 +122,45 @@ async def test_the_metrics_tell_of_each_origin(outside: Outside) -> None:
         await fails(outside, at, FAILURES + 3)
         states = [{**each, "worker": 1} for each in outside.dependencies.states()]
         page = render_prometheus([{"endpoints": [], "dependencies": states}]).decode()
-    named = f'{{origin="{at.url[7:]}",worker="1"}}'
-    for name, value in (("circuit", 2), ("opened_total", 1), ("failed_total", FAILURES), ("refused_total", 3)):
-        assert f"penstock_dependency_{name}{named} {value}\n" in page
+    assert f'penstock_dependency_circuit{{origin="{at.url[7:]}",worker="1"}} 2\n' in page
+    for name, value in (("opened", 1), ("failed", FAILURES), ("refused", 3)):
+        assert f'penstock_dependency_{name}_total{{origin="{at.url[7:]}"}} {value}\n' in page
 
 
-def test_those_that_were_asked_longest_ago_are_forgotten() -> None:
+def seen_by(worker: int, *, circuit: int, failed: int) -> dict[str, Any]:
+    entry = {"origin": "idp:443", "worker": worker, "circuit": circuit, "opened": 1, "failed": failed, "refused": 2}
+    return {"endpoints": [], "dependencies": [entry]}
+
+
+def test_what_a_worker_counted_outlives_it_and_what_it_saw_does_not() -> None:
+    ended = of_ended([of_ended([seen_by(0, circuit=2, failed=5)]), seen_by(1, circuit=2, failed=7)])
+    page = render_prometheus([ended, seen_by(1, circuit=0, failed=1)]).decode()
+    assert 'penstock_dependency_failed_total{origin="idp:443"} 13\n' in page
+    assert 'penstock_dependency_refused_total{origin="idp:443"} 6\n' in page
+    assert page.count("penstock_dependency_circuit{") == 1
+
+
+def test_a_page_of_ended_workers_alone_tells_no_circuit() -> None:
+    page = render_prometheus([of_ended([seen_by(0, circuit=2, failed=5)])]).decode()
+    assert 'penstock_dependency_failed_total{origin="idp:443"} 5\n' in page
+    assert "penstock_dependency_circuit" not in page
+
+
+def test_the_circuits_that_were_used_longest_ago_are_forgotten_and_their_numbers_stay() -> None:
     known = Dependencies(ManualClock())
     for number in range(KEPT + 10):
-        known.find(Location.parse(f"http://h{number}"), 1.0)
-    assert len(known.states()) == KEPT
+        one = known.find(Location.parse(f"http://h{number}"), 1.0)
+        known.ended(one, one.circuit.enter(), number < 5)
+    assert len(known._known) == KEPT
+    told = known.states()
+    assert [each["origin"] for each in told if "ended" in each] == [f"h{number}" for number in range(5)]
+    assert sum(each["failed"] for each in told) == 5
+
+
+def test_the_numbers_of_ever_more_origins_are_told_together() -> None:
+    known = Dependencies(ManualClock())
+    for number in range(KEPT + GONE + 10):
+        one = known.find(Location.parse(f"http://h{number}"), 1.0)
+        known.ended(one, one.circuit.enter(), True)
+    told = {each["origin"]: each["failed"] for each in known.states()}
+    assert (len(told), told["other"]) == (KEPT + GONE + 1, 10)
