@@ -31,6 +31,7 @@ _REVISION: Final[dict[str, Schema]] = {
     "restores": {"type": ["integer", "null"], "description": "the revision that was rolled back to"},
 }
 _NAMES: Final = record({"known": STRINGS, "missing": STRINGS, "unused": STRINGS})
+TOUCHED: Final[Schema] = {"type": "array", "items": ref("Touched")}
 _NUMBER: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": 10**9}
 
 SCHEMAS: Final[dict[str, Schema]] = {
@@ -71,7 +72,7 @@ DESCRIBED: Final[dict[tuple[str, str], About]] = {
         "By default those of the one before. Numbers never change their meaning: who pins one keeps it.",
         body=record({}, {"to": {"type": ["integer", "null"], "minimum": 1, "maximum": 10**9}}),
         body_required=False,
-        answer=record({"name": STRING, "from": COUNT, "to": COUNT, **PUBLISHED}),
+        answer=record({"name": STRING, "from": COUNT, "to": COUNT, **PUBLISHED, "touched": TOUCHED}),
         refusals=CHANGE,
     ),
     ("GET", "/versions/{name}/activations"): About(

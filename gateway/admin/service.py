@@ -40,7 +40,7 @@ from gateway.snapshot.diff import diff
 from gateway.snapshot.explain import Application, explain
 from gateway.snapshot.lifecycle import override
 from gateway.snapshot.named_operations import check_named_operations
-from gateway.snapshot.other_versions import check_other_versions
+from gateway.snapshot.other_versions import check_other_versions, check_plan_versions, newly_named
 from gateway.snapshot.spec import CanarySpec, Snapshot
 from gateway.store.cells import Cells
 from gateway.store.memory_cells import MemoryCells
@@ -205,6 +205,8 @@ class Service:
         except DocumentsRefused as error:
             raise refused(error.findings) from None
         wrong = check_other_versions(now, snapshot, self.kinds)
+        of_plans = newly_named(now, snapshot, self.kinds)
+        wrong += check_plan_versions(of_plans, snapshot, await components_on(self.store, of_plans))
         wrong += await asyncio.to_thread(check_named_operations, now, snapshot, self.kinds)
         if wrong:
             raise refused(wrong)
@@ -447,7 +449,7 @@ class Service:
             numbers = {"from": old["revision"], "to": new["revision"]}
             writes = await bounded_policies(self.store, before, [Write(table, name, new)])
             audit = {"actor": actor, "action": f"{SINGULAR[table]}.rollback", "subject": name, **numbers}
-            return {"name": name, **numbers, **await self._publish(before, writes, audit)}
+            return {"name": name, **numbers, **await self._publish(before, writes, audit, reach=True)}
 
     async def remove(self, table: str, name: str, actor: str, expect: int | None = None) -> dict[str, Any]:
         """Takes a policy, plan, topic or live version away, when nothing needs it any more."""
@@ -472,17 +474,21 @@ class Service:
             if record.value.get("plan") == plan and record.value["revoked"] is None:
                 raise Conflict(f"The plan {plan} has credentials of its own, such as {key}. Revoke them first.")
 
-    async def _publish(self, before: State, writes: list[Write], audit: Audit) -> dict[str, Any]:
+    async def _publish(
+        self, before: State, writes: list[Write], audit: Audit, *, reach: bool = False
+    ) -> dict[str, Any]:
+        """`reach`: tells which endpoints it touches, too."""
         try:
             now, snapshot = await self._compiled(before, writes)
         except DocumentsRefused as error:
             raise refused(error.findings) from None
+        reached = await self._touched(now, snapshot) if reach or trial() is not None else []
         if trial() is not None:
             changes = ChangeSet(items=[_item(each) for each in writes if each.table in SINGULAR])
-            self._told(changes, snapshot, await self._touched(now, snapshot), None, ())
+            self._told(changes, snapshot, reached, None, ())
             return {"sequence": 0, "live": []}
         done = await self.publisher.publish(expectations(before, writes), audit)
-        return {"sequence": done.sequence, "live": list(done.live)}
+        return {"sequence": done.sequence, "live": list(done.live), **({"touched": reached} if reach else {})}
 
     # looking
 

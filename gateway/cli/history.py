@@ -51,6 +51,7 @@ def rollback(
         output.as_json(told)
         return
     output.out.print(f"{name}: revision {told['from']} → {told['to']}")
+    output.touched(told["touched"])
     said(told)
 
 

@@ -1,12 +1,15 @@
 """Steps that speak of other versions of their component: those must be there when such a step is published. Pure.
 
+A plan is no component's: a version that its step names must be one of some component whose callers have the plan, or of
+any while nobody has it.
+
 Only what is new is held to that. A version that another one speaks of may go later, and a roll-back may bring back a
 step that speaks of one that is gone: neither is refused for it, as the step's counts say that nobody is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final
 
 from gateway.core.findings import Finding
@@ -48,7 +51,47 @@ def _missing(
 
 def _named(version: VersionSpec, kinds: Kinds) -> Iterator[tuple[StepSpec, str]]:
     for endpoint in version.endpoints:
-        for step in endpoint.steps:
-            kind = kinds.get(step.use)
-            if kind is not None and kind.versions is not None:
-                yield from ((step, name) for name in kind.versions(step.config))
+        yield from _of_steps(endpoint.steps, kinds)
+
+
+def _of_steps(steps: Iterable[StepSpec], kinds: Kinds) -> Iterator[tuple[StepSpec, str]]:
+    for step in steps:
+        kind = kinds.get(step.use)
+        if kind is not None and kind.versions is not None:
+            yield from ((step, name) for name in kind.versions(step.config))
+
+
+def newly_named(before: Snapshot | None, after: Snapshot, kinds: Kinds) -> dict[str, list[tuple[StepSpec, str]]]:
+    """By plan, its steps with the versions that they name and that it did not name before."""
+    found: dict[str, list[tuple[StepSpec, str]]] = {}
+    for plan, steps in after.plans.items():
+        old = () if before is None else before.plans.get(plan, ())
+        if steps is not old and steps != old:
+            said = {name for _, name in _of_steps(old, kinds)}
+            found[plan] = [(step, name) for step, name in _of_steps(steps, kinds) if name not in said]
+    return {plan: named for plan, named in found.items() if named}
+
+
+def check_plan_versions(
+    named: Mapping[str, Iterable[tuple[StepSpec, str]]], after: Snapshot, on_plan: Mapping[str, Collection[str]]
+) -> list[Finding]:
+    """`named` as from `newly_named`; `on_plan` has the components whose callers have a plan."""
+    found: list[Finding] = []
+    for plan, steps in named.items():
+        whose = on_plan.get(plan) or {each.component for each in after.versions}
+        there = {each.version for each in after.versions if each.component in whose and _serves(each)}
+        found += [_unknown(step, name, sorted(whose), sorted(there)) for step, name in steps if name not in there]
+    return list(dict.fromkeys(found))
+
+
+def _serves(version: VersionSpec) -> bool:
+    return not version.canary and version.lifecycle.status != RETIRED
+
+
+def _unknown(step: StepSpec, name: str, whose: list[str], there: list[str]) -> Finding:
+    message = (
+        f"The step `{step.id}` (`{step.use}`) of {step.scope} names the version {name}, which none of the components "
+        f"has that the plan is for: {', '.join(whose) or 'there are none'}."
+    )
+    hint = f"Their versions: {', '.join(there)}." if there else "Publish one first."
+    return Finding(place_of(step.place), "unknown_version", message, hint)

@@ -50,6 +50,7 @@ async def test_a_policy_rolls_back_to_a_new_revision(node: Bench) -> None:
     await revised(node)
     told = (await node.send("POST", "/policies/team/rollback", json={})).json()
     assert (told["from"], told["to"], told["live"]) == (2, 3, ["n1"])
+    assert {(each["version"], tuple(each["changed"])) for each in told["touched"]} == {("shop@v1", ("team/team",))}
     shown = (await node.send("GET", "/policies/team")).json()
     assert shown["revisions"]["3"] == shown["revisions"]["1"]
     assert "blue" in node.service.snapshot().dump().decode()

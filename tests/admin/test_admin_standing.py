@@ -8,7 +8,7 @@ import pytest
 
 from gateway.core.clock import utc_text
 from gateway.snapshot.spec import VersionSpec
-from tests.admin.admin_harness import Bench, policy, problem, shop
+from tests.admin.admin_harness import PLAN, Bench, policy, problem, shop
 
 V1 = "/versions/shop@v1"
 
@@ -333,6 +333,43 @@ async def test_a_retired_version_cannot_be_named_anew_and_may_be_retired_or_remo
     assert "is retired" in error["message"]
     assert (await node.send("POST", V1 + "/rollback")).status_code == 200, "a roll-back is never refused for it"
     assert (await node.send("DELETE", "/versions/shop@v2", "publisher")).status_code == 200
+
+
+def plan(to: str) -> str:
+    return f"kind: Plan\nname: gold\npolicies:\n  - {{use: mirror, with: {{to: {to}}}}}\n"
+
+
+async def test_a_plan_that_names_a_version_which_no_component_has_is_refused_with_its_place(node: Bench) -> None:
+    await live(node)
+    (error,) = problem(await node.apply(plan("v9")), 422)["errors"]
+    assert error["code"] == "unknown_version"
+    assert "of plan gold names the version v9" in error["message"]
+    assert "Their versions: v1, v2." in error["message"]
+    assert error["target"] == "plan gold: policies[0]"
+    assert (await node.apply(plan("v2"))).status_code == 200
+    assert (await node.apply(plan("canary"))).status_code == 200
+    document = {"kind": "Plan", "name": "gold", "policies": [{"use": "mirror", "with": {"to": "v8"}}]}
+    problem(await node.send("PUT", "/plans/gold", json=document), 422)
+
+
+async def test_a_plan_names_versions_of_the_components_whose_callers_have_it(node: Bench) -> None:
+    await live(node)
+    await node.apply(shop("other"), PLAN)
+    await node.send("POST", "/applications", json={"name": "partner"})
+    await node.send("POST", "/subscriptions", json={"application": "partner", "api": "other", "plan": "gold"})
+    (error,) = problem(await node.apply(plan("v2")), 422)["errors"]
+    assert "the plan is for: other. Their versions: v1." in error["message"]
+    await node.send("POST", "/subscriptions", json={"application": "partner", "api": "shop", "plan": "gold"})
+    assert (await node.apply(plan("v2"))).status_code == 200
+
+
+async def test_a_plan_that_named_a_version_before_it_went_stands_in_nobodys_way(node: Bench) -> None:
+    await live(node)
+    await node.apply(plan("v2"))
+    assert (await node.send("DELETE", "/versions/shop@v2", "publisher")).status_code == 200
+    assert (await node.apply(plan("v2") + "  - {use: anonymous-nothing}\n")).status_code == 422
+    titled = plan("v2").replace("name: gold", "name: gold\ntitle: Gold")
+    assert (await node.apply(titled)).status_code == 200
 
 
 # policies that a roll-back pinned

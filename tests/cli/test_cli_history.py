@@ -116,3 +116,5 @@ def test_a_plan_and_a_publish_name_the_endpoints_that_a_policy_touches() -> None
     for command, code in (("plan", 2), ("publish", 0)):
         ran = penstock(command, "team.yaml")
         assert (ran.code, "touches shop@v1 GET /greet/{who}" in ran.out, "~team" in ran.out) == (code, True, True)
+    ran = penstock("policies", "rollback", "team")
+    assert (ran.code, "touches shop@v1 GET /greet/{who}" in ran.out, "~team" in ran.out) == (0, True, True)
