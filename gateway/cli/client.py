@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 PATIENCE: Final = 120.0  # seconds without a byte of an answer: a publish waits for all nodes
 CONTEXT: Final = Path("var/context.json")
 CONDITIONAL: Final = {"PUT", "PATCH", "DELETE"}  # which the admin REST takes with a condition only
+REFERRING: Final = {400, 404, 409, 422}  # statuses that a name which is not there may have
 SIGN: Final = "penstock-admin"  # a header of every answer of an admin REST
 
 
@@ -140,8 +141,9 @@ class Admin:
             if (fresh := renew(self._token)) is not None:
                 self._token = fresh
                 return self._ask(method, path, query, body, media, suggest)
-        if answer.status_code == 404 and SIGN in answer.headers and suggest:
-            self._near = suggesting.near(path, query, self._listed)
+        if answer.status_code in REFERRING and SIGN in answer.headers and suggest:
+            self._near = suggesting.near(path, query, self._listed) if answer.status_code == 404 else []
+            self._near = self._near or suggesting.near_referred(body, _content(answer), self._listed)
         return answer
 
     def _listed(self, path: str) -> list[Any]:

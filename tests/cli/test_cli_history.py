@@ -104,6 +104,30 @@ def test_a_name_that_is_not_there_suggests_the_nearest(arguments: list[str], nea
     assert near in orjson.loads(ran.err)["did_you_mean"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "near"),
+    [({"--app": "partnr"}, "partner"), ({"--api": "shopp"}, "shop"), ({"--plan": "glod"}, "gold")],
+    ids=lambda each: " ".join([*each, *each.values()]) if isinstance(each, dict) else each,
+)
+def test_a_name_that_a_new_key_refers_to_and_that_is_not_there_suggests_the_nearest(
+    changes: dict[str, str], near: str
+) -> None:
+    penstock("apps", "create", "partner")
+    given = {"--app": "partner", "--api": "shop"} | changes
+    arguments = ["keys", "create", *(part for pair in given.items() for part in pair)]
+    ran = penstock(*arguments)
+    assert ran.code == 1
+    assert near in ran.err.partition("Did you mean")[2]
+    assert near in orjson.loads(penstock(*arguments, "--json").err)["did_you_mean"]
+
+
+def test_what_is_refused_for_something_else_suggests_nothing() -> None:
+    """Not even where a name resembles another: that one is there."""
+    penstock("apps", "create", "partner")
+    again = penstock("apps", "create", "partner")
+    assert (again.code, "already" in again.err, "Did you mean" in again.err) == (1, True, False)
+
+
 def test_a_name_that_resembles_none_suggests_nothing() -> None:
     assert "Did you mean" not in penstock("policies", "show", "zzzzzz").err
     assert "did_you_mean" not in orjson.loads(penstock("policies", "show", "zzzzzz", "--json").err)
