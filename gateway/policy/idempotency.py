@@ -21,9 +21,9 @@ from gateway.core.errors import StoreUnavailable
 from gateway.core.exchange import Exchange, Reply, StepResult, Wait
 from gateway.core.headers import FieldName, finder
 from gateway.core.kinds import Built, Kind, Site, Stage
-from gateway.policy.caching.held_wire import Held, Until
+from gateway.policy.caching.held_wire import Gate, Held, Until
 from gateway.policy.caching.idempotency_record import Is, Record, answer, done, key_of
-from gateway.store.cells import Cells
+from gateway.store.cells import Cells, Written, ignored
 
 LARGEST: Final = 2 * 1024 * 1024
 _claims: Final = (finder(b"authorization"), finder(b"cookie"))
@@ -124,7 +124,7 @@ class Once:
 
     def _renew(self, running: Running) -> None:
         """It goes on: who asks meanwhile must not begin it again."""
-        self._cells.settle(running.key, running.claim, running.claim, self._lease, _ignore)
+        self._cells.settle(running.key, running.claim, running.claim, self._lease, ignored)
         self._renew_later(running)
 
     # the reply
@@ -134,11 +134,11 @@ class Once:
         if running is None or running.settled:
             return
         if exchange.at < len(exchange.chain.steps) - 1:
-            self._release(running)  # a later step refused it: nothing was done
+            self._released(exchange, running, reply)  # a later step refused it: nothing was done
         elif exchange.problem is not None and reply.status in (502, 503, 504):
-            self._failed(exchange, running, reply.status)
+            self._failed(exchange, running, reply)
         elif reply.status in self._release_on:
-            self._release(running)
+            self._released(exchange, running, reply)
         elif reply.body is not None:
             large = len(reply.body) > self._config.max_body
             exchange.wire = until = Until(exchange.wire)
@@ -147,12 +147,12 @@ class Once:
             known = Reply(reply.status, list(reply.headers), None, reply.block)
             exchange.wire = Held(exchange.wire, self._config.max_body, partial(self._kept, running, known))
 
-    def _failed(self, exchange: Exchange, running: Running, status: int) -> None:
+    def _failed(self, exchange: Exchange, running: Running, reply: Reply) -> None:
         """The gateway's own failure: was the request sent, the backend may have done it all the same."""
         facts = exchange.chain.facts
         unsent = exchange.upstream_at == 0.0 and facts.get("lane") == "relay"
-        if unsent or status == 503:
-            self._release(running)
+        if unsent or reply.status == 503:
+            self._released(exchange, running, reply)
         else:
             self._doubt(running)
 
@@ -169,14 +169,26 @@ class Once:
         self._end(running)
         self._cells.settle(running.key, running.claim, record.write(), self._ttl, lambda _done: then())
 
-    def _release(self, running: Running) -> None:
+    def _released(self, exchange: Exchange, running: Running, reply: Reply) -> None:
+        """The client has the end of that reply once the store let the key go: it may send again at that instant, to
+        another worker. Also where the store does not answer, after its time-out."""
+        gate = Gate()
+        if reply.body is not None:
+            exchange.wire = until = Until(exchange.wire)
+            gate.passes(until.go)
+        else:
+            exchange.wire = Held(exchange.wire, self._config.max_body, lambda _body, _large, then: gate.passes(then))
+        self._release(running, lambda _done: gate.open())
+
+    def _release(self, running: Running, deliver: Written = ignored) -> None:
         self._end(running)
-        self._cells.release(running.key, running.claim)
+        self._cells.release(running.key, running.claim, deliver)
 
     def _doubt(self, running: Running) -> None:
+        """Does the store not take it, the next request is told that this one is in progress, until the lease ends."""
         self._end(running)
         record = Record(Is.IN_DOUBT, running.print)
-        self._cells.settle(running.key, running.claim, record.write(), self._lease, _ignore)
+        self._cells.settle(running.key, running.claim, record.write(), self._lease, ignored)
 
     def _end(self, running: Running) -> None:
         running.settled = True
@@ -194,10 +206,6 @@ class Once:
 def build(config: Idempotency, site: Site) -> Built:
     once = Once(config, site)
     return Built(step=once.ask, after=once.keep)
-
-
-def _ignore(_done: bool | None) -> None:
-    """What the store does not take is told by the next request's answer: in progress, until the lease ends."""
 
 
 KIND = Kind(

@@ -21,6 +21,10 @@ Written = Callable[["bool | None"], None]  # False: refused, as it was purged me
 Claimed = Callable[["bytes | bool | None"], None]  # True: it is yours; bytes: what is there; None: nobody can tell
 
 
+def ignored(_done: bool | None) -> None:
+    """Best effort, for who does not wait."""
+
+
 class Cells(Protocol):
     def open(self) -> None:
         """Called while something is built that uses them: connects in the background. Again and again is harmless."""
@@ -50,8 +54,8 @@ class Cells(Protocol):
         """Puts a value in the place of a claim that is still `mine`."""
         ...
 
-    def release(self, key: str, mine: bytes) -> None:
-        """Takes a claim away that is still `mine`."""
+    def release(self, key: str, mine: bytes, deliver: Written = ignored) -> None:
+        """Takes a claim away that is still `mine`. Once that is delivered the next one has it, on whichever worker."""
         ...
 
     async def purge(self, tag: str) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gateway.core.clock import Clock, SystemClock
-from gateway.store.cells import BURIED, LARGEST, Claimed, Read, Written
+from gateway.store.cells import BURIED, LARGEST, Claimed, Read, Written, ignored
 
 _SWEEP_EVERY = 1_000  # writes
 
@@ -106,9 +106,13 @@ class MemoryCells:
             self._claims[key] = self._clock.time() + ttl, value
             deliver(True)
 
-    def release(self, key: str, mine: bytes) -> None:
-        if not self.away and self._is_mine(key, mine):
+    def release(self, key: str, mine: bytes, deliver: Written = ignored) -> None:
+        if self.away:
+            deliver(None)
+            return
+        if held := self._is_mine(key, mine):
             del self._claims[key]
+        deliver(held)
 
     def _is_mine(self, key: str, mine: bytes) -> bool:
         there = self._claims.get(key)

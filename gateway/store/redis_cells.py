@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from gateway.core.errors import StoreUnavailable
 from gateway.store.cell_scripts import BURY, CLAIM, RELEASE, SETTLE, TAG, UNTAG, WRITE
-from gateway.store.cells import BURIED, LARGEST, UNSENT, Claimed, Read, Written
+from gateway.store.cells import BURIED, LARGEST, UNSENT, Claimed, Read, Written, ignored
 from gateway.store.client import Script
 from gateway.store.hot import Answer, pack
 from gateway.store.lines import Line
@@ -107,8 +107,8 @@ class RedisCells:
 
         self._run(SETTLE, [self._name(b"k", _digest(key))], [mine, value, _millis(ttl)], answer)
 
-    def release(self, key: str, mine: bytes) -> None:
-        self._run(RELEASE, [self._name(b"k", _digest(key))], [mine], _ignore)
+    def release(self, key: str, mine: bytes, deliver: Written = ignored) -> None:
+        self._run(RELEASE, [self._name(b"k", _digest(key))], [mine], lambda reply: deliver(_done(reply)))
 
     async def purge(self, tag: str) -> int:
         self.open()
@@ -163,10 +163,6 @@ def _millis(seconds: float) -> bytes:
 
 def _done(reply: Any) -> bool | None:
     return None if reply is None else reply == 1
-
-
-def _ignore(_reply: Any) -> None:
-    """Best effort."""
 
 
 def _into(future: asyncio.Future[Any]) -> Callable[[Any], None]:

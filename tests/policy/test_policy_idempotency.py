@@ -21,10 +21,19 @@ from gateway.core.memory_wire import Answer, Cut, MemoryWire
 from gateway.live.chains import buffer
 from gateway.policy import idempotency
 from gateway.relay.pool import open_upstream
+from gateway.store.cells import Written, ignored
 from gateway.store.connect import open_cells
+from gateway.store.memory_cells import MemoryCells
 from tests.policy.policy_harness import Gateway, OneChain, json_of
 from tests.relay.upstream_harness import until
 from tests.upstreams import Conversation, upstream
+
+
+@pytest.fixture
+def late(gateway: Gateway) -> Gateway:
+    """With cells that release when they are told to."""
+    gateway.cells = LateCells(gateway.clock)
+    return gateway
 
 
 class Shop:
@@ -236,6 +245,55 @@ async def test_an_upstream_that_takes_nobody_releases_the_key(gateway: Gateway) 
     assert (await shop.post()).status == 201
 
 
+class LateCells(MemoryCells):
+    """What is released is let go when `go` says so."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.asked: list[Any] = []
+
+    def release(self, key: str, mine: bytes, deliver: Written = ignored) -> None:
+        self.asked.append((key, mine, deliver))
+
+    def go(self) -> None:
+        for key, mine, deliver in self.asked:
+            super().release(key, mine, deliver)
+
+
+def refusing(_exchange: Exchange) -> None:
+    raise Forbidden("no")
+
+
+@pytest.mark.parametrize("behind", [None, Built(step=refusing)], ids=["backend", "step"])
+async def test_who_is_refused_may_send_again_at_that_instant(late: Gateway, behind: Any) -> None:
+    """To another worker, that is: nothing orders what that one asks the store behind the release."""
+    shop = Shop(late, behind=behind)
+    shop.made = lambda: Reply(503)
+    refused = asyncio.create_task(shop.post())
+    await turns()
+    assert len(late.cells.asked) == 1
+    assert not refused.done(), "its client would find the key taken"
+    late.cells.go()
+    assert (await refused).status in (403, 503)
+    assert (await Shop(late).post()).status == 201
+
+
+async def test_a_store_that_does_not_answer_keeps_no_refusal(late: Gateway) -> None:
+    shop = Shop(late)
+    shop.made = lambda: Reply(503)
+    refused = asyncio.create_task(shop.post())
+    await turns()
+    late.cells.away = True
+    late.cells.go()
+    assert (await refused).status == 503
+
+
+async def turns() -> None:
+    """As many as a request takes that nothing holds up."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
 async def test_a_client_that_leaves_leaves_a_doubt(gateway: Gateway) -> None:
     """CASES A60"""
     shop = Shop(gateway)
@@ -355,6 +413,28 @@ async def test_a_streamed_reply_that_grows_too_large_is_not_kept(relayed: tuple[
     assert (await shop.post()).body == b"abcdef"
     assert code(await shop.post()) == (409, "idempotency_reply_not_kept")
     assert streams.asked == 1
+
+
+BUSY = b"HTTP/1.1 503 Busy\r\nContent-Length: 4\r\n\r\nbusy"
+
+
+@pytest.mark.parametrize("relayed", [(BUSY,), (BUSY.replace(b"4", b"0")[:-4],)], indirect=True)
+async def test_the_end_of_a_streamed_refusal_waits_for_its_release(
+    late: Gateway, relayed: tuple[Shop, Streams]
+) -> None:
+    shop, streams = relayed
+    refused = asyncio.create_task(shop.post())
+    await until(lambda: bool(late.cells.asked))
+    await turns()
+    assert not refused.done()
+    late.cells.go()
+    assert (await refused).status == 503
+    late.cells.asked.clear()
+    again = asyncio.create_task(shop.post())
+    await until(lambda: bool(late.cells.asked))
+    late.cells.go()
+    await again
+    assert streams.asked == 2
 
 
 @pytest.mark.parametrize("relayed", [(HEAD, None)], indirect=True)

@@ -114,6 +114,13 @@ async def test_a_claim_is_settled_and_released_by_its_holder_alone(cells: Cells)
     assert await told(cells.claim, "a", b"other", 60.0) is True
 
 
+async def test_a_release_tells_when_it_is_done_and_whether_it_was_ones_own(cells: Cells) -> None:
+    await told(cells.claim, "a", b"mine", 60.0)
+    assert await told(cells.release, "a", b"other") is False
+    assert await told(cells.release, "a", b"mine") is True
+    assert await told(cells.claim, "a", b"other", 60.0) is True
+
+
 @pytest.mark.parametrize("kind", ["valkey", "cluster"])
 async def test_two_workers_see_one_store(kind: str, request: pytest.FixtureRequest, prefix: str) -> None:
     one, other = [await opened(url_of(kind, request), prefix) for _ in range(2)]

@@ -110,5 +110,24 @@ class Until(Before):
             chains.send(*waiting)
 
 
+class Gate:
+    """What passes it waits until it is open."""
+
+    __slots__ = ("_is_open", "_waiting")
+
+    def __init__(self) -> None:
+        self._is_open = False
+        self._waiting: list[Callable[[], None]] = []
+
+    def passes(self, then: Callable[[], None]) -> None:
+        then() if self._is_open else self._waiting.append(then)
+
+    def open(self) -> None:
+        self._is_open = True
+        waiting, self._waiting = self._waiting, []
+        for then in waiting:
+            then()
+
+
 def _nothing() -> None:
     """Nobody waits."""
