@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, settings
 
 from tests import modules, soak
 from tests.loop_watch import LoopWatch, excuse
-from tests.servers import cluster, embedded, prefix, valkey
+from tests.servers import cluster, embedded, prefix, sentinel, valkey
 
-__all__ = ["cluster", "embedded", "prefix", "valkey"]  # of all tests, so that a process starts each server once
+# Of all tests, so that a process starts each server once.
+__all__ = ["cluster", "embedded", "prefix", "sentinel", "valkey"]
 
 # How long a machine takes tells nothing about the code.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -28,7 +28,7 @@ from gateway.store.store import (
     Value,
 )
 from gateway.store.stream_copies import StreamCopies
-from gateway.store.usage import Counts, Usage
+from gateway.store.usage import Counts, Usage, buckets_of, day_by_hours
 
 SECRETS: Final = (KEYS, CREDENTIALS, TOKENS, SIGNING_KEYS, REVOKED)  # what holds under the key secret alone
 OF_A_START: Final = (TOKENS, SIGNING_KEYS, REVOKED, PROPOSALS)  # what a node that starts makes in an empty store
@@ -200,11 +200,28 @@ class Restore:
     # what lives apart
 
     async def _beside(self) -> None:
-        async for batch in self._batches(USAGE):
-            for _, bucket, what, counts in batch:
-                await self.usage.put(bucket, what, {caller: Counts(*count) for caller, count in counts.items()})
+        await self._usage()
         if self.streams is not None:
             await self._messages(self.streams)
+
+    async def _usage(self) -> None:
+        """What the store has counted since the backup stays: of each number the larger one holds, so that a restore may
+        be repeated. Hours first: a day is at least the sum of its hours."""
+        days: set[tuple[str, str]] = set()
+        async for bucket, what, counts in self._counted():
+            if (day := buckets_of(bucket)[1]) != bucket:
+                await self.usage.raise_to(bucket, what, counts)
+                days.add((day, what))
+        async for bucket, what, counts in self._counted():
+            if buckets_of(bucket)[1] == bucket:
+                await self.usage.raise_to(bucket, what, counts)
+        for day, what in sorted(days):
+            await self.usage.raise_to(day, what, await day_by_hours(self.usage, day, what))
+
+    async def _counted(self) -> AsyncIterator[tuple[str, str, dict[str, Counts]]]:
+        async for batch in self._batches(USAGE):
+            for _, bucket, what, counts in batch:
+                yield bucket, what, {caller: Counts(*count) for caller, count in counts.items()}
 
     async def _messages(self, streams: StreamCopies) -> None:
         topic = ""

@@ -34,10 +34,22 @@ for k = 3, 4 do
 end
 return 1
 """)
-# KEYS: counts, things of the day. ARGV: seconds to keep, a day's, thing, then each field and its value
-_SET: Final = Script("""
-redis.call('DEL', KEYS[1])
-for i = 4, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+# KEYS: counts, things of the day. ARGV: seconds to keep, a day's, thing, then for each caller: name, its five counts
+_RAISE: Final = Script("""
+local signs, new = {'c:', 'r:', 'f:', 'i:', 'o:'}, 0
+for i = 4, #ARGV, 6 do
+  if redis.call('HEXISTS', KEYS[1], 'c:' .. ARGV[i]) == 0 then
+    redis.call('HSET', KEYS[1], 'c:' .. ARGV[i], '0')
+    new = new + 1
+  end
+  for j = 1, 5 do
+    local field, count = signs[j] .. ARGV[i], ARGV[i + j]
+    if tonumber(redis.call('HGET', KEYS[1], field) or 0) < tonumber(count) then
+      redis.call('HSET', KEYS[1], field, count)
+    end
+  end
+end
+redis.call('HINCRBY', KEYS[1], 'n', new)
 redis.call('SADD', KEYS[2], ARGV[3])
 redis.call('EXPIRE', KEYS[2], ARGV[2])
 return redis.call('EXPIRE', KEYS[1], ARGV[1])
@@ -84,14 +96,16 @@ class RedisUsage:
             fields = await self._client.execute("HGETALL", key)
             yield bucket, what, _counts({name.decode(): int(count) for name, count in fields.items()})
 
-    async def put(self, bucket: str, what: str, counts: Mapping[str, Counts]) -> None:
+    async def raise_to(self, bucket: str, what: str, counts: Mapping[str, Counts]) -> None:
         _, day = buckets_of(bucket)
         keep = KEPT_DAYS * 86_400 if bucket == day else KEPT_HOURS * 3600
-        arguments: list[str | int] = [keep, KEPT_DAYS * 86_400, what, "n", len(counts)]
-        for caller, count in sorted(counts.items()):
-            for sign, value in zip(_SIGNS, count, strict=True):
-                arguments += [f"{sign}:{caller}", value]
-        await self._client.run(_SET, [f"{self._prefix}{bucket}:{what}", f"{self._prefix}what:{day}"], arguments)
+        keys = [f"{self._prefix}{bucket}:{what}", f"{self._prefix}what:{day}"]
+        named = sorted(counts.items())
+        for at in range(0, len(named), _SLICE):
+            arguments: list[str | int] = [keep, KEPT_DAYS * 86_400, what]
+            for caller, count in named[at : at + _SLICE]:
+                arguments += [caller, *count]
+            await self._client.run(_RAISE, keys, arguments)
 
     async def close(self) -> None:
         await self._client.close()

@@ -11,7 +11,8 @@ comes again (delivery is at least once). Names of messages that suppress duplica
 ["moved", group, origin, id]
 ["dead", group, id, {field: value in base64}]
 ```
-A topic is put back beside itself, under `{topic}:r:`, and then takes its own place in one step.
+A topic is put back beside itself, under `{topic}:r:`. What it got since the backup is copied behind that, part by part,
+as the server runs one script at a time; the last part takes the topic's own place in the same step.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from gateway.store.stream_copy_scripts import MOVED, PASTE, PENDING, RENAME, STA
 
 Row = list[Any]
 _PAGE: Final = 200
+_ENTRIES: Final = 500  # copied by one script: a larger one holds up the server for others
+_BYTES: Final = 1_000_000
 _KINDS: Final = {"topic": 3, "entry": 6, "group": 4, "pending": 7, "moved": 4, "dead": 4}
 
 
@@ -51,9 +54,11 @@ class StreamCopies(Protocol):
 
 
 class RedisStreamCopies:
-    def __init__(self, url: str, prefix: str = "penstock") -> None:
+    def __init__(self, url: str, prefix: str = "penstock", entries: int = _ENTRIES) -> None:
+        """`entries`: how many are copied at once of what a topic got since the backup."""
         self._client = Client(url)
         self._prefix = prefix
+        self._entries_each = entries
 
     def _base(self, topic: str) -> str:
         return f"{self._prefix}:s:{{{topic}}}:"
@@ -107,11 +112,12 @@ class RedisStreamCopies:
             await self._stage(topic, PASTE, *_told(row))
 
     async def activate(self, topic: str) -> None:
-        await self._stage(topic, RENAME)
+        while not await self._stage(topic, RENAME, self._entries_each, _BYTES):
+            pass  # each copies some, and the server serves others between two
 
-    async def _stage(self, topic: str, script: Any, *arguments: Argument) -> None:
+    async def _stage(self, topic: str, script: Any, *arguments: Argument) -> Any:
         base = self._base(topic)
-        await self._client.run(script, [base + "log"], [base, *arguments])
+        return await self._client.run(script, [base + "log"], [base, *arguments])
 
     async def close(self) -> None:
         await self._client.close()

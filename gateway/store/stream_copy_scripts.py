@@ -97,29 +97,47 @@ return 1
 """
 )
 
-# What the topic got since the backup stays behind it: messages, dead letters, and subscriptions, which begin anew.
+# base, most entries, most bytes. What the topic got since the backup stays behind it: messages, dead letters, and
+# subscriptions, which begin anew. Copies so much of that, and takes the topic's place (1) once nothing is left to copy;
+# else (0) to be run again. What is there already is known by its id, so that it may be cut off anywhere.
 RENAME: Final = Script(
     _PRELUDE
     + """
 local newest, to = redis.call('HGET', stage .. 'newest', 'id'), stage .. 'log'
-if newest and redis.pcall('XSETID', to, newest)['err'] then -- entries of after it was noted are there
-  newest = map(redis.call('XINFO', 'STREAM', to))['last-generated-id']
+local entries, bytes, page = tonumber(ARGV[2]), tonumber(ARGV[3]), 16
+local function copy(source, target, after, each)
+  while true do
+    local found = redis.call('XRANGE', source, '(' .. after, '+', 'COUNT', page)
+    for _, one in ipairs(found) do
+      if entries <= 0 or bytes <= 0 then return false end
+      redis.call('XADD', target, one[1], unpack(one[2]))
+      if each then each(one) end
+      after, entries = one[1], entries - 1
+      for _, part in ipairs(one[2]) do bytes = bytes - #part end
+    end
+    if #found < page then return true end
+  end
 end
-for _, one in ipairs(redis.call('XRANGE', log, '(' .. (newest or '0-0'), '+')) do
-  redis.call('XADD', to, one[1], unpack(one[2]))
+local function lasts()
+  for _, name in ipairs(all(stage)) do redis.call('PEXPIRE', name, 86400000) end
+  return 0
+end
+if redis.call('EXISTS', to) == 1 and (not newest or redis.pcall('XSETID', to, newest)['err']) then
+  newest = map(redis.call('XINFO', 'STREAM', to))['last-generated-id'] -- entries of after it was noted are there
 end
 local groups = redis.call('HGETALL', base .. 'groups')
 for i = 1, #groups, 2 do
-  local group = groups[i]
-  if redis.call('HSETNX', stage .. 'groups', group, groups[i + 1]) == 1 then
-    redis.call('XGROUP', 'CREATE', to, group, groups[i + 1], 'MKSTREAM')
+  if redis.call('HSETNX', stage .. 'groups', groups[i], groups[i + 1]) == 1 then
+    redis.call('XGROUP', 'CREATE', to, groups[i], groups[i + 1], 'MKSTREAM')
   end
+end
+if not copy(log, to, newest or '0-0') then return lasts() end
+for i = 1, #groups, 2 do
+  local group = groups[i]
   local dead = stage .. 'dead:' .. group
   local last = redis.call('XREVRANGE', dead, '+', '-', 'COUNT', 1)[1]
-  for _, one in ipairs(redis.call('XRANGE', base .. 'dead:' .. group, '(' .. (last and last[1] or '0-0'), '+')) do
-    redis.call('XADD', dead, one[1], unpack(one[2]))
-    redis.call('HSET', stage .. 'buried:' .. group, map(one[2])['o'], one[1])
-  end
+  local function buried(one) redis.call('HSET', stage .. 'buried:' .. group, map(one[2])['o'], one[1]) end
+  if not copy(base .. 'dead:' .. group, dead, last and last[1] or '0-0', buried) then return lasts() end
 end
 redis.call('UNLINK', stage .. 'newest', unpack(all(base)))
 for _, name in ipairs(all(stage)) do

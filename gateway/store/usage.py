@@ -27,6 +27,10 @@ class Counts(NamedTuple):
     def plus(self, other: Counts) -> Counts:
         return Counts(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
+    def most(self, other: Counts) -> Counts:
+        """Of each the larger one."""
+        return Counts(*map(max, self, other))
+
 
 class Usage(Protocol):
     """Raises StoreUnavailable when the store cannot be reached. A bucket is a day (2026-11-24) or an hour of one
@@ -49,8 +53,8 @@ class Usage(Protocol):
         """All that is kept: bucket, what, counts by caller; in no particular order."""
         ...
 
-    async def put(self, bucket: str, what: str, counts: Mapping[str, Counts]) -> None:
-        """These counts in the place of those that are there."""
+    async def raise_to(self, bucket: str, what: str, counts: Mapping[str, Counts]) -> None:
+        """At least these counts: of each number that is there and here, the larger one. Twice is as good as once."""
         ...
 
     async def close(self) -> None: ...
@@ -59,6 +63,19 @@ class Usage(Protocol):
 def buckets_of(hour: str) -> tuple[str, str]:
     """The hour and its day."""
     return hour, hour.partition("T")[0]
+
+
+def hours_of(day: str) -> list[str]:
+    return [f"{day}T{hour:02}" for hour in range(24)]
+
+
+async def day_by_hours(usage: Usage, day: str, what: str) -> dict[str, Counts]:
+    """The sums of the hours that are kept of a day."""
+    sums: dict[str, Counts] = {}
+    for counts in (await usage.read(what, hours_of(day))).values():
+        for caller, count in counts.items():
+            sums[caller] = sums.get(caller, Counts()).plus(count)
+    return sums
 
 
 class MemoryUsage:
@@ -88,7 +105,9 @@ class MemoryUsage:
         for (bucket, what), counts in list(self._counts.items()):
             yield bucket, what, dict(counts)
 
-    async def put(self, bucket: str, what: str, counts: Mapping[str, Counts]) -> None:
-        self._counts[bucket, what] = dict(counts)
+    async def raise_to(self, bucket: str, what: str, counts: Mapping[str, Counts]) -> None:
+        found = self._counts.setdefault((bucket, what), {})
+        for caller, count in counts.items():
+            found[caller] = found.get(caller, Counts()).most(count)
 
     async def close(self) -> None: ...

@@ -60,7 +60,7 @@ async def fill(node: Bench) -> None:
         assert (await node.send("POST", "/keys", json=body)).status_code == 201
     body = {"type": "hmac", "application": "partner", "api": "shop"}
     assert (await node.send("POST", "/credentials", json=body)).status_code == 201
-    await node.service.callers.usage.put("2026-11-25", "shop@v1", {"partner": Counts(7, 1, 0, 10, 20)})
+    await node.service.callers.usage.raise_to("2026-11-25", "shop@v1", {"partner": Counts(7, 1, 0, 10, 20)})
 
 
 async def taken(node: Bench, **query: Any) -> bytes:
@@ -124,6 +124,43 @@ async def test_a_fresh_store_gets_everything_and_serves_it(pair: tuple[Bench, Be
     assert by["tokens"]["create"] == 5
     usage = fresh.service.callers.usage
     assert await usage.read("shop@v1", ["2026-11-25"]) == {"2026-11-25": {"partner": Counts(7, 1, 0, 10, 20)}}
+
+
+HOURS = [f"2026-11-25T{hour:02}" for hour in (8, 9, 10)]
+
+
+async def used(node: Bench) -> list[int]:
+    """Calls in each of the hours, and on the day."""
+    found = await node.service.callers.usage.read("shop@v1", [*HOURS, "2026-11-25"])
+    return [found.get(each, {}).get("partner", Counts()).calls for each in (*HOURS, "2026-11-25")]
+
+
+async def call(node: Bench, batch: str, hour: str, calls: int) -> None:
+    await node.service.callers.usage.add(batch, "n1", hour, "shop@v1", {"partner": Counts(calls)})
+
+
+async def test_calls_since_the_backup_still_count_however_often_it_is_restored(pair: tuple[Bench, Bench]) -> None:
+    """Into the store that it was taken of, and into another one that has counted since."""
+    full, fresh = pair
+    await call(full, "1", HOURS[0], 5)
+    await call(full, "2", HOURS[1], 4)
+    content = await taken(full)
+    await call(full, "3", HOURS[1], 3)
+    await call(fresh, "1", HOURS[2], 6)
+    for _ in range(2):
+        await restored(full, content, replace="true")
+        assert await used(full) == [5, 7, 0, 7 + 5 + 4 + 3]
+        await restored(fresh, content, replace="true")
+        assert await used(fresh) == [5, 4, 6, 7 + 5 + 4]
+
+
+async def test_a_day_is_at_least_the_sum_of_its_hours_on_both_sides(pair: tuple[Bench, Bench]) -> None:
+    full, fresh = pair
+    await call(full, "1", HOURS[0], 5)
+    content = await taken(full)
+    await call(fresh, "1", HOURS[2], 60)
+    await restored(fresh, content, replace="true")
+    assert await used(fresh) == [5, 0, 60, 65]
 
 
 async def test_whoever_restores_goes_on_with_his_token_and_the_old_ones_hold_again(pair: tuple[Bench, Bench]) -> None:

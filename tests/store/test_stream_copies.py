@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from gateway.core.errors import InvalidInput
+from gateway.store.client import Script
 from gateway.store.redis_streams import RedisStreams
 from gateway.store.stream_copies import RedisStreamCopies, Row
+from gateway.store.stream_copy_scripts import RENAME
 from gateway.store.streams import Streams
 
 
 @asynccontextmanager
-async def opened(url: str, prefix: str) -> AsyncIterator[tuple[RedisStreams, RedisStreamCopies]]:
-    streams, copies = RedisStreams(url, prefix), RedisStreamCopies(url, prefix)
+async def opened(url: str, prefix: str, entries: int = 500) -> AsyncIterator[tuple[RedisStreams, RedisStreamCopies]]:
+    streams, copies = RedisStreams(url, prefix), RedisStreamCopies(url, prefix, entries)
     try:
         yield streams, copies
     finally:
@@ -79,6 +82,87 @@ async def test_what_a_topic_got_since_stays_behind_what_comes_back(valkey: str, 
         found = {each.payload for each in await streams.read("orders", "later", "d", 9)}
         assert found >= {b"order 5", b"later"}
         assert set((await streams.info("orders")).groups) == {"bill", "mail", "later"}
+
+
+Between = Callable[[int], Awaitable[object]]
+
+
+def watched(copies: RedisStreamCopies, between: Between) -> list[int]:
+    """Calls `between` with the number of each part that was merged, and keeps what its script answered."""
+    run, answers = copies._client.run, list[int]()
+
+    async def watching(script: Script, *told: Any) -> Any:
+        answer = await run(script, *told)
+        if script is RENAME:
+            answers.append(answer)
+            await between(len(answers))
+        return answer
+
+    copies._client.run = watching  # type: ignore[method-assign]
+    return answers
+
+
+@pytest.mark.parametrize("kind", ["valkey", "cluster"])
+async def test_what_a_topic_got_since_is_copied_part_by_part_while_it_gets_more(
+    kind: str, request: pytest.FixtureRequest, prefix: str
+) -> None:
+    async with opened(request.getfixturevalue(kind), prefix, entries=3) as (streams, copies):
+        await filled(streams)
+        rows = [each async for each in copies.rows()]
+        for number in range(7):
+            await streams.append("orders", b"since %d" % number)
+        for each in await streams.read("orders", "mail", "c", 5):
+            await streams.dead_letter("orders", "mail", each, "poison")
+
+        async def more(part: int) -> None:
+            if part == 2:
+                await streams.append("orders", b"meanwhile")
+
+        answers = watched(copies, more)
+        await put(copies, rows)
+        found = [each.payload for each in await streams.browse("orders")]
+        assert found[-9:] == [b"order 5", *(b"since %d" % number for number in range(7)), b"meanwhile"]
+        dead = [each.payload for each in await streams.dead_letters("orders", "mail")]
+        assert sorted(dead) == [b"order 5", *(b"since %d" % number for number in range(4))]
+        assert answers == [0, 0, 0, 0, 1]
+
+
+async def test_a_large_message_is_a_part_of_its_own(valkey: str, prefix: str) -> None:
+    async with opened(valkey, prefix) as (streams, copies):
+        await filled(streams)
+        rows = [each async for each in copies.rows()]
+        for number in range(3):
+            await streams.append("orders", b"%d" % number * 1_000_000)
+        answers = watched(copies, _nothing)
+        await put(copies, rows)
+        assert [each.payload[:1] for each in await streams.browse("orders")][-3:] == [b"0", b"1", b"2"]
+        assert answers == [0, 0, 1]
+
+
+async def test_one_that_was_killed_between_two_parts_has_changed_nothing_and_is_repeated(
+    valkey: str, prefix: str
+) -> None:
+    async with opened(valkey, prefix, entries=2) as (streams, copies):
+        await filled(streams)
+        rows = [each async for each in copies.rows()]
+        for number in range(5):
+            await streams.append("orders", b"since %d" % number)
+        before = await streams.browse("orders")
+
+        async def killed(_part: int) -> None:
+            raise ConnectionError
+
+        run = copies._client.run
+        watched(copies, killed)
+        with pytest.raises(ConnectionError):
+            await put(copies, rows)
+        assert await streams.browse("orders") == before
+        copies._client.run = run  # type: ignore[method-assign]
+        await put(copies, rows)
+        assert await streams.browse("orders") == before
+
+
+async def _nothing(_part: int) -> None: ...
 
 
 async def test_a_store_that_lost_all_and_got_new_messages_has_both(valkey: str, prefix: str) -> None:

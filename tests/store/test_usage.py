@@ -12,7 +12,7 @@ from gateway.core.clock import ManualClock
 from gateway.core.errors import StoreUnavailable
 from gateway.store import redis_usage, usage
 from gateway.store.redis_usage import RedisUsage
-from gateway.store.usage import OTHERS, Counts, MemoryUsage, Usage
+from gateway.store.usage import OTHERS, Counts, MemoryUsage, Usage, day_by_hours
 
 DAY, NEXT = "2026-11-24", "2026-11-25"
 HOUR, LATER = DAY + "T09", DAY + "T10"
@@ -66,6 +66,41 @@ async def test_what_was_called_on_a_day_is_known(counts: Usage) -> None:
     await counts.add("2", "n1", NEXT + "T00", "shop@v2", {"partner": Counts(1)})
     assert await counts.counted([DAY]) == {"shop@v1"}
     assert await counts.counted([DAY, NEXT]) == {"shop@v1", "shop@v2"}
+
+
+async def test_counts_are_raised_and_never_lowered_however_often(counts: Usage) -> None:
+    await counts.add("1", "n1", HOUR, "shop@v1", {"partner": Counts(3, 1, 0, 10, 20)})
+    for _ in range(2):
+        await counts.raise_to(
+            HOUR, "shop@v1", {"partner": Counts(2, 0, 1, 11, 9), "other": Counts(4), "none": Counts()}
+        )
+    assert await counts.read("shop@v1", [HOUR]) == {
+        HOUR: {"partner": Counts(3, 1, 1, 11, 20), "other": Counts(4), "none": Counts()}
+    }
+    assert await counts.counted([DAY]) == {"shop@v1"}
+
+
+async def test_callers_that_were_raised_are_among_those_that_are_kept(
+    counts: Usage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (usage, redis_usage):
+        monkeypatch.setattr(module, "MOST", 3)
+    await counts.raise_to(HOUR, "shop@v1", {"a": Counts(1), "b": Counts(1)})
+    await counts.add("1", "n1", HOUR, "shop@v1", {"a": Counts(1), "c": Counts(1), "d": Counts(1)})
+    assert set((await counts.read("shop@v1", [HOUR]))[HOUR]) == {"a", "b", "c", OTHERS}
+
+
+async def test_many_callers_are_raised_in_slices(counts: Usage) -> None:
+    many = {f"app{number}": Counts(number) for number in range(1200)}
+    await counts.raise_to(HOUR, "shop@v1", many)
+    assert await counts.read("shop@v1", [HOUR]) == {HOUR: many}
+
+
+async def test_the_hours_of_a_day_are_summed(counts: Usage) -> None:
+    await counts.raise_to(HOUR, "shop@v1", {"partner": Counts(3)})
+    await counts.raise_to(LATER, "shop@v1", {"partner": Counts(4), "other": Counts(1)})
+    assert await day_by_hours(counts, DAY, "shop@v1") == {"partner": Counts(7), "other": Counts(1)}
+    assert await day_by_hours(counts, NEXT, "shop@v1") == {}
 
 
 class Flaky(MemoryUsage):
