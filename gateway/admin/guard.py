@@ -210,7 +210,7 @@ class Guarding:
         if each.canary:
             await abort_canary(self.service, each.name, ACTOR, of=each.revision, reason=reason)
         else:
-            await self.service.rollback(each.name, ACTOR, of=each.revision, reason=reason)
+            await self.service.versions.rollback(each.name, ACTOR, of=each.revision, reason=reason)
 
     async def watch_forever(self) -> None:
         while True:

@@ -49,7 +49,7 @@ class _Policies:
 
     def _value(self, request: Request) -> tuple[str, dict[str, Any]]:
         name = request.path_params["name"]
-        return name, self.service.stored_one(POLICIES, name)[0]
+        return name, self.service.records.one(POLICIES, name)[0]
 
     async def all(self, request: Request, _token: Token) -> Any:
         """The oldest first."""
@@ -86,7 +86,7 @@ class _Policies:
             _revision(name, value, target)
             return rolled_back(value, target, self.service.clock.time(), token.name)
 
-        return await self.service.put_back(POLICIES, name, token.name, change)
+        return await self.service.records.put_back(POLICIES, name, token.name, change)
 
 
 def rolled_back(value: Mapping[str, Any], target: str, now: float, actor: str) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class _Activations:
     async def all(self, request: Request, token: Token) -> Any:
         """Of the last fifty, the oldest first; the last one is that of now."""
         name = self._may(request, token, "viewer")
-        pointer, _ = self.service.pointer(name)
+        pointer, _ = self.service.versions.pointer(name)
         now = {key: pointer[key] for key in ("revision", "since", "actor")}
         now |= {"pins": pointer["pins"]} if pointer.get("pins") else {}
         found = [*({**each, "active": False} for each in pointer.get("activations", [])), {**now, "active": True}]
@@ -129,9 +129,9 @@ class _Activations:
     async def activate(self, request: Request, token: Token) -> Any:
         name = self._may(request, token, "publisher")
         body = await json_body(request, {"revision": str, "with_policies": bool}, required=("revision",))
-        pointer, _ = self.service.pointer(name)
+        pointer, _ = self.service.versions.pointer(name)
         if body["revision"] == pointer["revision"]:
             raise Conflict(f"{name} serves revision {body['revision']} already.")
-        return await self.service.rollback(
+        return await self.service.versions.rollback(
             name, token.name, to=body["revision"], with_policies=body.get("with_policies", False), action="activate"
         )

@@ -19,7 +19,7 @@ def entries(service: Service) -> Iterator[Entry]:
         """Since the nodes started; each tells once a second."""
         name: str = request.path_params["name"]
         require(token, "viewer", name.partition("@")[0])
-        service.version(name)
+        service.versions.one(name)
         nodes = await service.store.nodes()
         found = [each for each in total_mirrors(nodes.values()) if f"{each['component']}@{each['version']}" == name]
         return {"name": name, "items": [_told(each) for each in found]}

@@ -74,7 +74,7 @@ class _Standing:
 
     def _expected(self, request: Request, name: str) -> int | None:
         """The version's own ETag: its life cycle and its canary are parts of it."""
-        return expected(request, self.service.pointer(name)[1])
+        return expected(request, self.service.versions.pointer(name)[1])
 
     async def set_lifecycle(self, request: Request, token: Token) -> Any:
         """In place of the manifest's own, until it is taken back."""
@@ -87,7 +87,9 @@ class _Standing:
         def change(pointer: dict[str, Any]) -> dict[str, Any]:
             return pointer | {"lifecycle": written}
 
-        told = await self.service.repoint(name, token.name, change, expect=self._expected(request, name), **audit)
+        told = await self.service.versions.repoint(
+            name, token.name, change, expect=self._expected(request, name), **audit
+        )
         return {**told, "lifecycle": written}
 
     def _lifecycle(self, name: str, body: dict[str, Any]) -> Lifecycle:
@@ -106,7 +108,7 @@ class _Standing:
 
     def _check_successor(self, name: str, successor: str | None) -> None:
         component = name.partition("@")[0]
-        known = [each.partition("@")[2] for each in self.service.live_names() if each.startswith(f"{component}@")]
+        known = [each.partition("@")[2] for each in self.service.versions.names() if each.startswith(f"{component}@")]
         if successor is not None and (successor not in known or name == f"{component}@{successor}"):
             others = ", ".join(each for each in known if name != f"{component}@{each}") or "no other"
             raise InvalidInput(f"{component} has no other version {successor}. There is: {others}.", target="successor")
@@ -121,7 +123,7 @@ class _Standing:
 
         name = self._may(request, token)
         expect = self._expected(request, name)
-        return await self.service.repoint(name, token.name, change, expect=expect, action="version.reinstate")
+        return await self.service.versions.repoint(name, token.name, change, expect=expect, action="version.reinstate")
 
     async def set_canary(self, request: Request, token: Token) -> Any:
         name = self._may(request, token)
@@ -136,7 +138,7 @@ class _Standing:
             return pointer | {"canary": {**running, **rule}}
 
         expect = self._expected(request, name)
-        return await self.service.repoint(
+        return await self.service.versions.repoint(
             name, token.name, change, expect=expect, action="canary.set", rule=_told(body)
         )
 
@@ -160,7 +162,7 @@ async def abort_canary(
             raise Conflict(f"The canary is another revision now: {running['revision']}.")
         return {key: value for key, value in pointer.items() if key != "canary"}
 
-    return await service.repoint(name, actor, change, expect=expect, action="canary.abort", **why)
+    return await service.versions.repoint(name, actor, change, expect=expect, action="canary.abort", **why)
 
 
 async def promote_canary(service: Service, name: str, actor: str) -> dict[str, Any]:
@@ -174,7 +176,7 @@ async def promote_canary(service: Service, name: str, actor: str) -> dict[str, A
         more = {"revision": running["revision"], "since": service.clock.time(), "actor": actor}
         return kept | activations(pointer) | more | {"history": history, "pins": {}}
 
-    return await service.repoint(name, actor, change, action="canary.promote")
+    return await service.versions.repoint(name, actor, change, action="canary.promote")
 
 
 def _running(pointer: Mapping[str, Any]) -> dict[str, Any]:

@@ -35,11 +35,11 @@ class _Stored:
 
     async def all(self, request: Request, _token: Token) -> Any:
         prefix = request.query_params.get("prefix", "")
-        found = self.service.stored(self.table)
+        found = self.service.records.all(self.table)
         return pages.listed(request, (each for each in found if each["name"].startswith(prefix)))
 
     async def one(self, request: Request, _token: Token) -> Any:
-        value, version = self.service.stored_one(self.table, request.path_params["name"])
+        value, version = self.service.records.one(self.table, request.path_params["name"])
         return JSONResponse(value, headers={"ETag": f'"{version}"'})
 
     async def put(self, request: Request, token: Token) -> Any:
@@ -47,15 +47,9 @@ class _Stored:
         name = request.path_params["name"]
         body, media = await raw_body(request), media_type(request)
         await self.service.node.follow()
-        version = self.service.version_of(self.table, name)
-        told = await self.service.put(
-            self.table,
-            self.kind,
-            name,
-            body,
-            media,
-            token.name,
-            expect=expected(request, version),
+        version = self.service.records.version_of(self.table, name)
+        told = await self.service.documents.put(
+            (self.table, name), self.kind, body, media, token.name, expect=expected(request, version)
         )
         status = 200 if version else 201
         return JSONResponse(told, status, headers={"ETag": f'"{told["sequence"] or version}"'})
@@ -63,5 +57,5 @@ class _Stored:
     async def remove(self, request: Request, token: Token) -> Any:
         name = request.path_params["name"]
         await self.service.node.follow()
-        _, version = self.service.stored_one(self.table, name)
-        return await self.service.remove(self.table, name, token.name, expected(request, version))
+        _, version = self.service.records.one(self.table, name)
+        return await self.service.records.remove(self.table, name, token.name, expected(request, version))

@@ -19,7 +19,7 @@ class TakesNoMore(Conflict):
 
 def known(service: Service, api: str | None, plan: str | None, version: str | None = None) -> None:
     """A key for an API that is not there, or a plan that nobody wrote, is a typing error."""
-    there = {each["name"]: each["versions"] for each in service.components()}
+    there = {each["name"]: each["versions"] for each in service.versions.components()}
     if api is not None and api not in there:
         raise InvalidInput(f"There is no API {api}. Live are: {', '.join(there) or 'none'}.", target="api")
     if api is not None and version is not None and version not in there[api]:
@@ -32,8 +32,8 @@ def known(service: Service, api: str | None, plan: str | None, version: str | No
 
 def takes_new(service: Service, api: str, version: str | None) -> None:
     """Of the version that a subscription is pinned to, or of any; TakesNoMore."""
-    live: list[str] = next((each["versions"] for each in service.components() if each["name"] == api), [])
-    statuses = {each: str(service.version(f"{api}@{each}")["status"]) for each in live}
+    live: list[str] = next((each["versions"] for each in service.versions.components() if each["name"] == api), [])
+    statuses = {each: str(service.versions.one(f"{api}@{each}")["status"]) for each in live}
     reason = refusal(api, version, statuses.items())
     if reason is not None:
         raise TakesNoMore(reason, target="api" if version is None else "version")

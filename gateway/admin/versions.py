@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse
 
 from gateway.admin import pages
 from gateway.admin.access import require, require_kind
+from gateway.admin.applying import Terms
 from gateway.admin.bodies import expected, flag, json_body, media_type, raw_body
 from gateway.admin.guarding import read_guard
 from gateway.admin.retention import prefix_of
@@ -24,6 +25,7 @@ from gateway.consumers.tokens import Token
 from gateway.core.errors import BadRequest, NotFound
 from gateway.manifest.bundle import Bundle
 from gateway.manifest.changelog import PROTOCOLS, changelog
+from gateway.snapshot.diff import diff
 from gateway.snapshot.spec import CanarySpec
 from gateway.store.store import ACTIVE, REVISION_INDEX, Record
 
@@ -78,26 +80,17 @@ class _Versions:
         def may(kind: str, name: str) -> None:
             require_kind(token, kind, name)
 
-        return await self.service.apply_body(
-            body,
-            media,
-            label,
-            token.name,
-            activate=activate,
-            may=may,
-            canary=canary,
-            guard=guard,
-            force=force,
-        )
+        terms = Terms(activate, force, canary, guard, may)
+        return await self.service.documents.apply_body(body, media, label, token.name, terms)
 
     async def components(self, request: Request, token: Token) -> Any:
-        found = self.service.components()
+        found = self.service.versions.components()
         return pages.listed(request, (each for each in found if token.may("viewer", each["name"])))
 
     async def component(self, request: Request, token: Token) -> Any:
         name = request.path_params["name"]
         require(token, "viewer", name)
-        for each in self.service.components():
+        for each in self.service.versions.components():
             if each["name"] == name:
                 return each
         raise NotFound(f"There is no component {name}.")
@@ -106,44 +99,44 @@ class _Versions:
         """Only those of the page are put together."""
         query = request.query_params
         component, status = query.get("component"), query.get("status")
-        names = (name for name in self.service.live_names() if token.may("viewer", component_of(name)))
+        names = (name for name in self.service.versions.names() if token.may("viewer", component_of(name)))
         if component is not None:
             names = (name for name in names if component_of(name) == component)
         if status is None:
             told = pages.listed(request, ({"name": name} for name in names), into=self._shown)
         else:
-            found = (self.service.version(name) for name in names)
+            found = (self.service.versions.one(name) for name in names)
             told = pages.listed(request, (each for each in found if each["status"] == status))
         return told
 
     def _shown(self, each: dict[str, Any]) -> dict[str, Any]:
-        return self.service.version(each["name"])
+        return self.service.versions.one(each["name"])
 
     async def one(self, request: Request, token: Token) -> Any:
         name = request.path_params["name"]
         require(token, "viewer", component_of(name))
-        told = self.service.version(name)
-        return JSONResponse(told, headers={"ETag": f'"{self.service.pointer(name)[1]}"'})
+        told = self.service.versions.one(name)
+        return JSONResponse(told, headers={"ETag": f'"{self.service.versions.pointer(name)[1]}"'})
 
     async def rollback(self, request: Request, token: Token) -> Any:
         name = request.path_params["name"]
         require(token, "publisher", component_of(name))
         body = await json_body(request, {"to": str, "with_policies": bool})
         with_policies = body.get("with_policies", False)
-        return await self.service.rollback(name, token.name, to=body.get("to"), with_policies=with_policies)
+        return await self.service.versions.rollback(name, token.name, to=body.get("to"), with_policies=with_policies)
 
     async def remove(self, request: Request, token: Token) -> Any:
         name = request.path_params["name"]
         require(token, "publisher", component_of(name))
         await self.service.node.follow()
-        expect = expected(request, self.service.pointer(name)[1])
-        return await self.service.remove(ACTIVE, name, token.name, expect)
+        expect = expected(request, self.service.versions.pointer(name)[1])
+        return await self.service.records.remove(ACTIVE, name, token.name, expect)
 
     async def revisions(self, request: Request, token: Token) -> Any:
         """By version, the newest of each first."""
-        await self.service.complete_index()
+        await self.service.revisions.complete_index()
         name = request.query_params.get("name")
-        active = self.service.active_revisions()
+        active = self.service.revisions.active()
 
         async def show(_key: str, record: Record) -> dict[str, Any] | None:
             value = record.value
@@ -157,12 +150,13 @@ class _Versions:
 
     async def revision(self, request: Request, token: Token) -> Any:
         require(token, "viewer")
-        bundle = await self.service.revision(request.path_params["revision"])
+        bundle = await self.service.revisions.get(request.path_params["revision"])
         require(token, "viewer", bundle.component)
         return bundle.content()
 
     async def diff(self, request: Request, token: Token) -> Any:
-        return {"items": self.service.diff(*await self._compared(request, token))}
+        found = diff(*await self._compared(request, token))
+        return {"items": [each.as_json() for each in found if not each.path.startswith("places")]}
 
     async def changelog(self, request: Request, token: Token) -> Any:
         """In words, by protocol; of one protocol alone when it is named."""
@@ -177,7 +171,7 @@ class _Versions:
         names = [request.query_params.get(side) for side in ("from", "to")]
         if None in names:
             raise BadRequest("Say what to compare: ?from=NAME@VERSION&to=REVISION.")
-        bundles = [await self.service.named(str(name)) for name in names]
+        bundles = [await self.service.versions.named(str(name)) for name in names]
         for bundle in bundles:
             require(token, "viewer", bundle.component)
         return bundles[0], bundles[1]

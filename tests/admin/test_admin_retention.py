@@ -62,7 +62,7 @@ async def test_revisions_that_were_stored_before_there_was_an_index_are_listed_o
     await node.apply(shop(text="two"))
     old = [key async for key, _ in node.service.store.scan(REVISION_INDEX)]
     await node.store.commit([Write(REVISION_INDEX, key, None) for key in old])
-    node.service._indexed = False
+    node.service.revisions.indexed = False
     assert {each["revision"] for each in await listed(node)} == {first, await active(node)}
     await node.send("POST", "/versions/shop@v1/rollback", json={})
     await node.apply(shop(text="two"))
