@@ -47,10 +47,10 @@ async def test_the_loop_turns_while_a_change_is_compiled_and_written(
 ) -> None:
     async with bench.control(workers=1) as (control, _):
         held = {name: Held(getattr(control.shelf, name)) for name in ("put", "sweep", "put_directory")}
-        held |= {"compile": Held(control.compile), "read_ahead": Held(control.state.read_ahead)}
+        held |= {"compile": Held(control.serving.compiler.compile), "read_ahead": Held(control.state.read_ahead)}
         for name in ("put", "sweep", "put_directory"):
             monkeypatch.setattr(control.shelf, name, held[name])
-        monkeypatch.setattr(control, "compile", held["compile"])
+        monkeypatch.setattr(control.serving.compiler, "compile", held["compile"])
         monkeypatch.setattr(control.state, "read_ahead", held["read_ahead"])
         await bench.store.commit([plan("gold"), Write(APPLICATIONS, "partner", {"title": ""})])
         await control.follow()
@@ -61,7 +61,7 @@ async def test_the_loop_turns_while_a_change_is_compiled_and_written(
 async def test_a_directory_is_written_in_slices(bench: Bench) -> None:
     await bench.store.commit([key(number) for number in range(3000)])
     async with bench.control() as (control, _):
-        await control.write_directory()  # what the control process began by itself is over
+        await control.directory_file.write()  # what the control process began by itself is over
         turns = 0
 
         def turn() -> None:
@@ -70,8 +70,8 @@ async def test_a_directory_is_written_in_slices(bench: Bench) -> None:
             again[0] = asyncio.get_running_loop().call_soon(turn)
 
         again = [asyncio.get_running_loop().call_soon(turn)]
-        control._unwritten = True
-        await control.write_directory()
+        control.directory_file.unwritten = True
+        await control.directory_file.write()
         again[0].cancel()
         assert turns >= 3000 // 250
 
@@ -80,8 +80,8 @@ async def test_what_changes_while_the_directory_is_written_is_written_too(bench:
     """A worker that connects then must not miss it: it is told of no change before it is known."""
     await bench.store.commit([key(number) for number in range(3000)])
     async with bench.control() as (control, _):
-        control._unwritten = True
-        writing = asyncio.create_task(control.write_directory())
+        control.directory_file.unwritten = True
+        writing = asyncio.create_task(control.directory_file.write())
         await asyncio.sleep(0)
         await bench.store.commit([Write(APPLICATIONS, "late", {"title": ""})])
         await control.follow()
@@ -184,11 +184,11 @@ async def test_a_worker_that_connects_is_not_kept_waiting_by_changes_that_do_not
     async with bench.control() as (control, _):
 
         def change() -> None:
-            control._unwritten = True
+            control.directory_file.unwritten = True
             again[0] = asyncio.get_running_loop().call_soon(change)
 
         again = [asyncio.get_running_loop().call_soon(change)]
         async with asyncio.timeout(30):
-            await control.write_directory()
-        assert not control._unwritten, "written as it was when it returned"
+            await control.directory_file.write()
+        assert not control.directory_file.unwritten, "written as it was when it returned"
         again[0].cancel()
