@@ -16,9 +16,9 @@ from gateway.core.clock import Clock
 from gateway.core.durations import Duration, seconds
 from gateway.core.headers import FieldName
 from gateway.core.kinds import Built, Kind, Site
+from gateway.policy.caching.lookup import Settings
 from gateway.policy.caching.rules import LONGEST_TAG, MOST_NAMES, MOST_TAGS, Rules
 from gateway.policy.caching.step import Cache as Running
-from gateway.policy.caching.step import Settings
 from gateway.store.cells import Cells
 
 LARGEST: Final = 2 * 1024 * 1024

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
-from gateway.core.exchange import Head, Reply
+from gateway.core.exchange import CACHED, Exchange, Head, Reply
 from gateway.core.headers import dropper, finder
 from gateway.policy.caching.control import moment
 from gateway.policy.caching.entry import Entry
@@ -16,6 +16,7 @@ from gateway.policy.caching.rules import NOTHING, Wants, wants
 CONDITIONS: Final = frozenset(
     (b"if-none-match", b"if-modified-since", b"if-match", b"if-unmodified-since", b"if-range")
 )
+NAME: Final = b"\r\nCache-Status: penstock"  # RFC 9211: the line begins with it
 _RANGE: Final = re.compile(rb"bytes=(\d{0,18})-(\d{0,18})")
 _not_of_304: Final = dropper(frozenset((b"content-type", b"content-encoding", b"content-language", b"content-range")))
 _interesting: Final = re.compile(rb"\r\n(?:cache-control|pragma|if-[a-z-]+|range|authorization|cookie):", re.I).search
@@ -79,6 +80,13 @@ _TAG: Final = re.compile(rb'\*|(?:W/)?"[^"]*+"')
 
 def _tags(value: bytes) -> list[bytes]:
     return _TAG.findall(value)
+
+
+def hit(exchange: Exchange, entry: Entry, request: Asked, now: float, how: bytes = b"hit") -> Reply:
+    """What is stored, as `how` says: at once, or after another request has brought it."""
+    exchange.note(CACHED, b"collapsed" if how.endswith(b"collapsed") else how)
+    told = b"%b; %b; ttl=%d" % (NAME, how, int(entry.lifetime - entry.age_at(now)))
+    return reply(entry, request, told, now)
 
 
 def reply(entry: Entry, request: Asked, status: bytes, now: float) -> Reply:

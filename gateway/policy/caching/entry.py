@@ -15,6 +15,7 @@ _FIXED: Final = struct.Struct(">BHBIddddd")
 _FORM: Final = 1
 _STRICT: Final = 1  # never served stale
 
+MARKER: Final = b"m"  # the field beside the responses of a URL: on what they depend
 SIZE: Final = 16
 
 
