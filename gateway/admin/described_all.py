@@ -16,10 +16,16 @@ from gateway.admin import (
     described_credentials,
     described_examining,
     described_history,
+    described_keys,
+    described_looking,
     described_runtimes,
     described_signing_in,
     described_signing_keys,
+    described_standing,
+    described_stored,
+    described_traffic,
     described_usage,
+    described_versions,
 )
 from gateway.admin.described import FLAGS, IF_MATCH, IF_NONE_MATCH, About, Schema
 
@@ -49,7 +55,12 @@ def _whole(method: str, path: str, about: About) -> About:
 
 
 _SAID: Final[Mapping[tuple[str, str], About]] = {
-    **described.DESCRIBED,
+    **described_versions.DESCRIBED,
+    **described_standing.DESCRIBED,
+    **described_stored.DESCRIBED,
+    **described_keys.DESCRIBED,
+    **described_looking.DESCRIBED,
+    **described_traffic.DESCRIBED,
     **described_applications.DESCRIBED,
     **described_backups.DESCRIBED,
     **described_credentials.DESCRIBED,
@@ -63,6 +74,10 @@ _SAID: Final[Mapping[tuple[str, str], About]] = {
 DESCRIBED: Final = {(method, path): _whole(method, path, about) for (method, path), about in _SAID.items()}
 SCHEMAS: Final[dict[str, Schema]] = {
     **described.SCHEMAS,
+    **described_versions.SCHEMAS,
+    **described_stored.SCHEMAS,
+    **described_keys.SCHEMAS,
+    **described_looking.SCHEMAS,
     **described_applications.SCHEMAS,
     **described_backups.SCHEMAS,
     **described_credentials.SCHEMAS,

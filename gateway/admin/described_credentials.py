@@ -1,4 +1,4 @@
-"""The words of `/credentials` on the admin REST (`described` has those of the others)."""
+"""The words of `/credentials` on the admin REST."""
 
 from __future__ import annotations
 
