@@ -10,7 +10,10 @@ from urllib.parse import urlsplit
 
 from gateway.manifest.imports.csdl_model import Model, Named, Property, read_json, read_xml
 from gateway.manifest.imports.draft import Draft, component_name, identifier, refused
-from gateway.manifest.imports.schemas import Schema, Schemas, shortened
+from gateway.manifest.imports.keywords import Schema
+from gateway.manifest.imports.references import References
+from gateway.manifest.imports.settling import Settling
+from gateway.manifest.imports.short_forms import shortened
 from gateway.manifest.imports.source import Sources
 
 PLACEHOLDER: Final = "https://odata.example"
@@ -80,7 +83,7 @@ class _Import:
         draft.rest["ANY /service/**"] = {"relay": "service", **({"path": path} if path != "/service/**" else {})}
         draft.note("relay", "URLs within the service's own answers (@odata.context, nextLink) name the service itself")
         draft.protect()
-        Schemas(self.sources, draft).settle()
+        Settling(References(self.sources, draft), {}).types()
         draft.types = {name: shortened(schema) for name, schema in draft.types.items()}
         draft.drop_unused_types()
         return draft

@@ -12,8 +12,10 @@ from urllib.parse import urljoin, urlsplit
 from gateway.core.findings import DocumentsRefused
 from gateway.manifest.imports.draft import Draft, component_name, identifier, refused, version_name
 from gateway.manifest.imports.openapi_operations import Untypable, typed
-from gateway.manifest.imports.schemas import Schemas, Site, shortened
+from gateway.manifest.imports.references import Site
+from gateway.manifest.imports.schemas import Schemas
 from gateway.manifest.imports.security import policies
+from gateway.manifest.imports.short_forms import shortened
 from gateway.manifest.imports.source import Sources, Value
 from gateway.manifest.imports.swagger import converted
 
@@ -65,7 +67,7 @@ class _Import:
                 draft.note(f"#/paths/{path}", "left out: a path begins with a slash")
         if not draft.rest:
             raise refused(self.sources.origin, "it has no operation that could be carried over.", _first(draft))
-        self.schemas.settle()
+        self.schemas.settling.types()
         draft.types = {key: shortened(schema) for key, schema in draft.types.items()}
         draft.drop_unused_types()
         if self.mode == "typed":
@@ -132,12 +134,12 @@ class _Import:
 
     def item(self, path: str, given: Any, site: Site) -> None:
         try:
-            item, site = self.schemas.follow(given, site)
+            item, site = self.schemas.references.follow(given, site)
         except DocumentsRefused as problem:
-            self.draft.note(self.schemas.place(site), f"left out: {problem.findings[0].message}")
+            self.draft.note(self.schemas.references.place(site), f"left out: {problem.findings[0].message}")
             return
         if not isinstance(item, dict):
-            self.draft.note(self.schemas.place(site), "left out: no map of operations")
+            self.draft.note(self.schemas.references.place(site), "left out: no map of operations")
             return
         for method in ("options", "trace", "query"):
             if method in item:

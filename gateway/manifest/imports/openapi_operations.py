@@ -8,7 +8,10 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from gateway.manifest.imports.draft import identifier
-from gateway.manifest.imports.schemas import Schema, Schemas, Site, shortened
+from gateway.manifest.imports.keywords import Schema
+from gateway.manifest.imports.references import Site
+from gateway.manifest.imports.schemas import Schemas
+from gateway.manifest.imports.short_forms import shortened
 from gateway.manifest.imports.source import Value
 
 _IGNORED: Final = frozenset(("accept", "content-type", "authorization"))  # OpenAPI: not described as parameters
@@ -81,13 +84,13 @@ class _Reading:
         self.at = at
 
     def schema(self, schema: Any, site: Site) -> Schema:
-        return self.schemas.settled(self.schemas.read(schema, site), site)
+        return self.schemas.settling.one(self.schemas.read(schema, site), site)
 
     def parameters(self, shared: Any, above: Site, route: str, path: str) -> _Call:
         found: dict[tuple[str, str], tuple[Value, Site]] = {}
         for listed, site in ((shared, above), (self.given.get("parameters"), self.site)):
             for index, each in enumerate(listed if isinstance(listed, list) else ()):
-                value, there = self.schemas.follow(each, site.at("parameters", index))
+                value, there = self.schemas.references.follow(each, site.at("parameters", index))
                 if not isinstance(value, dict) or not isinstance(value.get("name"), str):
                     raise Untypable(f"the parameter {index} has no name")
                 found[str(value.get("in")), value["name"]] = value, there
@@ -183,7 +186,7 @@ class _Reading:
         return schema
 
     def body(self, call: _Call, method: str) -> None:
-        given, site = self.schemas.follow(self.given.get("requestBody"), self.site.at("requestBody"))
+        given, site = self.schemas.references.follow(self.given.get("requestBody"), self.site.at("requestBody"))
         if given is None:
             return
         content = _content(given)
@@ -232,7 +235,7 @@ class _Reading:
         given = self.given.get("responses")
         for status, each in (given if isinstance(given, dict) else {}).items():
             if not status.startswith("x-"):
-                value, site = self.schemas.follow(each, self.site.at("responses", status))
+                value, site = self.schemas.references.follow(each, self.site.at("responses", status))
                 found[status] = (value if isinstance(value, dict) else {}), site
         return found
 

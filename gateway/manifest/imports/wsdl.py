@@ -12,7 +12,9 @@ from urllib.parse import urlsplit
 from lxml import etree
 
 from gateway.manifest.imports.draft import Draft, component_name, identifier, named_types, refused
-from gateway.manifest.imports.schemas import Schemas, shortened
+from gateway.manifest.imports.references import References
+from gateway.manifest.imports.settling import Settling
+from gateway.manifest.imports.short_forms import shortened
 from gateway.manifest.imports.source import Sources, label
 from gateway.manifest.imports.xsd import XS, Part, QName, Untypable, XmlSchemas, record
 
@@ -113,7 +115,7 @@ class _Import:
         for port in ports:
             self.relay(port)
         draft.protect()
-        Schemas(self.sources, draft).settle()
+        Settling(References(self.sources, draft), {}).types()
         draft.types = {name: shortened(schema) for name, schema in draft.types.items()}
         draft.drop_unused_types()
         return draft

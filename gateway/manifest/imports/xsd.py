@@ -11,7 +11,7 @@ from typing import Any, Final
 from lxml import etree
 
 from gateway.manifest.imports.draft import Draft, identifier
-from gateway.manifest.imports.schemas import Schema
+from gateway.manifest.imports.keywords import Schema
 from gateway.manifest.imports.source import Sources, label
 from gateway.schema.enumerations import member_names
 from gateway.schema.short import KINDS
