@@ -33,7 +33,7 @@ _TYPES: Final = {
     "html": b"text/html; charset=utf-8",
     "text": b"text/plain; charset=utf-8",
 }
-_WORK: Final = 4_000_000  # units of `template_sandbox`; the time ends before, in the usual case
+_WORK: Final = 4_000_000  # units of `template_budget`; the time ends before, in the usual case
 _REQUEST: Final = frozenset(("request", "identity"))
 
 
@@ -75,7 +75,8 @@ def build(config: Templates, _site: Site) -> Built:
 
 
 def _rewrite(config: Template, direction: str) -> rewriting.Rewrite:
-    from gateway.policy.transforming.template_sandbox import AT_ONCE, Budget, Compiled
+    from gateway.policy.transforming.template_budget import AT_ONCE, Budget
+    from gateway.policy.transforming.template_sandbox import Compiled
 
     compiled = Compiled(config.template, config.output, config.names())
     check, media_type = _check(config.output), (config.content_type or "").encode() or _TYPES[config.output]

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from gateway.policy.transforming.rewriting import Later, TooMuch
-from gateway.policy.transforming.template_sandbox import Budget, Compiled, Output
+from gateway.policy.transforming.template_budget import Budget
+from gateway.policy.transforming.template_environment import Output
+from gateway.policy.transforming.template_sandbox import Compiled
 
 NAMES = frozenset(("request", "identity"))
 REQUEST = {
