@@ -9,8 +9,9 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from gateway.admin.console.by_provider import NAME, ByProvider, Client
+from gateway.admin.console.by_provider import NAME, ByProvider
 from gateway.admin.console.gate import Gate
+from gateway.admin.console.provider_client import Client
 from gateway.admin.console.signing_in import Way
 from gateway.admin.people import Asker, People, Provider, SignIn
 from gateway.consumers.current import CurrentDirectory

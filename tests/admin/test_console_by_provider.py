@@ -13,8 +13,10 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.admin.console.by_provider import ATTEMPT, ByProvider, Client, NotSignedIn
+from gateway.admin.console.by_provider import ByProvider, NotSignedIn
 from gateway.admin.console.gate import Gate
+from gateway.admin.console.provider_attempts import ATTEMPT
+from gateway.admin.console.provider_client import Client
 from gateway.admin.console.sessions import Prove
 from gateway.admin.people import Asker, People, Provider
 from gateway.core.clock import ManualClock
