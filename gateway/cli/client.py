@@ -205,7 +205,7 @@ def connect(url: str | None, token: str | None, seconds: float = PATIENCE) -> Ad
     chosen = where(url)
     credential = token or os.environ.get("PENSTOCK_TOKEN")
     if not credential and logins.find(chosen) is not None:
-        from gateway.cli.provider import fresh, renewed
+        from gateway.cli.renewing import fresh, renewed
 
         return Admin(chosen, fresh(chosen), seconds=seconds, renew=lambda old: renewed(chosen, old))
     context = _context()

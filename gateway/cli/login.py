@@ -17,7 +17,8 @@ from gateway.cli.failures import REFUSED, Failed
 from gateway.cli.logins import Login
 from gateway.cli.loopback import Loopback
 from gateway.cli.options import Json, Token, Url
-from gateway.cli.provider import Client, Provider, revoke
+from gateway.cli.provider import Client, Provider
+from gateway.cli.renewing import revoke
 
 
 def add(app: typer.Typer) -> None:

@@ -19,7 +19,7 @@ import pytest
 
 from gateway.admin.people import People, SignIn
 from gateway.admin.people import Provider as About
-from gateway.cli import logins, provider
+from gateway.cli import logins, renewing
 from gateway.cli.failures import REFUSED, UNREACHABLE, USAGE, Failed
 from gateway.cli.logins import Login
 from gateway.cli.provider import Client, Provider
@@ -313,7 +313,7 @@ def test_a_provider_that_cannot_renew_now_ends_nothing(world: World, answer: Any
 
 def test_a_token_that_still_holds_is_used_while_the_provider_is_away(world: World) -> None:
     access = world.gives("ops")
-    world.keeps(access=access, ends=time.time() + provider.AHEAD / 2)
+    world.keeps(access=access, ends=time.time() + renewing.AHEAD / 2)
     world.provider.answers["/token"] = (503, {})
     assert penstock("list").code == 0
 
