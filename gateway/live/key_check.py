@@ -18,7 +18,7 @@ from gateway.core.exchange import Exchange, Reply
 from gateway.core.secrets import KeyHasher
 from gateway.live.health import place_own
 from gateway.live.router import LiveRouter
-from gateway.policy.api_key import credential_reader, refused
+from gateway.policy.credentials.api_keys import credential_reader, refused
 
 HEADER: Final = "X-API-KEY"
 _FIELDS: Final = ((b"Content-Type", b"application/json"), (b"Cache-Control", b"no-store"))

@@ -10,67 +10,36 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from email.utils import formatdate
-from functools import lru_cache
-from typing import Final, Protocol
-from urllib.parse import parse_qsl
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core import headers
 from gateway.core.clock import Clock
 from gateway.core.durations import seconds
-from gateway.core.errors import (
-    ApplicationSuspended,
-    BadRequest,
-    Forbidden,
-    Problem,
-    StoreUnavailable,
-    Unauthorized,
-    Unpresented,
-)
-from gateway.core.exchange import After, Exchange, Head, Reply, Switch
-from gateway.core.identity import Holds, Identity
+from gateway.core.errors import Problem, StoreUnavailable, Unpresented
+from gateway.core.exchange import After, Exchange, Head, Reply, Step, Switch
 from gateway.core.kinds import Built, Caller, Kind, Presented, Site
 from gateway.core.secrets import KeyHasher
 from gateway.policy.admit import admit
+from gateway.policy.credentials.api_keys import (
+    Key,
+    KeyDirectory,
+    Read,
+    credential_reader,
+    digester,
+    holder,
+    refusal,
+    refused,
+)
 from gateway.policy.credentials.presented import query_concealer
 from gateway.policy.fields import names
 
 log: Final = logging.getLogger("gateway.auth")
 
-LONGEST = 512  # bytes of a credential
 ENDS: Final = b"X-API-Key-Ends"  # an HTTP date (RFC 9110 section 5.6.7)
-SAME_TEXT = "The API key is not valid."
-NOT_SUBSCRIBED: Final = ("no subscription", "of another API")
 
-Challenge = tuple[tuple[bytes, bytes], ...]
-
-
-class Key(Protocol):
-    """A key as the directory knows it; `refusal` says why it does not hold now, for the log."""
-
-    @property
-    def id(self) -> str: ...
-    @property
-    def application(self) -> str: ...
-    @property
-    def api(self) -> str: ...
-    @property
-    def plan(self) -> str | None: ...
-    @property
-    def ends(self) -> float | None: ...
-    def refusal(self, now: float) -> str | None: ...
-    def identify(self, holds: Holds) -> Identity: ...
-
-
-class KeyDirectory(Protocol):
-    def find(self, digest: bytes) -> Key | None: ...
-
-    def find_id(self, id: str) -> Key | None: ...
-
-    def undecidable(self, now: float) -> bool:
-        """The content is too old to decide by."""
-        ...
+Entering = Callable[[Exchange, Key, float], None]  # what is done with a key that opens, and now
 
 
 class ApiKey(BaseModel):
@@ -98,32 +67,32 @@ class ApiKey(BaseModel):
 
 
 def build(config: ApiKey, site: Site) -> Built:
+    read = credential_reader(config.header, config.query)
+    digest_of = digester(read, site.services.of(KeyHasher), kept=config.query is None)
+    conceal = query_concealer(frozenset({config.query.encode()})) if config.query else None
+    note_end, announce = _announcer(seconds(config.announce_end)) if config.announce_end else (None, None)
+    forward = _forwarder(config.forward) if config.forward else None
+    entering = tuple(each for each in (forward, note_end) if each is not None)
+    if conceal is not None:
+        entering = (lambda exchange, _key, _now: conceal(exchange), *entering)
+    header = names(filter(None, [config.header]))
+    return Built(
+        step=_authenticator(config, site, read, digest_of, entering),
+        otherwise=conceal,
+        after=announce,
+        conceals=frozenset((*names(config.forward.values()), *header)),
+        presented=Presented(_caller(site, read, digest_of), config.header),
+        credentials=frozenset(header),
+    )
+
+
+def _authenticator(config: ApiKey, site: Site, read: Read, digest_of: Read, entering: tuple[Entering, ...]) -> Step:
     directory: KeyDirectory = site.services.named("directory")
     clock: Clock = site.services.named("clock")
-    hasher = site.services.of(KeyHasher)
-    read = credential_reader(config.header, config.query)
-    query_names = frozenset({config.query.encode()} if config.query else ())
-    conceal = query_concealer(query_names) if query_names else None
-    forward = _forwarder(config.forward) if config.forward else None
     component = site.component  # alone: identities outlive their site
+    holds = holder(directory, component)
     missing = f"Send an API key in {_where(config)}."
-    note_end, announce = _announcer(seconds(config.announce_end)) if config.announce_end else (None, None)
     challenge = ((b"WWW-Authenticate", f'ApiKey realm="{component}"'.encode()),)
-
-    def holds(identity: Identity, now: float) -> bool:
-        """Asked of exchanges that last; content too old to decide by ends them as it refuses new ones."""
-        key = directory.find_id(identity.credential or "")
-        return not directory.undecidable(now) and _refusal(key, component, now) is None
-
-    def digest_of(head: Head) -> bytes | None:
-        """Of the credential that this block holds: worked out once for a client that goes on with the same block."""
-        presented = read(head)
-        if presented is None:
-            return None
-        digest = hasher.digest(presented)
-        if not query_names:
-            head.memo[read] = digest
-        return digest
 
     def presented_digest(exchange: Exchange) -> bytes:
         digest = digest_of(exchange.head)
@@ -136,20 +105,23 @@ def build(config: ApiKey, site: Site) -> Built:
         now = clock.time()
         if directory.undecidable(now):
             raise StoreUnavailable("The keys known here are too old to decide by.", headers=[(b"Retry-After", b"5")])
-        reason = _refusal(key, component, now)
+        reason = refusal(key, component, now)
         if key is None or reason is not None:
             log.info("request %s: api key refused: %s, key %s", exchange.id, reason, "-" if key is None else key.id)
             raise refused(reason, challenge)
-        if conceal is not None:
-            conceal(exchange)
-        if forward is not None:
-            forward(exchange, key)
-        if note_end is not None:
-            note_end(exchange, key, now)
+        for each in entering:
+            each(exchange, key, now)
         return admit(exchange, key.identify(holds))
 
+    return authenticate
+
+
+def _caller(site: Site, read: Read, digest_of: Read) -> Callable[[Head], Caller | None]:
+    """Of a credential that stands in a header; the digest is kept for the step."""
+    directory: KeyDirectory = site.services.named("directory")
+    component = site.component
+
     def shown(head: Head) -> Caller | None:
-        """Of a credential that stands in a header; the digest is kept for the step."""
         try:
             digest = head.memo.get(read) or digest_of(head)
         except Problem:
@@ -159,16 +131,7 @@ def build(config: ApiKey, site: Site) -> Built:
             return None
         return Caller(key.application, getattr(key, "version", None))
 
-    conceals = frozenset(names([*config.forward.values(), *filter(None, [config.header])]))
-    presented = Presented(shown, config.header)
-    return Built(
-        step=authenticate,
-        otherwise=conceal,
-        after=announce,
-        conceals=conceals,
-        presented=presented,
-        credentials=frozenset(names(filter(None, [config.header]))),
-    )
+    return shown
 
 
 def _where(config: ApiKey) -> str:
@@ -176,46 +139,7 @@ def _where(config: ApiKey) -> str:
     return " or ".join(filter(None, places))
 
 
-def _refusal(key: Key | None, api: str, now: float) -> str | None:
-    """A short reason for the log; None: the key opens the API."""
-    if key is None:
-        return "unknown"
-    return key.refusal(now) or (None if key.api == api else "of another API")
-
-
-def refused(reason: str | None, challenge: Challenge) -> Problem:
-    """Unknown, revoked and ended keys read the same, so that nobody learns which keys exist. A key that is good, but
-    not for this API, is known to its owner: what is missing is the subscription."""
-    if reason == "suspended":
-        return ApplicationSuspended("Ask those who run this gateway why.")
-    if reason in NOT_SUBSCRIBED:
-        return Forbidden("The application has no subscription to this API.")
-    return Unauthorized(SAME_TEXT, headers=challenge)
-
-
-@lru_cache(maxsize=256)
-def credential_reader(header: str | None, wanted: str | None) -> Callable[[Head], bytes | None]:
-    """Exactly one credential, or none; in two places it is refused (CASES C41). The same for all steps of one
-    configuration, as it is a key of `Head.memo`."""
-    find = headers.finder(header.lower().encode()) if header else lambda _block: []
-
-    def read(head: Head) -> bytes | None:
-        found = find(head.block)
-        if wanted is not None and head.query:
-            pairs = parse_qsl(head.query.decode("ascii", "replace"), keep_blank_values=True)
-            found += [value.encode() for name, value in pairs if name == wanted]
-        if len(found) > 1:
-            raise BadRequest("An API key stands in more than one place. Send it once.")
-        if not found or not found[0]:
-            return None
-        if len(found[0]) > LONGEST:
-            raise BadRequest(f"An API key has at most {LONGEST} bytes.")
-        return found[0]
-
-    return read
-
-
-def _announcer(within: float) -> tuple[Callable[[Exchange, Key, float], None], After]:
+def _announcer(within: float) -> tuple[Entering, After]:
     """What notes an end that is near, and what tells it; on refusals by later steps, too."""
 
     def note_end(exchange: Exchange, key: Key, now: float) -> None:
@@ -230,10 +154,10 @@ def _announcer(within: float) -> tuple[Callable[[Exchange, Key, float], None], A
     return note_end, announce
 
 
-def _forwarder(fields: dict[str, str]) -> Callable[[Exchange, Key], None]:
+def _forwarder(fields: dict[str, str]) -> Entering:
     pairs = [(fact, name.encode()) for fact, name in fields.items()]
 
-    def forward(exchange: Exchange, key: Key) -> None:
+    def forward(exchange: Exchange, key: Key, _now: float) -> None:
         for fact, name in pairs:
             value = {"application": key.application, "plan": key.plan, "key": key.id}[fact]
             if value is not None:
