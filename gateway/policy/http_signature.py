@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -80,66 +80,88 @@ class HttpSignature(BaseModel):
 
 
 def build(config: HttpSignature, site: Site) -> Built:
-    from gateway.policy.credentials.message_signatures import DECOY, Verifier, offered
-
-    find = _finder(config, site)
-    clock = site.services.named("clock")
-    max_age, skew = seconds(config.max_age), seconds(config.skew)
-    verifier = Verifier(clock, config.required, config.tag, max_age, skew)
-    challenge = _challenge(config, site.component)
-    use = once(site, max_age + 2 * skew + 1, lambda text: Unauthorized(text, headers=challenge))
-
-    def authenticate(exchange: Exchange) -> StepResult:
-        found = offered(exchange.head, config.tag)
-        if found is None:
-            raise Unpresented("Sign the request (RFC 9421).", headers=challenge)
-        held = find(found.keyid)
-        proved = verifier.verify(exchange, found.keyid, (DECOY,) if held is None else held.secrets)
-        if held is None or proved is None:
-            raise refused(exchange, "another signature")
-        if config.nonce == "required" and proved.nonce is None:
-            raise Unauthorized("Sign with a nonce, another for each request.", headers=challenge)
-        return covered(exchange, held, found.keyid, proved)
-
-    def covered(exchange: Exchange, held: Held[VerifyingKey], keyid: str, proved: Proved) -> StepResult:
-        """Of a digest that is signed the body is; one that is not signed proves nothing."""
-        digest = proved.covered.get("content-digest")
-        if digest is not None:
-            value = digest.encode("latin-1")
-            return with_body(exchange, config.max_body, lambda exchange: compare(exchange, held, keyid, proved, value))
-        if exchange.head.length and config.body == "signed":
-            raise Unauthorized("The body is not signed: cover Content-Digest (RFC 9530).", headers=challenge)
-        return enter(exchange, held, keyid, proved)
-
-    def compare(exchange: Exchange, held: Held[VerifyingKey], keyid: str, proved: Proved, digest: bytes) -> StepResult:
-        if not content_digest.agrees(digest, exchange.body or b""):
-            raise refused(exchange, "another body")
-        return enter(exchange, held, keyid, proved)
-
-    def enter(exchange: Exchange, held: Held[VerifyingKey], keyid: str, proved: Proved) -> StepResult:
-        def go_on(exchange: Exchange) -> StepResult:
-            try:
-                return admit(exchange, held.identify())
-            except NotInForce:
-                raise Unauthorized(SAME_TEXT, headers=challenge) from None
-
-        if proved.nonce is None or config.nonce == "ignored":
-            return go_on(exchange)
-        return use(exchange, f"{keyid}:{proved.nonce}", go_on)
-
-    def refused(exchange: Exchange, reason: str) -> Unauthorized:
-        log.info("request %s: http signature refused: %s", exchange.id, reason)
-        return Unauthorized(SAME_TEXT, headers=challenge)
+    from gateway.policy.credentials.message_signatures import offered
 
     def name_of(head: Head) -> str | None:
         found = offered(head, config.tag)
         return None if found is None else found.keyid
 
     return Built(
-        step=authenticate,
+        step=_Authentication(config, site).authenticate,
         conceals=frozenset((b"signature", b"signature-input")),
         presented=shown("public-key", site, name_of, "Signature-Input") if _asks_directory(config) else None,
     )
+
+
+class _Signer(NamedTuple):
+    """Whose signature it is, and what it covers."""
+
+    keyid: str
+    held: Held[VerifyingKey]
+    proved: Proved
+
+
+class _Authentication:
+    """The step: the signature first, then what it covers, then its nonce."""
+
+    def __init__(self, config: HttpSignature, site: Site) -> None:
+        from gateway.policy.credentials import message_signatures
+
+        self._signatures = message_signatures
+        self._config = config
+        self._find = _finder(config, site)
+        max_age, skew = seconds(config.max_age), seconds(config.skew)
+        clock = site.services.named("clock")
+        self._verifier = message_signatures.Verifier(clock, config.required, config.tag, max_age, skew)
+        self._challenge = _challenge(config, site.component)
+        self._use = once(site, max_age + 2 * skew + 1, self._unauthorized)
+
+    def _unauthorized(self, text: str) -> Unauthorized:
+        return Unauthorized(text, headers=self._challenge)
+
+    def _refused(self, exchange: Exchange, reason: str) -> Unauthorized:
+        log.info("request %s: http signature refused: %s", exchange.id, reason)
+        return self._unauthorized(SAME_TEXT)
+
+    def authenticate(self, exchange: Exchange) -> StepResult:
+        found = self._signatures.offered(exchange.head, self._config.tag)
+        if found is None:
+            raise Unpresented("Sign the request (RFC 9421).", headers=self._challenge)
+        held = self._find(found.keyid)
+        keys = (self._signatures.DECOY,) if held is None else held.secrets
+        proved = self._verifier.verify(exchange, found.keyid, keys)
+        if held is None or proved is None:
+            raise self._refused(exchange, "another signature")
+        if self._config.nonce == "required" and proved.nonce is None:
+            raise self._unauthorized("Sign with a nonce, another for each request.")
+        return self._covered(exchange, _Signer(found.keyid, held, proved))
+
+    def _covered(self, exchange: Exchange, signer: _Signer) -> StepResult:
+        """Of a digest that is signed the body is; one that is not signed proves nothing."""
+        digest = signer.proved.covered.get("content-digest")
+        if digest is not None:
+            value = digest.encode("latin-1")
+            return with_body(exchange, self._config.max_body, lambda exchange: self._compare(exchange, signer, value))
+        if exchange.head.length and self._config.body == "signed":
+            raise self._unauthorized("The body is not signed: cover Content-Digest (RFC 9530).")
+        return self._enter(exchange, signer)
+
+    def _compare(self, exchange: Exchange, signer: _Signer, digest: bytes) -> StepResult:
+        if not content_digest.agrees(digest, exchange.body or b""):
+            raise self._refused(exchange, "another body")
+        return self._enter(exchange, signer)
+
+    def _enter(self, exchange: Exchange, signer: _Signer) -> StepResult:
+        def go_on(exchange: Exchange) -> StepResult:
+            try:
+                return admit(exchange, signer.held.identify())
+            except NotInForce:
+                raise self._unauthorized(SAME_TEXT) from None
+
+        nonce = signer.proved.nonce
+        if nonce is None or self._config.nonce == "ignored":
+            return go_on(exchange)
+        return self._use(exchange, f"{signer.keyid}:{nonce}", go_on)
 
 
 def _challenge(config: HttpSignature, component: str) -> tuple[tuple[bytes, bytes], ...]:
