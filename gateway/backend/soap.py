@@ -19,6 +19,7 @@ from gateway.manifest.documents import SoapCall
 from gateway.relay.upstream import Fetched, Upstream
 from gateway.schema.types import Array, DeclaredError, Field, Operation, Record, Type, Types
 from gateway.schema.xml_codec import element_reader, record_reader
+from gateway.schema.xml_parser import xml_parser
 from gateway.schema.xml_write import qualify, record_writer
 
 log: Final = logging.getLogger("gateway.backend")
@@ -134,7 +135,7 @@ class _Answers:
     def _body_of(self, answer: Fetched, call_id: str) -> Element | None:
         if not answer.body.strip():
             return None
-        parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
+        parser = xml_parser(remove_comments=True)
         try:
             root = etree.fromstring(answer.body, parser)
         except etree.XMLSyntaxError:

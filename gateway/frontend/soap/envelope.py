@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from lxml import etree
 
 from gateway.core.errors import ContentTooLarge, Problem, UnsupportedMediaType
+from gateway.schema.xml_parser import xml_parser
 
 Element = etree._Element
 
@@ -212,16 +213,7 @@ class Reader:
 
     def __init__(self, limits: EnvelopeLimits = DEFAULT_LIMITS) -> None:
         self.limits = limits
-        self._parser = etree.XMLParser(
-            encoding="utf-8",
-            resolve_entities=False,
-            no_network=True,
-            load_dtd=False,
-            dtd_validation=False,
-            huge_tree=False,
-            remove_comments=True,
-            collect_ids=False,
-        )
+        self._parser = xml_parser(encoding="utf-8", remove_comments=True, collect_ids=False)
         self._has_instruction = etree.XPath("boolean(//processing-instruction())")
         self._too_deep = etree.XPath(f"boolean(/{'/'.join('*' * (limits.depth + 1))})")
         self._too_many = etree.XPath(f"boolean(//*[@*[{limits.attributes + 1}]])")

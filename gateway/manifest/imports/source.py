@@ -18,6 +18,7 @@ import yaml
 from lxml import etree
 
 from gateway.manifest.imports.draft import refused
+from gateway.schema.xml_parser import xml_parser
 
 MAX_BYTES: Final = 16 * 1024 * 1024  # of one document
 MAX_FILES: Final = 200
@@ -241,7 +242,7 @@ def _key(key: Any) -> str:
 
 def parse_xml(raw: bytes, where: str) -> Element:
     """Without a DOCTYPE, entities, network and files. DocumentsRefused."""
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False, remove_pis=True)
+    parser = xml_parser(remove_pis=True)
     try:
         root = etree.fromstring(raw, parser)
     except etree.XMLSyntaxError as error:

@@ -10,6 +10,7 @@ from typing import Final
 from lxml import etree
 
 from gateway.core.errors import InvalidInput
+from gateway.schema.xml_parser import xml_parser
 
 Element = etree._Element
 
@@ -56,17 +57,7 @@ def _declares_too_many(data: bytes) -> bool:
 
 
 def _root(data: bytes) -> Element:
-    parser = etree.XMLParser(
-        encoding="utf-8",
-        resolve_entities=False,
-        no_network=True,
-        load_dtd=False,
-        dtd_validation=False,
-        huge_tree=False,
-        remove_comments=True,
-        remove_pis=True,
-        collect_ids=False,
-    )
+    parser = xml_parser(encoding="utf-8", remove_comments=True, remove_pis=True, collect_ids=False)
     try:
         return etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:

@@ -15,6 +15,7 @@ from lxml import etree
 from gateway.core.errors import Detail
 from gateway.core.off_loop import aside
 from gateway.policy.content.inspection import MOST
+from gateway.schema.xml_parser import xml_parser
 from gateway.schema.xml_scan import XmlLimits, scan
 
 _XS: Final = "http://www.w3.org/2001/XMLSchema"
@@ -53,10 +54,6 @@ def compiled(schema: str, files: Mapping[str, str], soap_body: bool) -> Callable
     return check
 
 
-def _parser() -> etree.XMLParser:
-    return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, dtd_validation=False)
-
-
 class _Sources(etree.Resolver):
     """The texts that a schema is made of, under names without a path, which nothing can resolve to anything else."""
 
@@ -72,7 +69,7 @@ class _Sources(etree.Resolver):
         data = text.encode()
         if (found := scan(data, _OF_SCHEMAS, "utf-8")) is not None:
             raise ValueError(f"{what}: {found.target} {found.message}")
-        root = etree.fromstring(data, _parser())
+        root = etree.fromstring(data, xml_parser())
         for element in root.iter(*_REFERRING):
             location = element.get("schemaLocation")
             if location is not None:
@@ -89,7 +86,7 @@ class _Sources(etree.Resolver):
 
 
 def _schema(text: bytes, sources: _Sources) -> etree.XMLSchema:
-    parser = _parser()
+    parser = xml_parser()
     parser.resolvers.add(sources)
     try:
         return etree.XMLSchema(etree.fromstring(text, parser))
@@ -101,7 +98,7 @@ def _validate(schema: etree.XMLSchema, body: bytes, choose: Choose) -> Sequence[
     if (found := scan(body, _LIMITS)) is not None:
         return (found,)
     try:
-        root = etree.fromstring(body, _parser())
+        root = etree.fromstring(body, xml_parser())
     except (etree.XMLSyntaxError, ValueError) as error:
         return (Detail("/", f"is not well-formed XML: {error}", "xml"),)
     for element in _hinting(root):  # by them the validator would be led elsewhere
