@@ -6,15 +6,15 @@ with its Sunday, a month with its first day. One call of the store decides all o
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy.limits.costs import MOST, Cost, CostFrom, cost_of, dearest, names_operation, told_by
-from gateway.policy.limits.limiting import FIELDS, LOSS, Limiting, OnStoreLoss
-from gateway.policy.limits.subjects import WHOSE, By, subject_of
+from gateway.policy.limits.configured import costed, limiting, together
+from gateway.policy.limits.costs import MOST, Cost, CostFrom, dearest, names_operation
+from gateway.policy.limits.limiting import FIELDS, LOSS, OnStoreLoss
+from gateway.policy.limits.subjects import WHOSE, By
 from gateway.policy.limits.told import told
 from gateway.store.counters import Rule
 
@@ -53,23 +53,9 @@ class Quota(BaseModel):
         return min(rule.limit for rule in self.rules)
 
 
-def _together(config: Quota) -> Hashable:
-    return config.by, config.on_store_loss
-
-
 def build(config: Quota, site: Site) -> Built:
-    return Limiting(
-        name=f"{site.counter}:quota:",
-        rules=tuple(told(rule, site.step, rule.algorithm) for rule in config.rules),
-        key=_together(config),
-        subject=subject_of(config.by, site),
-        counters=site.services.named("counters"),
-        closed=config.on_store_loss == "closed",
-        shown=config.headers,
-        step=site.step,
-        cost=cost_of(config.cost, config.most),
-        charge=told_by(config.cost_from) if config.cost_from is not None else None,
-    ).built()
+    rules = tuple(told(rule, site.step, rule.algorithm) for rule in config.rules)
+    return costed(config, limiting(config, site, "quota", rules)).built()
 
 
 KIND = Kind(
@@ -79,6 +65,6 @@ KIND = Kind(
     summary="So much by day, week and month, exact over workers and nodes",
     family="traffic",
     example={"day": 10_000, "month": 200_000},
-    together=_together,
+    together=together,
     by_operation_of=names_operation,
 )

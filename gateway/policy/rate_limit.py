@@ -8,16 +8,16 @@ nothing, and one that a later step refuses is given back (PROTOCOLS R6).
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
 from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gateway.core.durations import seconds
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy.limits.costs import MOST, Cost, CostFrom, cost_of, dearest, names_operation, told_by
-from gateway.policy.limits.limiting import FIELDS, LOSS, Limiting, OnStoreLoss
-from gateway.policy.limits.subjects import WHOSE, By, subject_of
+from gateway.policy.limits.configured import costed, limiting, together
+from gateway.policy.limits.costs import MOST, Cost, CostFrom, dearest, names_operation
+from gateway.policy.limits.limiting import FIELDS, LOSS, OnStoreLoss
+from gateway.policy.limits.subjects import WHOSE, By
 from gateway.policy.limits.told import told
 from gateway.store.counters import Rule
 from gateway.store.limits import compile_rules
@@ -80,24 +80,10 @@ def rate(text: str) -> tuple[int, float]:
     return int(match[1]), window
 
 
-def _together(config: RateLimit) -> Hashable:
-    return config.by, config.on_store_loss
-
-
 def build(config: RateLimit, site: Site) -> Built:
     rule = config.rule
-    return Limiting(
-        name=f"{site.counter}:{rule.algorithm}:{rule.window:g}:",
-        rules=(told(rule, site.step),),
-        key=_together(config),
-        subject=subject_of(config.by, site),
-        counters=site.services.named("counters"),
-        closed=config.on_store_loss == "closed",
-        shown=config.headers,
-        step=site.step,
-        cost=cost_of(config.cost, config.most),
-        charge=told_by(config.cost_from) if config.cost_from is not None else None,
-    ).built()
+    found = limiting(config, site, f"{rule.algorithm}:{rule.window:g}", (told(rule, site.step),))
+    return costed(config, found).built()
 
 
 KIND = Kind(
@@ -107,6 +93,6 @@ KIND = Kind(
     summary="So many requests in a time, exact over workers and nodes",
     family="traffic",
     example={"limit": "600/1m"},
-    together=_together,
+    together=together,
     by_operation_of=names_operation,
 )

@@ -7,15 +7,15 @@ are given by the store, so that calls of all workers stand in one line.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from gateway.core.durations import seconds
 from gateway.core.kinds import Built, Kind, Site
-from gateway.policy.limits.limiting import FIELDS, LOSS, Limiting, OnStoreLoss
-from gateway.policy.limits.subjects import WHOSE, By, subject_of
+from gateway.policy.limits.configured import limiting, together
+from gateway.policy.limits.limiting import FIELDS, LOSS, OnStoreLoss
+from gateway.policy.limits.subjects import WHOSE, By
 from gateway.policy.limits.told import told
 from gateway.policy.rate_limit import rate
 from gateway.store.counters import Rule
@@ -57,23 +57,10 @@ class SpikeArrest(BaseModel):
         return Rule("gcra", count, window, 1, seconds(self.delay) if self.delay is not None else 0.0)
 
 
-def _together(config: SpikeArrest) -> Hashable:
-    return config.by, config.on_store_loss
-
-
 def build(config: SpikeArrest, site: Site) -> Built:
     rule = config.rule
     pace = round(rule.window * 1e6 / rule.limit) if rule.slack else None
-    return Limiting(
-        name=f"{site.counter}:spike:{rule.window:g}:",
-        rules=(told(rule, site.step, pace=pace),),
-        key=_together(config),
-        subject=subject_of(config.by, site),
-        counters=site.services.named("counters"),
-        closed=config.on_store_loss == "closed",
-        shown=config.headers,
-        step=site.step,
-    ).built()
+    return limiting(config, site, f"spike:{rule.window:g}", (told(rule, site.step, pace=pace),)).built()
 
 
 KIND = Kind(
@@ -83,6 +70,6 @@ KIND = Kind(
     summary="Calls at an even pace, exact over workers and nodes",
     family="traffic",
     example={"limit": "100000/s"},
-    together=_together,
+    together=together,
     by_operation_of=lambda config: config.get("by") == "endpoint",
 )
