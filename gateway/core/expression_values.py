@@ -63,16 +63,7 @@ def _query(exchange: Exchange) -> dict[str, list[str]]:
 
 def _identity(exchange: Exchange) -> dict[str, Any]:
     identity: Identity = exchange.identity or ANONYMOUS
-    return {
-        "subject": identity.subject,
-        "method": identity.method,
-        "application": identity.application,
-        "plan": identity.plan,
-        "credential": identity.credential,
-        "scopes": sorted(identity.scopes),
-        "roles": sorted(identity.roles),
-        "claims": plain(identity.claims),
-    }
+    return {**identity.told(), "claims": plain(identity.claims)}
 
 
 def _arguments(exchange: Exchange) -> Any:

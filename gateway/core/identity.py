@@ -31,5 +31,17 @@ class Identity:
     roles: frozenset[str] = frozenset()
     holds: Holds | None = field(default=None, compare=False, repr=False)
 
+    def told(self) -> dict[str, Any]:
+        """As JSON, for expressions and for those who are asked; without the claims, which each of them chooses."""
+        return {
+            "subject": self.subject,
+            "method": self.method,
+            "application": self.application,
+            "plan": self.plan,
+            "credential": self.credential,
+            "scopes": sorted(self.scopes),
+            "roles": sorted(self.roles),
+        }
+
 
 ANONYMOUS = Identity(subject="anonymous", method="anonymous")

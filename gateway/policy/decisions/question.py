@@ -65,13 +65,5 @@ def _text(raw: bytes) -> str:
 def _identity(identity: Identity | None, claims: tuple[str, ...]) -> dict[str, Any] | None:
     if identity is None:
         return None
-    return {
-        "subject": identity.subject,
-        "method": identity.method,
-        "application": identity.application,
-        "plan": identity.plan,
-        "credential": identity.credential,
-        "scopes": sorted(identity.scopes),
-        "roles": sorted(identity.roles),
-        "claims": {name: identity.claims[name] for name in claims if name in identity.claims},
-    }
+    chosen = {name: identity.claims[name] for name in claims if name in identity.claims}
+    return {**identity.told(), "claims": chosen}
