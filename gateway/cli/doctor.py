@@ -46,6 +46,8 @@ def ask(admin: Admin) -> Told:
         versions=admin.get("/versions")["items"],
         servers=admin.get("/store")["items"] if health.get("store") == "up" else None,
         open_endpoints=admin.get("/open-endpoints")["items"],
+        runtimes=admin.get("/runtimes")["items"],
+        processes=admin.get("/processes")["items"],
         environments=admin.get("/environments")["items"],
         ending=admin.get("/keys", expiring=ENDING)["items"],
         metrics=admin.get("/metrics"),

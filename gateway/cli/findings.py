@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from gateway.cli.agreeing import examine_nodes
 from gateway.cli.finding import Found
+from gateway.cli.hosted import hosted
 from gateway.cli.measured import examine_folder, examine_metrics
 from gateway.cli.metrics_text import samples
 from gateway.cli.open_endpoints import examine_open
@@ -25,7 +26,8 @@ ENDING: Final = "14d"
 @dataclass(frozen=True, slots=True)
 class Told:
     """The answers: `/health`, `/nodes`, `/versions`, `/environments`, `/keys?expiring=`, `/store` (None: it was not
-    asked), `/open-endpoints`; `skew` in seconds is how far the admin's clock is from here."""
+    asked), `/open-endpoints`, `/runtimes`, `/processes`; `skew` in seconds is how far the admin's
+    clock is from here."""
 
     url: str
     health: Mapping[str, Any]
@@ -38,6 +40,8 @@ class Told:
     context: Path | None = None  # the token's file on this machine
     servers: Sequence[Mapping[str, Any]] | None = None
     open_endpoints: Sequence[Mapping[str, Any]] = ()
+    runtimes: Sequence[Mapping[str, Any]] = ()
+    processes: Sequence[Mapping[str, Any]] = ()
     metrics: str = ""  # of the node that is asked
 
 
@@ -68,6 +72,10 @@ def _servers(told: Told) -> Iterator[Found]:
 
 def _open(told: Told) -> Iterator[Found]:
     yield from examine_open(told.open_endpoints)
+
+
+def _hosted(told: Told) -> Iterator[Found]:
+    yield from hosted(told.runtimes, told.processes)
 
 
 def _clock(told: Told) -> Iterator[Found]:
@@ -176,6 +184,7 @@ CHECKS: Final[tuple[Callable[[Told], Iterator[Found]], ...]] = (
     _agreeing,
     _environments,
     _versions,
+    _hosted,
     _open,
     _keys,
     _metrics,
