@@ -23,7 +23,7 @@ import httpx2
 import pytest
 import yaml
 
-from gateway.telemetry import upstreams
+from gateway.telemetry import dependencies, upstreams
 from gateway.telemetry.families import FAMILIES
 from tests.server.nodes import Node, ask, serving_the_shop, until
 
@@ -92,6 +92,7 @@ def coded() -> dict[str, set[str] | None]:
     found |= {f"penstock_upstream_{name}": TARGET | {"worker"} for name in upstreams.GAUGES}
     found |= {f"penstock_upstream_{name}_total": TARGET for name in upstreams.COUNTERS}
     found[upstreams.SECONDS] = TARGET
+    found |= {f"penstock_dependency_{name}_total": {"origin"} for name in dependencies.COUNTERS}
     return found | {name: set(about.labels) for name, about in FAMILIES.items()}
 
 

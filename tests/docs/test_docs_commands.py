@@ -21,6 +21,7 @@ SHOWN = {
     "image.md": "docker: tests/image, likewise",
     "command-line.md": "what is never over, or asks people: tests/cli runs the example of every command",
     "monitoring.md": "names of an example's machines: the tests of telemetry scrape a real Prometheus",
+    "runtimes.md": "two machines: tests/server/test_node_runtimes.py starts runtimes and gateways that call them",
     "deploy.md": "helm and a cluster: tests/charts renders the chart and runs its pods",
 }
 ELSEWHERE = {"disaster.md": "tests/e2e/test_e2e_disaster.py"}  # which types its commands on two nodes and a store
