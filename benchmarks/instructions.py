@@ -57,7 +57,7 @@ async def count(twin: Twin, row: str, turns: int = 4) -> Counted:
     """Turns before the counted ones fill caches."""
     counted = Counted(turns * len(twin.clients))
     requests = cycle(ROWS[row].raws())
-    twin.calls = row in CALLS
+    twin.calls = ROWS[row] in CALLS
     await twin.learn(requests)
     await twin.batch(requests, 4)
     sys.settrace(counted.trace)

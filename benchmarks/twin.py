@@ -66,7 +66,7 @@ ROWS = {
     "rest": messages.REST,
     "soap": messages.SOAP,
 }
-CALLS = frozenset(("rest", "soap"))  # rows that a process answers: no upstream is asked
+CALLS = frozenset((messages.REST, messages.SOAP))  # what a process answers: no upstream is asked
 
 
 @dataclass(frozen=True)
@@ -239,6 +239,7 @@ async def _with_worker(
 
 
 async def cost(twin: Twin, message: Message, batches: int, turns: int) -> Cost:
+    twin.calls = message in CALLS
     requests = cycle(message.raws())
     await twin.learn(requests)
     found = [await twin.batch(requests, turns) for _ in range(batches)]
@@ -247,6 +248,7 @@ async def cost(twin: Twin, message: Message, batches: int, turns: int) -> Cost:
 
 
 async def profiled(twin: Twin, message: Message, turns: int) -> cProfile.Profile:
+    twin.calls = message in CALLS
     requests = cycle(message.raws())
     await twin.learn(requests)
     await twin.batch(requests, turns)
@@ -287,14 +289,10 @@ def main() -> None:
     async def measure(twin: Twin) -> None:
         if chosen.profile:
             for name, message in rows.items():
-                twin.calls = name in CALLS
                 found = await profiled(twin, message, chosen.turns * 5)
                 print(f"\n{name}", *by_function(found, chosen.turns * 5 * CONNECTIONS), sep="\n")
             return
-        costs = []
-        for name, message in rows.items():
-            twin.calls = name in CALLS
-            costs.append((name, await cost(twin, message, chosen.batches, chosen.turns)))
+        costs = [(name, await cost(twin, message, chosen.batches, chosen.turns)) for name, message in rows.items()]
         if chosen.json:
             print(orjson.dumps({name: {"total": each.total, "stages": each.stages} for name, each in costs}).decode())
         else:
