@@ -55,7 +55,7 @@ OWNED: Final = frozenset(
     }
 )
 OWNED_OF_RUNTIMES: Final = frozenset(
-    [
+    {
         "processes",
         "listen",
         "token",
@@ -66,7 +66,7 @@ OWNED_OF_RUNTIMES: Final = frozenset(
         "metrics_port",
         "drain_delay",
         "grace",
-    ]
+    }
 )
 _KEPT: Final = ("type", "minimum", "maximum", "exclusiveMinimum", "minLength", "enum", "pattern")
 _WIDTH: Final = 150
