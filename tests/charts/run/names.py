@@ -17,6 +17,7 @@ from tests.charts.run.network import socket_in
 from tests.charts.run.places import Place, Places
 from tests.charts.run.services import Proxy, Service
 
+_CHANCE: Final = random.Random()  # its own: a thread that draws from the common one disturbs the tests beside it
 DOMAIN: Final = "cluster.local"
 ADDRESS: Final = "10.96.0.10"
 LABELS: Final = {"k8s-app": "kube-dns"}
@@ -92,7 +93,7 @@ class Names:
         if service.address:
             return [service.address]
         found = [each.address for each in self._behind(service)]
-        random.shuffle(found)
+        _CHANCE.shuffle(found)
         return found or None
 
     def _behind(self, service: Service) -> list[Place]:

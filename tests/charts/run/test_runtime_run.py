@@ -146,6 +146,8 @@ def test_a_killed_pod_of_the_runtime_costs_the_writing_calls_that_ran_in_it_and_
 
 def test_new_code_rolls_out_under_load_loses_no_call_and_is_published_after(shop: Shop) -> None:
     release, runtime = shop.release, shop.release.runtime("yard")
+    release.upgrade()  # what another test had changed of the gateways
+    release.settle()
     before, gateways = list(runtime.pods), {each.name for each in release.gateways().pods}
     runtime.least, runtime.most = 10**6, 0
     code = release.objects.get("ConfigMap", f"{release.full}-runtime-yard-python")["data"]["yard.py"]
