@@ -20,12 +20,12 @@ from gateway.runtime.frames import BadFrame, Frames, pack
 from gateway.runtime.policies import PythonPolicy
 from gateway.runtime.policy_messages import (
     edits_message,
-    problem_message,
     request_from,
     response_edits,
     response_from,
     response_message,
 )
+from gateway.runtime.problem_messages import problem_message
 
 log: Final = logging.getLogger("gateway.runtime")
 

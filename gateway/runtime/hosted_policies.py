@@ -33,11 +33,11 @@ from gateway.runtime.policy_exchange import (
 from gateway.runtime.policy_messages import (
     apply_edits,
     apply_response_edits,
-    problem_from,
     request_message,
     response_from,
     response_message,
 )
+from gateway.runtime.problem_messages import problem_from
 from gateway.runtime.schema_model import schema_model, settings_of
 
 log: Final = logging.getLogger("gateway.runtime")

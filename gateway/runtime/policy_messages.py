@@ -1,14 +1,13 @@
-"""Requests, responses and problems of policies as JSON, for the frames between a worker and a policy host."""
+"""Requests and responses of policies as JSON, for the frames between a worker and a policy host."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from typing import Any
 
-from gateway.core.errors import Problem
 from gateway.core.identity import Identity
 from gateway.core.policy_code import Headers, Request, Response
+from gateway.runtime.problem_messages import text
 
 _PLAIN = ("method", "path", "query", "client", "id", "component", "version", "endpoint", "protocol")
 
@@ -61,13 +60,13 @@ def edits_message(request: Request) -> dict[str, Any]:
 
 def apply_edits(request: Request, told: Mapping[str, Any], body: bytes | None) -> None:
     """Makes the same changes to the worker's own. ValueError, KeyError or TypeError for what is none."""
-    request.path, request.query = _text(told["path"]), _text(told["query"])
+    request.path, request.query = text(told["path"]), text(told["query"])
     _edit(request.headers, told)
     if body is not None:
         request.body = body
     if (admitted := told.get("admitted")) is not None:
         request.admit(
-            _text(admitted["subject"]),
+            text(admitted["subject"]),
             application=admitted["application"],
             plan=admitted["plan"],
             scopes=admitted["scopes"],
@@ -80,7 +79,7 @@ def response_message(response: Response) -> dict[str, Any]:
 
 
 def response_from(told: Mapping[str, Any], body: bytes) -> Response:
-    fields = Headers((_text(name), _text(value)) for name, value in told["headers"])
+    fields = Headers((text(name), text(value)) for name, value in told["headers"])
     return Response(int(told["status"]), fields, body if told["body"] else None)
 
 
@@ -101,41 +100,6 @@ def _fields(fields: Headers) -> dict[str, Any]:
 
 def _edit(fields: Headers, told: Mapping[str, Any]) -> None:
     for name in told["dropped"]:
-        fields.remove(_text(name))
+        fields.remove(text(name))
     for name, value in told["added"]:
-        fields.add(_text(name), _text(value))
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
-    return value
-
-
-def problem_message(problem: Problem) -> dict[str, Any]:
-    return {
-        "status": problem.status,
-        "title": problem.title,
-        "code": problem.code,
-        "detail": problem.detail,
-        "target": problem.target,
-        "headers": [(name.decode("latin-1"), value.decode("latin-1")) for name, value in problem.headers],
-    }
-
-
-def problem_from(told: Mapping[str, Any]) -> Problem:
-    """A problem of the host's. ValueError for a status that refuses nothing."""
-    status = int(told["status"])
-    if not 400 <= status <= 599:
-        raise ValueError(f"a problem with the status {status}")
-    kind = _problem_class(status, _text(told["title"]), _text(told["code"]))
-    fields = Headers()
-    for name, value in told["headers"]:
-        fields.add(_text(name), _text(value))
-    pairs = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
-    return kind(_text(told["detail"]), target=told.get("target"), headers=pairs)
-
-
-@lru_cache(maxsize=256)
-def _problem_class(status: int, title: str, code: str) -> type[Problem]:
-    return type("HostedProblem", (Problem,), {"status": status, "title": title, "code": code})
+        fields.add(text(name), text(value))

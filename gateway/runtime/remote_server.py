@@ -20,10 +20,11 @@ from gateway.core.call import Call
 from gateway.core.errors import InternalError, Problem
 from gateway.core.secrets import Secret
 from gateway.runtime import proving
-from gateway.runtime.call_messages import context_from, problem_message
+from gateway.runtime.call_messages import context_from
 from gateway.runtime.contracts import Process
 from gateway.runtime.embedded import EmbeddedRuntime, Runner
 from gateway.runtime.frames import BadFrame, Frames, pack
+from gateway.runtime.problem_messages import problem_message
 from gateway.schema.json_codec import loads, reader, writer
 
 log: Final = logging.getLogger("gateway.runtime")

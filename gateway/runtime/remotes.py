@@ -22,10 +22,11 @@ from gateway.core.secrets import Secret
 from gateway.core.settings import Settings
 from gateway.core.trace import CLIENT, CURRENT
 from gateway.relay.names import Names
-from gateway.runtime.call_messages import context_message, problem_from
+from gateway.runtime.call_messages import context_message
 from gateway.runtime.embedded import Runner
 from gateway.runtime.fitting import Signed, differences
 from gateway.runtime.frames import Frame
+from gateway.runtime.problem_messages import problem_from
 from gateway.runtime.remote import Remote
 from gateway.runtime.remote_link import Link, Lost, NotSent
 from gateway.schema.json_codec import loads, reader, writer
